@@ -1,0 +1,1 @@
+"""Run Pachyderm pipelines on your own machine."""

@@ -1,0 +1,209 @@
+"""What every command has in hand, and how a command is declared: the runner, references as typed, the output, common flags."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from local_runner.cli.output import Output, note, wants_colour
+from local_runner.errors import Invalid
+from local_runner.model.names import DEFAULT_PROJECT, is_id
+from local_runner.model.refs import (
+    BranchRef,
+    CommitQuery,
+    FileQuery,
+    JobRef,
+    PipelineRef,
+    RepoRef,
+    parse_ancestry,
+    parse_branch,
+    parse_commit,
+    parse_file,
+    parse_repo,
+)
+
+if TYPE_CHECKING:
+    from local_runner.runner import Runner
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Door:
+    """One command's access to the runner, which is opened when it is first asked for and closed with the command.
+
+    `transactional` commands join the active transaction, if there is one.
+    """
+
+    def __init__(self, out: Output, project: str | None = None, transactional: bool = False) -> None:
+        self.out = out
+        self._project = project
+        self._transactional = transactional
+        self._runner: Runner | None = None
+
+    @property
+    def runner(self) -> Runner:
+        if self._runner is None:
+            from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
+
+            self._runner = Runner.open(transactional=self._transactional).__enter__()
+        return self._runner
+
+    def close(self, *error: Any) -> None:
+        if self._runner is not None:
+            self._runner.__exit__(*(error or (None, None, None)))
+            self._runner = None
+
+    def say_if_in_transaction(self) -> None:
+        if self._transactional and self._runner is not None and self._runner.active_transaction():
+            note(f"Added to transaction: {self._runner.active_transaction()}")
+
+    @property
+    def project(self) -> str:
+        """The project of `--project`, else the current one."""
+        return self._project or self.runner.current_project or DEFAULT_PROJECT
+
+    def projects(self, everywhere: bool) -> list[str] | None:
+        """Which projects a list covers; None for all of them."""
+        return None if everywhere else [self.project]
+
+    def repo(self, text: str) -> RepoRef:
+        return parse_repo(text, self.project)
+
+    def branch(self, text: str) -> BranchRef:
+        branch = parse_branch(text, self.project)
+        if is_id(branch.name) or parse_ancestry(branch.name)[0] != branch.name:
+            raise Invalid(f'invalid branch "{text}": cannot specify a commit or ancestry')
+        return branch
+
+    def commit(self, text: str) -> CommitQuery:
+        if is_id(text):
+            raise Invalid(f"{text} names commits of several repos", hint='use "list commit <id>" to see all of them')
+        commit = parse_commit(text, self.project)
+        if not (commit.branch or commit.id):
+            raise Invalid(f'"{text}" names a repo, not a commit', hint=f"say which branch or commit: {text.rstrip('@')}@master")
+        return commit
+
+    def file(self, text: str, project: str | None = None) -> FileQuery:
+        _check_has_commit(text)
+        return parse_file(text, project or self.project)
+
+    def target(self, text: str) -> tuple[CommitQuery, str]:
+        """A commit and a path as typed, "" without one: where files are put, "" and "/" and a slash at the end mean different things."""
+        _check_has_commit(text)
+        commit, _, path = text.partition(":")
+        return parse_commit(commit, self.project), path
+
+    def pipeline(self, text: str) -> PipelineRef:
+        project, _, name = text.rpartition("/")
+        if not name:
+            raise Invalid("pipeline name cannot be empty")
+        return PipelineRef(project or self.project, name)
+
+    def job(self, text: str) -> JobRef:
+        if is_id(text):
+            raise Invalid(f"{text} names jobs of several pipelines", hint='use "list job <id>" to see all of them')
+        pipeline, at, job = text.partition("@")
+        if not (pipeline and at and job):
+            raise Invalid(f'invalid format "{text}": expected pipeline@job-id')
+        return self.runner.resolve_job(text, self.project)
+
+    def confirm(self, yes: bool) -> bool:
+        """Asks on standard error and reads one line of standard input; no answer is no."""
+        if yes:
+            return True
+        sys.stdout.flush()
+        sys.stderr.write("Are you sure you want to do this? (y/N): ")
+        sys.stderr.flush()
+        return sys.stdin.readline()[:1] in ("y", "Y")
+
+
+def _check_has_commit(text: str) -> None:
+    repo, at, commit = text.partition("@")
+    if not at or not commit.partition(":")[0]:
+        raise Invalid(f'"{text}" does not say which commit of {repo!r} is meant', hint="write repo@branch:/path")
+
+
+class Command(click.Command):
+    """A command with `-h`, an example under its help, and boolean flags that also take `=true` and `=false`, as pachctl's do."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Example"):
+            formatter.write_text(f"{ctx.find_root().info_name} {self.example}")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        flags = {name for param in self.params if isinstance(param, click.Option) and param.is_flag for name in param.opts}
+        given: list[str] = []
+        for arg in args:
+            name, _, value = arg.partition("=")
+            if name not in flags or value not in ("true", "false"):
+                given.append(arg)
+            elif value == "true":
+                given.append(name)
+        return super().parse_args(ctx, given)
+
+
+def command(example: str, *, transactional: bool = False, hidden: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declares a command: the function gets a `Door` and its own flags; common flags go into the door."""
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        @functools.wraps(function)
+        def run(**given: Any) -> Any:
+            with _door(given, transactional) as door:
+                result = function(door, **given)
+                door.say_if_in_transaction()
+                return result
+
+        option = click.option("--no-color", is_flag=True, help="Print without colours.")
+        quiet = click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False)
+        return click.command(cls=Command, example=example, hidden=hidden)(option(quiet(run)))
+
+    return declare
+
+
+@contextmanager
+def _door(given: dict[str, Any], transactional: bool) -> Iterator[Door]:
+    """Takes the common flags out of `given`. Raises `Invalid` if they contradict each other."""
+    raw, form = given.pop("raw", False), given.pop("output_format", None)
+    if form and not raw and not given.get("spec"):
+        raise Invalid("cannot set --output (-o) without --raw")
+    out = Output(raw, form == "yaml", given.pop("full_timestamps", False), wants_colour() and not given.pop("no_color", False))
+    given.pop("no_color", None)
+    door = Door(out, given.pop("project", None), transactional)
+    try:
+        yield door
+    except BaseException:
+        door.close(*sys.exc_info())
+        raise
+    door.close()
+
+
+def in_project(function: _F) -> _F:
+    return click.option("--project", metavar="NAME", help="The project meant; else the current one.")(function)
+
+
+def everywhere(function: _F) -> _F:
+    return click.option("-A", "--all-projects", is_flag=True, help="Of all projects.")(function)
+
+
+def raw_output(function: _F) -> _F:
+    form = click.option("-o", "--output", "output_format", type=click.Choice(["json", "yaml"]), help="The form of --raw; json if not said.")
+    return click.option("--raw", is_flag=True, help="Print whole documents instead of a table.")(form(function))
+
+
+def with_times(function: _F) -> _F:
+    return click.option("--full-timestamps", is_flag=True, help="Print times, not ages.")(raw_output(function))
+
+
+def comma_list(texts: Sequence[str]) -> list[str]:
+    """The parts of flags that may be repeated or hold several values with commas between them."""
+    return [part for text in texts for part in text.split(",") if part]

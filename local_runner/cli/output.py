@@ -1,0 +1,150 @@
+"""What commands print: tables as pachctl draws them, documents for `--raw`, and colour. Standard output is data only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from local_runner.model.units import human_duration, human_size, rfc3339
+
+GREEN, YELLOW, RED = "32", "33", "31"
+SCREEN = 50  # lines after which a table repeats its header
+
+_ESCAPE = re.compile("\x1b\\[[0-9;]*m")
+_T = TypeVar("_T")
+
+Row = Sequence[str]
+
+
+def lay_out(header: Row, rows: Iterable[Row]) -> Iterator[str]:
+    """The lines of a table: every cell, the last too, is padded to its column and one blank (reference pps 4.11).
+
+    Columns are measured for one screen at a time, so that a long list begins to appear before it is complete.
+    """
+    screen = [header]
+    for row in rows:
+        if len(screen) == SCREEN:
+            yield from _aligned(screen)
+            screen = [header]
+        screen.append(row)
+    yield from _aligned(screen)
+
+
+def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "".join(cell + " " * (width - _width(cell) + 1) for cell, width in zip(row, widths, strict=True))
+
+
+def _width(cell: str) -> int:
+    return len(_ESCAPE.sub("", cell)) if "\x1b" in cell else len(cell)
+
+
+def wants_colour() -> bool:
+    """A cluster's client colours always; here only a terminal is coloured, and not against `NO_COLOR`."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Standard output with the flags that shape it. `now` is what ages count from, in seconds since the epoch."""
+
+    raw: bool = False
+    yaml: bool = False
+    full_timestamps: bool = False
+    colour: bool = False
+    now: float = field(default_factory=time.time)
+
+    def line(self, text: str = "") -> None:
+        sys.stdout.write(text + "\n")
+
+    def table(self, header: Row, rows: Iterable[Row]) -> None:
+        for line in lay_out(header, rows):
+            self.line(line)
+
+    def documents(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        """One after another: JSON without separator, or YAML as a stream."""
+        dump = _yaml_stream() if self.yaml else _json_text
+        for document in documents:
+            sys.stdout.write(dump(document))
+
+    def show(self, items: Iterable[_T], document: Callable[[_T], Mapping[str, Any]], header: Row, row: Callable[[_T], Row]) -> None:
+        """A list: documents with `--raw`, else a table."""
+        if self.raw:
+            self.documents(map(document, items))
+        else:
+            self.table(header, map(row, items))
+
+    def show_one(self, item: _T, document: Callable[[_T], Mapping[str, Any]], text: Callable[[_T], Iterable[str]]) -> None:
+        """One thing: its document with `--raw`, else lines of text."""
+        if self.raw:
+            self.documents([document(item)])
+        else:
+            for line in text(item):
+                self.line(line)
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.colour and colour else text
+
+    def when(self, seconds: float | None) -> str:
+        """A moment as "3 minutes ago", as RFC 3339 with `--full-timestamps`, "-" if it has not come."""
+        if seconds is None:
+            return "-"
+        return rfc3339(int(seconds)) if self.full_timestamps else f"{human_duration(self.now - seconds)} ago"
+
+    def progress(self, done: int, unfinished: int, failed: int) -> str:
+        """A bar of eight cells; the last one is red if anything failed, however little it was."""
+        total, cells = done + unfinished + failed, []
+        for cell in range(8):
+            at = cell * total
+            if cell == 7 and failed:
+                colour = RED
+            elif at < done * 8:
+                colour = GREEN
+            elif at < (done + unfinished) * 8:
+                colour = YELLOW
+            else:
+                colour = RED
+            cells.append(self.paint("▇", colour) if at < total * 8 else " ")
+        return "".join(cells)
+
+
+def size(exact: int | None, upper_bound: int = 0) -> str:
+    """A size of which perhaps only a bound is known: "4B" or "≤ 4B"."""
+    return f"≤ {human_size(upper_bound)}" if exact is None else human_size(exact)
+
+
+def note(text: str) -> None:
+    """Something for the person at the terminal, on standard error."""
+    sys.stdout.flush()
+    print(text, file=sys.stderr)
+
+
+def _json_text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _yaml_stream() -> Callable[[Mapping[str, Any]], str]:
+    import io
+
+    from ruamel.yaml import YAML  # 60 ms, for `-o yaml` only
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 1 << 20  # a line of text stays one line
+    separator = ""
+
+    def dump(document: Mapping[str, Any]) -> str:
+        nonlocal separator
+        text = io.StringIO()
+        yaml.dump(document, text)
+        before, separator = separator, "---\n"
+        return before + text.getvalue()
+
+    return dump

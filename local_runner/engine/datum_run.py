@@ -1,0 +1,312 @@
+"""One datum on one worker: stage, run, collect; retries, timeouts, recovery (reference pps 2.6, 2.8, 3.4)."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local_runner.engine.batching import Call, NextDatumServer
+from local_runner.engine.environment import datum_env, job_env
+from local_runner.engine.logs import JobLog, LastLines
+from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
+from local_runner.engine.staging import Roots, Staged, stage
+from local_runner.executors.base import Process, RunRequest, RunResult, Worker
+from local_runner.model.datums import Datum, DatumState, DatumStats
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.refs import JobRef
+from local_runner.storage.database import Database
+
+PREMATURE_EXIT = "user code exited prematurely"
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What all datums of a job share."""
+
+    job: JobRef
+    spec: PipelineSpec
+    roots: Roots
+    log: JobLog
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a datum. `counted` is how the job counts it; `state` what its meta document says.
+
+    They differ for a datum that was recovered in one attempt and succeeded in the next (reference pps 2.6, *Quirk*).
+    `outputs` and `seen` are to be committed to the output and meta repo; `last_lines` are the end of what it printed.
+    """
+
+    datum: Datum
+    counted: DatumState
+    state: DatumState
+    reason: str
+    stats: DatumStats
+    outputs: Sequence[OutputFile]
+    seen: Sequence[OutputFile]
+    last_lines: tuple[str, ...] = ()
+
+
+class Stopped(Exception):
+    """The job is over or the engine ends: what was being done counts for nothing."""
+
+
+@dataclass
+class Attempt:
+    """One try of a datum: what it needs before user code, and what came of it."""
+
+    staged: Staged
+    env: Mapping[str, str]
+    lines: LastLines
+    started: float
+    download_time: float
+    result: RunResult | None = None
+    error: str = ""
+    outputs: list[OutputFile] = field(default_factory=list)
+    process_time: float = 0.0
+    upload_time: float = 0.0
+
+
+@dataclass
+class DatumRunner:
+    """Runs datums on one worker, one at a time. Another thread may call `interrupt`.
+
+    `pfs` is the folder that is the worker's `/pfs`; `place` a name below `.scratch` for the present datum set; `base_env` the
+    environment the worker's processes start with, which `.env` repeats.
+    """
+
+    database: Database
+    worker: Worker
+    name: str
+    pfs: Path
+    base_env: Mapping[str, str]
+    host_path: Callable[[str], Path | None]
+    server: NextDatumServer | None = None
+    place: str = ""
+    _stopping: bool = False
+    _restarting: bool = False
+    _events: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    _process: Process | None = None
+    _call: Call | None = None
+
+    # -- from other threads ------------------------------------------------------------------------------------------
+
+    def interrupt(self, restart: bool = False) -> None:
+        """End what user code does now: for good, or (`restart`) as a failed attempt."""
+        if restart:
+            self._restarting = True
+        else:
+            self._stopping = True
+        self._events.put(_INTERRUPT)
+        self.worker.cancel()
+
+    def resume(self) -> None:
+        """Take datums again after an interrupt; before the next set."""
+        self._stopping = self._restarting = False
+
+    # -- one datum, one command --------------------------------------------------------------------------------------
+
+    def run(self, context: JobContext, datum: Datum) -> Outcome:
+        """Run a datum to its end. Raises `Stopped` if it was interrupted for good."""
+        transform = context.spec.transform
+        return self._tries(context, datum, lambda attempt: self._run_once(attempt, transform.cmd, _stdin(transform.stdin), context))
+
+    def _run_once(self, attempt: Attempt, cmd: tuple[str, ...], stdin: bytes | None, context: JobContext) -> RunResult:
+        spec = context.spec
+        request = RunRequest(
+            cmd, attempt.env, attempt.staged.links, attempt.lines, stdin, spec.datum_timeout, spec.transform.working_dir
+        )
+        return self.worker.run(request)
+
+    def _tries(self, context: JobContext, datum: Datum, once: Callable[[Attempt], RunResult]) -> Outcome:
+        spec, recovered = context.spec, False
+        tries = spec.datum_tries if spec.datum_tries > 0 else 1
+        for number in range(1, tries + 1):
+            with self._attempt(context, datum) as attempt:
+                result = once(attempt)
+                if self._stopping:
+                    raise Stopped
+                self._restarting = False
+                attempt.process_time = result.seconds
+                if result.accepted(spec.transform.accept_return_code):
+                    attempt.error = self._collect(attempt)
+                    if not attempt.error:
+                        state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
+                        return self._outcome(attempt, datum, DatumState.PROCESSED, state)
+                else:
+                    attempt.error = result.reason
+                    recovered = self._recover(context, attempt, result) or recovered
+                context.log.worker(self.name, datum, f"attempt {number} of {tries} failed: {attempt.error}")
+                if number == tries:
+                    state = DatumState.RECOVERED if recovered else DatumState.FAILED
+                    return self._outcome(attempt, datum, state, state)
+        raise AssertionError("a datum has at least one try")
+
+    def _recover(self, context: JobContext, attempt: Attempt, failed: RunResult) -> bool:
+        """Run the error command in the same tree; says whether it went well. Nothing starts after a timeout."""
+        transform = context.spec.transform
+        if not transform.err_cmd or failed.timed_out:
+            return False
+        result = self._run_once(attempt, transform.err_cmd, _stdin(transform.err_stdin), context)
+        if self._stopping:
+            raise Stopped
+        return result.accepted(transform.accept_return_code)
+
+    # -- one datum of a process that stays ---------------------------------------------------------------------------
+
+    def start_batch(self, context: JobContext) -> None:
+        """Start the user's process, which asks for its first datum when it is ready; idempotent."""
+        if self._process is not None:
+            return
+        assert self.server is not None
+        while not self._events.empty():
+            self._events.get()
+        self.server.listen(self._events)
+        transform = context.spec.transform
+        env = job_env(context.job.id)
+        lines = _BatchLines(context, self.name)
+        self._lines = lines
+        process = self.worker.start(RunRequest(transform.cmd, env, {}, lines, _stdin(transform.stdin), None, transform.working_dir))
+        self._process = process
+        events = self._events
+        # A thread that sleeps until the process ends, so that nobody has to ask again and again.
+        threading.Thread(target=lambda: events.put((process, process.wait())), name=f"{self.name} watch", daemon=True).start()
+
+    def end_batch(self) -> None:
+        """Kill the user's process, as a worker does after the last datum of a set; idempotent."""
+        process, self._process, self._call = self._process, None, None
+        if self.server is not None:
+            self.server.listen(None)
+        if process is not None:
+            process.kill()
+
+    def run_batched(self, context: JobContext, datum: Datum) -> Outcome:
+        """Give the user's process a datum and wait until it asks for another. Raises `Stopped`."""
+        return self._tries(context, datum, lambda attempt: self._batched_once(context, datum, attempt))
+
+    def _batched_once(self, context: JobContext, datum: Datum, attempt: Attempt) -> RunResult:
+        began = time.monotonic()
+        self.start_batch(context)
+        timeout = context.spec.datum_timeout
+        if self._call is None:
+            first = self._next_event(None)
+            if not isinstance(first, Call):
+                return self._batch_ended(first, began)
+            self._call = first  # its error is ignored: there was no datum before it
+        self._lines.turn_to(attempt.lines)
+        self.worker.activate(attempt.staged.links)
+        began = time.monotonic()
+        call, self._call = self._call, None
+        call.answer([f"{key}={value}" for key, value in {**self.base_env, **attempt.env}.items()])
+        event = self._next_event(timeout)
+        seconds = time.monotonic() - began
+        if isinstance(event, Call):
+            if not event.error:
+                self._call = event
+                return RunResult(0, seconds)
+            event.drop()
+            self.end_batch()
+            attempt.lines("stderr", event.error)
+            return RunResult(None, seconds, error=event.error)
+        return self._batch_ended(event, began)
+
+    def _batch_ended(self, event: object, began: float) -> RunResult:
+        """The process is over, or has to be; the next attempt starts a new one."""
+        self.end_batch()
+        seconds = time.monotonic() - began
+        if event is _INTERRUPT:
+            return RunResult(None, seconds, cancelled=True)
+        if event is None:
+            return RunResult(None, seconds, timed_out=True)
+        return RunResult(None, seconds, error=PREMATURE_EXIT)
+
+    def _next_event(self, timeout: float | None) -> object:
+        """The next call, end of the present process, or interrupt; None after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            if self._stopping:
+                return _INTERRUPT
+            try:
+                event = self._events.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                return None
+            if event is _INTERRUPT and not (self._stopping or self._restarting):
+                continue  # meant for a datum that is done
+            if isinstance(event, tuple) and event[0] is not self._process:
+                continue  # a former process
+            return event
+
+    # -- parts of an attempt -----------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _attempt(self, context: JobContext, datum: Datum) -> Iterator[Attempt]:
+        """A freshly staged datum, cleared away afterwards."""
+        if self._stopping:
+            raise Stopped
+        began = time.monotonic()
+        env = datum_env(datum, context.job.id)
+        staged = stage(self.database, datum, context.roots, self.pfs, self.place, {**self.base_env, **env})
+        lines = LastLines(context.log, self.name, datum)
+        attempt = Attempt(staged, env, lines, began, time.monotonic() - began)
+        try:
+            yield attempt
+        finally:
+            for pipe in staged.pipes:
+                pipe.close()
+            self._remove(staged)
+
+    def _collect(self, attempt: Attempt) -> str:
+        """Read what the datum wrote; returns what is wrong with it, "" if nothing."""
+        began = time.monotonic()
+        try:
+            attempt.outputs = collect(self.database.files, attempt.staged, self.host_path)
+        except BadOutput as error:
+            attempt.lines("stderr", error.message)
+            return error.message
+        attempt.upload_time = time.monotonic() - began
+        return ""
+
+    def _outcome(self, attempt: Attempt, datum: Datum, counted: DatumState, state: DatumState) -> Outcome:
+        if counted is not DatumState.PROCESSED and not attempt.outputs:
+            with contextlib.suppress(BadOutput):
+                attempt.outputs = collect(self.database.files, attempt.staged, self.host_path)
+        seen = list(seen_files(self.database.files, attempt.staged))
+        wrote = attempt.outputs
+        seen += [OutputFile(f"/out{file.path}", file.content) for file in wrote]
+        downloaded = attempt.staged.download_bytes + sum(pipe.read_bytes for pipe in attempt.staged.pipes)
+        uploaded = sum(file.content.size for file in wrote if not file.linked) if counted is DatumState.PROCESSED else 0
+        stats = DatumStats(attempt.download_time, attempt.process_time, attempt.upload_time, downloaded, uploaded)
+        kept = wrote if counted is DatumState.PROCESSED else []
+        return Outcome(datum, counted, state, attempt.error, stats, kept, seen, tuple(attempt.lines.lines))
+
+    def _remove(self, staged: Staged) -> None:
+        # <place>/<id>/pfs/<id>: the grandparent is the datum's own.
+        shutil.rmtree(staged.folder.parent.parent, ignore_errors=True)
+
+
+class _BatchLines:
+    """Lines of a process that stays go to the datum it works on."""
+
+    def __init__(self, context: JobContext, worker: str) -> None:
+        self._target: Callable[[str, str], None] = LastLines(context.log, worker, Datum("", ()))
+
+    def turn_to(self, target: Callable[[str, str], None]) -> None:
+        self._target = target
+
+    def __call__(self, stream: str, line: str) -> None:
+        self._target(stream, line)
+
+
+_INTERRUPT = object()
+
+
+def _stdin(lines: tuple[str, ...]) -> bytes | None:
+    """Lines joined by newlines, with one at the end; no lines at all is /dev/null (reference pps 3.3)."""
+    return ("\n".join(lines) + "\n").encode() if lines else None

@@ -1,0 +1,55 @@
+"""The variables user code finds: those of its worker, and those of its datum (reference pps 3.2)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local_runner.model.datums import Datum
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.storage.home import VARIABLE
+
+# What the host's environment may say to user code; anything else would make results depend on whose shell started the engine.
+_PASSED_ON = ("HOME", "LANG", "LC_ALL", "TZ", "USER")
+
+
+def worker_env(
+    spec: PipelineSpec, image_env: Mapping[str, str], secrets: Mapping[str, str], *, home: Path, worker: str, port: int, spec_commit: str
+) -> dict[str, str]:
+    """What every process of a worker starts with; later entries win."""
+    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    # The interpreter the runner uses is the one whose packages were checked against the image's requirements.
+    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+    env |= image_env
+    env |= spec.transform.env
+    env |= secrets
+    return env | {
+        VARIABLE: str(home),
+        "PACH_IN_WORKER": "true",
+        "PPS_POD_NAME": worker,
+        "PPS_WORKER_GRPC_PORT": str(port),
+        "PPS_SPEC_COMMIT": spec_commit,
+        "PPS_PROJECT_NAME": spec.pipeline.project,
+        "PPS_PIPELINE_NAME": spec.pipeline.name,
+    }
+
+
+def job_env(job_id: str) -> dict[str, str]:
+    """What a batching process starts with, before it has a datum."""
+    return {"PACH_JOB_ID": job_id, "PACH_OUTPUT_COMMIT_ID": job_id}
+
+
+def datum_env(datum: Datum, job_id: str) -> dict[str, str]:
+    """A datum's own variables. Of several files of one name the last counts."""
+    env: dict[str, str] = {}
+    for file in datum.inputs:
+        name = file.source.name
+        env[name] = f"/pfs/{name}{file.path}".rstrip("/")
+        env[f"{name}_COMMIT"] = file.commit
+        if file.join_on:
+            env[f"PACH_DATUM_{name}_JOIN_ON"] = file.join_on
+        if file.group_by:
+            env[f"PACH_DATUM_{name}_GROUP_BY"] = file.group_by
+    return env | {"PACH_DATUM_ID": datum.id} | job_env(job_id)

@@ -1,0 +1,246 @@
+"""One job through its states: plan, parallel step, serial step, commit (reference pps 2.3, 2.4, 4.1).
+
+Lives in the engine's main thread. Everything that has to survive a kill is in the records: the open output and meta commits hold
+what is done so far, and a job that is taken up again goes on from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum
+
+from local_runner.engine.datum_run import JobContext, Outcome
+from local_runner.engine.jobs import end_job, output_commit
+from local_runner.engine.logs import JobLog
+from local_runner.engine.marks import Mark, read_marks
+from local_runner.engine.meta import files_path, meta_document, meta_path
+from local_runner.engine.prepare import Prepared, prepare
+from local_runner.errors import LocalRunnerError
+from local_runner.model.datums import Datum, DatumState
+from local_runner.model.entries import entry_key, entry_value, folder_range
+from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.refs import META
+from local_runner.repos.commits import base_root
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Session
+from local_runner.storage.objects import Content
+
+# A set of datums is cut so that each worker gets about four (reference pps 2.7).
+_SETS_PER_WORKER = 4
+TIMED_OUT = " jobtimed out"  # the blank is a cluster's
+
+
+class Phase(Enum):
+    PARALLEL = "parallel"
+    SERIAL = "serial"
+    DONE = "done"
+
+
+class JobRun:
+    """A job under way. `sets` are the datum sets that wait for a worker; `outstanding` counts datums that have been handed out or wait."""
+
+    def __init__(self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog) -> None:
+        self.info = info
+        self.spec = spec
+        self.salt = salt
+        self.log = log
+        self.sets: deque[tuple[Datum, ...]] = deque()
+        self.outstanding = 0
+        self.phase = Phase.PARALLEL
+        self.failed: list[tuple[Datum, Outcome]] = []
+        self._buffer: list[Outcome] = []
+        self._reused = 0
+
+    @property
+    def context(self) -> JobContext:
+        """What its workers need to know."""
+        return JobContext(self.info.job, self.spec, self._prepared.roots, self.log)
+
+    @property
+    def deadline(self) -> float | None:
+        """When its time is up, in seconds since the epoch."""
+        if self.spec.job_timeout is None or self.info.started is None:
+            return None
+        return self.info.started + self.spec.job_timeout
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are outcomes yet to be written."""
+        return bool(self._buffer)
+
+    # -- begin ---------------------------------------------------------------------------------------------------------
+
+    def begin(self, txn: Transaction) -> None:
+        """Plan, and set the output and meta commit to what the base left. Raises `LocalRunnerError` if that cannot be."""
+        session = txn.session
+        self._prepared: Prepared = prepare(session, self.info, self.spec, self.salt)
+        plan, base = self._prepared.plan, self._prepared.base
+        done = self._take_up(session, base)
+        self._start_set([datum for datum in plan.new if datum.id not in done])
+        self._again = [datum for datum, _ in plan.again if datum.id not in done]
+        counters = Counters(total=plan.total, processed=len(done))
+        self.info = dataclasses.replace(self.info, state=JobState.RUNNING, started=self.info.started or txn.now, counters=counters)
+        session.pipelines.update_job(self.info)
+
+    def _take_up(self, session: Session, base: CommitRow | None) -> frozenset[str]:
+        """Make the commits ready to be written to; returns the datums an engine before us had finished."""
+        output, meta = self._commits(session)
+        if meta.begun:
+            job = bytes.fromhex(self.info.job.id)
+            marks = read_marks(session.trees, meta.marks)
+            return frozenset(name for name, mark in marks if mark.job == job and mark.state is DatumState.PROCESSED)
+        session.commits.update(output.key, tree=base_root(session, output), begun=True)
+        session.commits.update(meta.key, tree=base.tree if base else None, marks=base.marks if base else None, begun=True)
+        return frozenset()
+
+    def _commits(self, session: Session) -> tuple[CommitRow, CommitRow]:
+        output, meta = output_commit(session, self.info.job), output_commit(session, self.info.job, META)
+        if output is None or meta is None:
+            raise LocalRunnerError(f"the commits of job {self.info.job} are gone")
+        return output, meta
+
+    def _start_set(self, datums: Sequence[Datum]) -> None:
+        self.sets.extend(cut_sets(datums, self.spec))
+        self.outstanding += len(datums)
+
+    # -- work ----------------------------------------------------------------------------------------------------------
+
+    def note(self, outcome: Outcome) -> None:
+        """Take in what became of a datum; it is written with the next `flush`."""
+        self.outstanding -= 1
+        self._buffer.append(outcome)
+        if outcome.counted is DatumState.FAILED:
+            self.failed.append((outcome.datum, outcome))
+
+    def flush(self, session: Session, running: tuple[RunningDatum, ...]) -> None:
+        """Write the outcomes so far: outputs, bookkeeping, counters."""
+        self.info = dataclasses.replace(self.info, running=running)
+        if self._buffer:
+            outcomes, self._buffer = self._buffer, []
+            self._write(session, outcomes)
+        session.pipelines.update_job(self.info)
+
+    def _write(self, session: Session, outcomes: Sequence[Outcome]) -> None:
+        output, meta = self._commits(session)
+        files: dict[bytes, bytes | None] = {}
+        documents: dict[bytes, bytes | None] = {}
+        marks: dict[bytes, bytes | None] = {}
+        contents: list[Content] = []
+        job = bytes.fromhex(self.info.job.id)
+        counters, stats = self.info.counters, self.info.stats
+        for outcome in outcomes:
+            datum = outcome.datum
+            skip_key = datum.hash(self.salt)
+            document = session.objects.files.take(
+                meta_document(
+                    self.info.job, datum, skip_key, outcome.state, outcome.reason, outcome.stats, self._prepared.committed
+                )
+            )
+            documents[entry_key(meta_path(datum.id), datum.id)] = entry_value(document.name, document.size)
+            contents.append(document)
+            for file in outcome.outputs:
+                files[entry_key(file.path, datum.id)] = entry_value(file.content.name, file.content.size)
+            for file in outcome.seen:
+                documents[entry_key(files_path(datum.id) + file.path, datum.id)] = entry_value(file.content.name, file.content.size)
+                contents.append(file.content)
+            marks[datum.id.encode()] = Mark(bytes.fromhex(skip_key), outcome.state, job).encode()
+            field = outcome.counted.value.lower()
+            counters = dataclasses.replace(counters, **{field: getattr(counters, field) + 1})
+            stats += outcome.stats
+        session.objects.add(contents)
+        trees = session.trees
+        session.commits.update(output.key, tree=trees.edit(output.tree, files))
+        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), marks=trees.edit(meta.marks, marks))
+        self.info = dataclasses.replace(self.info, counters=counters, stats=stats)
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def advance(self, txn: Transaction) -> list[CommitRow]:
+        """When a step is over, begin the next one or end the job. Call with nothing outstanding and everything flushed.
+
+        Returns the commits that were closed.
+        """
+        if self.phase is Phase.PARALLEL and not self.failed:
+            self.phase = Phase.SERIAL
+            self._begin_serial(txn.session)
+            if self.outstanding:
+                txn.session.pipelines.update_job(self.info)
+                return []
+        self.phase = Phase.DONE
+        self.info = dataclasses.replace(self.info, running=())
+        if self.failed:
+            first = min((datum.index, datum.id) for datum, _ in self.failed)[1]
+            return self.end(txn, JobState.FAILURE, f"datum {first} failed")
+        self.info = dataclasses.replace(self.info, state=JobState.FINISHING)
+        return self.end(txn, JobState.SUCCESS, "")
+
+    def _begin_serial(self, session: Session) -> None:
+        plan = self._prepared.plan
+        counters = dataclasses.replace(self.info.counters, skipped=len(plan.reuse))
+        self.info = dataclasses.replace(self.info, counters=counters)
+        doomed = [*plan.remove, *(datum.id for datum in self._again)]
+        if doomed:
+            self._delete(session, doomed)
+        self._start_set(self._again)
+
+    def _delete(self, session: Session, datums: Sequence[str]) -> None:
+        """Take away what these datums wrote in the base, and what the meta repo holds of them (reference pps 2.4)."""
+        output, meta = self._commits(session)
+        files: dict[bytes, bytes | None] = {}
+        documents: dict[bytes, bytes | None] = {}
+        for name in datums:
+            out = f"{files_path(name)}/out"
+            for key, _ in session.trees.scan(meta.tree, *folder_range(out)):
+                path = key.decode().partition("\0")[0]
+                files[entry_key(path.removeprefix(out), name)] = None
+            for folder in (files_path(name), f"/meta/{name}"):
+                documents |= {key: None for key, _ in session.trees.scan(meta.tree, *folder_range(folder))}
+        marks: dict[bytes, bytes | None] = {name.encode(): None for name in datums}
+        trees = session.trees
+        session.commits.update(output.key, tree=trees.edit(output.tree, files))
+        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), marks=trees.edit(meta.marks, marks))
+
+    def end(self, txn: Transaction, state: JobState, reason: str) -> list[CommitRow]:
+        """Close the commits and the record; returns the commits."""
+        self.phase = Phase.DONE
+        closed = end_job(txn, self.info, state, reason)
+        ended = txn.session.pipelines.job(self.info.job)
+        if ended is not None:
+            self.info = ended
+        return closed
+
+    def is_late(self) -> bool:
+        """Whether its time is up."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+
+def cut_sets(datums: Sequence[Datum], spec: PipelineSpec) -> list[tuple[Datum, ...]]:
+    """Datums in processing order, cut as `datum_set_spec` says (reference pps 2.7); zeros mean the default."""
+    if not datums:
+        return []
+    wanted = spec.datum_sets
+    if wanted and wanted.size_bytes:
+        return _by_size(datums, wanted.size_bytes)
+    number = wanted.number if wanted and wanted.number else 0
+    if not number:
+        per_worker = (wanted.per_worker if wanted else 0) or _SETS_PER_WORKER
+        number = max(1, len(datums) // (spec.parallelism * per_worker))
+    return [tuple(datums[at : at + number]) for at in range(0, len(datums), number)]
+
+
+def _by_size(datums: Sequence[Datum], size: int) -> list[tuple[Datum, ...]]:
+    sets: list[tuple[Datum, ...]] = []
+    held: list[Datum] = []
+    weight = 0
+    for datum in datums:
+        if held and weight >= size:
+            sets.append(tuple(held))
+            held, weight = [], 0
+        held.append(datum)
+        weight += sum(file.size for file in datum.inputs)
+    return [*sets, tuple(held)]

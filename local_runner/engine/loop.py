@@ -1,0 +1,403 @@
+"""The engine of a home: starts what can start, hands datums to workers, writes down what became of them, until nothing is left.
+
+One thread looks at the records and decides; workers are threads that run user code. It meets the commands of people only in the
+records: they ring its bell after a change, it rings theirs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from local_runner.engine.cron import next_ticks, tick
+from local_runner.engine.datum_run import JobContext
+from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
+from local_runner.engine.jobs import end_job, filter_names, output_commit
+from local_runner.engine.logs import JobLog
+from local_runner.engine.observers import Observer, Silent
+from local_runner.engine.pipelines import NO_COMMAND
+from local_runner.engine.prepare import input_commits
+from local_runner.engine.slots import Broken, Done, Event, MakeRequest, SetDone, Slot
+from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.triggers import fire_triggers
+from local_runner.errors import LocalRunnerError
+from local_runner.executors.base import Executor
+from local_runner.model.ids import new_id
+from local_runner.model.jobs import JobInfo, JobState, RunningDatum
+from local_runner.model.pipelines import PipelineSpec, PipelineState
+from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.bell import Bell
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Database, Session
+from local_runner.storage.pipeline_records import PipelineRow
+
+# Outcomes are written when a set is done, or this often while it is not: a kill costs at most what came since.
+FLUSH_SECONDS = 0.5
+_CRON_PATIENCE = 60.0  # a clock that ticks sooner keeps the engine up
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """Who does the work: the executor, how many datums at once over all pipelines, and what a worker of a version is asked for."""
+
+    executor: Executor
+    jobs: int
+    request_for: Callable[[PipelineRow, PipelineSpec], MakeRequest]
+    observer: Observer = field(default_factory=Silent)
+
+
+class Engine:
+    """Works on one home; whoever makes it holds the engine lock. Use as: `with` it, then `work`."""
+
+    def __init__(self, database: Database, staffing: Staffing) -> None:
+        self._database = database
+        self._staffing = staffing
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._runs: dict[JobRef, JobRun] = {}
+        self._slots: dict[tuple[PipelineRef, int], list[Slot]] = {}
+        self._bell = Bell(database.home.bells)
+        self._flushed = 0.0
+        self._stopping = False
+
+    # -- from outside --------------------------------------------------------------------------------------------------
+
+    def work(self, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False, stay: bool = False) -> None:
+        """Work until nothing is left to do, and `linger` seconds more; or until `until` says so; with `stay`, until `stop`.
+
+        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine.
+        """
+        idle_since: float | None = None
+        while not self._stopping and not until():
+            again_in = self._beat()
+            now = time.monotonic()
+            if again_in is None and not self._runs:
+                idle_since = idle_since if idle_since is not None else now
+                if not stay and now - idle_since >= linger:
+                    return
+                again_in = None if stay else linger - (now - idle_since)
+            else:
+                idle_since = None
+            self._bell.wait(again_in)
+
+    def stop(self) -> None:
+        """End `work` soon, from another thread or a signal handler."""
+        self._stopping = True
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Write what is known, end all workers, and wait for them."""
+        slots = [slot for slots in self._slots.values() for slot in slots]
+        for slot in slots:
+            slot.close()
+        for slot in slots:
+            slot.join()
+        self._drain()
+        try:
+            self._flush()
+        finally:
+            for run in self._runs.values():
+                run.log.close()
+            self._bell.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- one beat ------------------------------------------------------------------------------------------------------
+
+    def _beat(self) -> float | None:
+        """Do everything that can be done now; returns in how many seconds to look again at the latest, None for when rung."""
+        free = self._drain()
+        busy = any(run.has_news for run in self._runs.values())
+        if busy and (free or time.monotonic() - self._flushed >= FLUSH_SECONDS):
+            self._flush()
+        with self._database.read() as session:
+            unfinished = session.pipelines.unfinished_jobs()
+            rows = {row.pipeline: row for row in session.pipelines.pipelines()}
+            ticks = next_ticks(session, rows.values())
+        if ticks and ticks[0][0] <= time.time():
+            # One at a time: missed ticks are made up for, each in a commit of its own.
+            with self._database.write() as session:
+                tick(Transaction(session, new_id(), time.time()), ticks[0][1], ticks[0][0])
+            return 0.0
+        self._adjust_pipelines(rows)
+        self._drop_ended({info.job: info for info in unfinished})
+        self._take_on(unfinished, rows)
+        self._advance()
+        self._dispatch()
+        return self._patience(ticks[0][0] if ticks else None)
+
+    def _patience(self, tick_at: float | None) -> float | None:
+        waits = []
+        if any(slot.current for slots in self._slots.values() for slot in slots) or any(run.has_news for run in self._runs.values()):
+            waits.append(FLUSH_SECONDS)
+        deadlines = [run.deadline for run in self._runs.values() if run.deadline is not None]
+        waits += [max(deadline - time.time(), 0.0) for deadline in deadlines]
+        if tick_at is not None and (tick_at - time.time() < _CRON_PATIENCE or self._runs):
+            waits.append(max(tick_at - time.time(), 0.0))
+        return min(waits, default=None)
+
+    def _drain(self) -> bool:
+        """Take in what workers reported; says whether one became free."""
+        free = False
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                return free
+            run = self._runs.get(event.job)
+            if isinstance(event, Done):
+                if run is not None:
+                    run.note(event.outcome)
+                    self._staffing.observer.datum_ended(event.job, event.outcome)
+            elif isinstance(event, SetDone):
+                event.slot.job = None
+                free = True
+                if run is not None and event.left:
+                    run.outstanding -= event.left
+            else:
+                self._forget(event.slot)
+                free = True
+                if run is not None:
+                    self._end(run, JobState.FAILURE, event.error.message)
+
+    # -- pipelines -----------------------------------------------------------------------------------------------------
+
+    def _adjust_pipelines(self, rows: Mapping[PipelineRef, PipelineRow]) -> None:
+        """Pipelines that start are up now, or can never be; workers of former versions go."""
+        for row in rows.values():
+            if row.state is PipelineState.STARTING:
+                works = bool(spec_of(row).transform.cmd)
+                with self._database.write() as session:
+                    state = PipelineState.RUNNING if works else PipelineState.FAILURE
+                    session.pipelines.set_pipeline_state(row.pipeline, state, "" if works else NO_COMMAND)
+                    if not works:
+                        txn = Transaction(session, new_id(), time.time())
+                        for info in session.pipelines.unfinished_jobs():
+                            if info.job.pipeline == row.pipeline:
+                                end_job(txn, info, JobState.KILLED, NO_COMMAND)
+        for key in list(self._slots):
+            row_now = rows.get(key[0])
+            if row_now is None or row_now.version != key[1]:
+                for slot in self._slots.pop(key):
+                    slot.close()
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def _drop_ended(self, unfinished: Mapping[JobRef, JobInfo]) -> None:
+        """Let go of jobs somebody else ended, and start datums anew that somebody asked for."""
+        for job, run in list(self._runs.items()):
+            if job not in unfinished:
+                self._release(run)
+                continue
+            if run.is_late():
+                self._end(run, JobState.KILLED, TIMED_OUT)
+                continue
+            with self._database.read() as session:
+                asked = session.pipelines.asked(job)
+            if asked:
+                with self._database.write() as session:
+                    session.pipelines.answered(job)
+                for slot in self._slots_of(run):
+                    for datum in asked:
+                        slot.restart(datum)
+
+    def _take_on(self, unfinished: list[JobInfo], rows: Mapping[PipelineRef, PipelineRow]) -> None:
+        """Begin the oldest job of each pipeline once its inputs are finished.
+
+        Jobs of a pipeline run one after another, whatever its parallelism: each is based on the one before, and the result is the
+        same (reference pps 7, *UNSURE*, parallel jobs).
+        """
+        seen: set[PipelineRef] = set()
+        for info in unfinished:
+            pipeline = info.job.pipeline
+            if pipeline in seen:
+                continue
+            seen.add(pipeline)
+            if info.job not in self._runs and pipeline in rows:
+                self._try_to_begin(info, rows[pipeline])
+
+    def _try_to_begin(self, info: JobInfo, row: PipelineRow) -> None:
+        spec = spec_of(row)
+        with self._database.read() as session:
+            output = output_commit(session, info.job)
+            if output is None:
+                failed, ready = "", False
+            else:
+                failed, ready = _inputs_state(session, spec, output)
+        if output is None:
+            self._write_end(info, JobState.KILLED, "output commit missing")
+        elif failed:
+            self._write_end(info, JobState.UNRUNNABLE, failed)
+        elif ready:
+            self._begin(info, row, spec)
+        elif info.state is JobState.CREATED:
+            with self._database.write() as session:
+                session.pipelines.update_job(dataclasses.replace(info, state=JobState.STARTING))
+            self._warm_up(info, row, spec)
+
+    def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
+        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job))
+        try:
+            with self._database.write() as session:
+                run.begin(Transaction(session, new_id(), time.time()))
+        except LocalRunnerError as error:
+            self._write_end(info, JobState.FAILURE, error.message)
+            return
+        self._runs[info.job] = run
+        self._staffing.observer.job_changed(run.info)
+
+    def _advance(self) -> None:
+        for run in list(self._runs.values()):
+            while run.outstanding == 0 and run.phase is not Phase.DONE:
+                if run.has_news:
+                    self._flush()
+                    if run.info.job not in self._runs:
+                        break
+                with self._database.write() as session:
+                    if not _is_unfinished(session, run.info.job):
+                        break
+                    closed = run.advance(Transaction(session, new_id(), time.time()))
+                if run.phase is Phase.DONE:
+                    self._ended(run, closed)
+
+    def _flush(self) -> None:
+        """Write the outcomes of all jobs, and what their workers are doing."""
+        self._flushed = time.monotonic()
+        with self._database.write() as session:
+            for run in self._runs.values():
+                if _is_unfinished(session, run.info.job):
+                    run.flush(session, self._running(run))
+        for run in self._runs.values():
+            self._staffing.observer.job_changed(run.info)
+
+    def _running(self, run: JobRun) -> tuple[RunningDatum, ...]:
+        found = []
+        for slot in self._slots_of(run):
+            current = slot.current
+            if current is not None:
+                datum, since = current
+                names = filter_names([file.path for file in datum.inputs], [file.hash for file in datum.inputs])
+                found.append(RunningDatum(slot.name, datum.id, names, since))
+        return tuple(found)
+
+    def _end(self, run: JobRun, state: JobState, reason: str) -> None:
+        self._flush()
+        with self._database.write() as session:
+            closed = run.end(Transaction(session, new_id(), time.time()), state, reason) if _is_unfinished(session, run.info.job) else []
+        self._ended(run, closed)
+
+    def _write_end(self, info: JobInfo, state: JobState, reason: str) -> None:
+        """End a job that never began."""
+        with self._database.write() as session:
+            closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
+            ended = session.pipelines.job(info.job)
+        self._cool(info.job)
+        if ended is not None:
+            self._staffing.observer.job_changed(ended)
+        fire_triggers(self._database, [row.key for row in closed])
+
+    def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:
+        self._release(run)
+        self._staffing.observer.job_changed(run.info)
+        fire_triggers(self._database, [row.key for row in closed])
+
+    def _release(self, run: JobRun) -> None:
+        self._runs.pop(run.info.job, None)
+        for slot in self._slots_of(run):
+            slot.abandon()
+        self._cool(run.info.job)
+        run.log.close()
+
+    # -- workers -------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """Give waiting sets to free workers, as many at once as the machine is to bear."""
+        for run in self._runs.values():
+            while run.sets and self._busy() < self._staffing.jobs:
+                slot = self._free_slot(run.info, run.spec)
+                if slot is None:
+                    break
+                slot.work(run.context, run.sets.popleft())
+
+    def _busy(self) -> int:
+        return sum(slot.job is not None for slots in self._slots.values() for slot in slots)
+
+    def _free_slot(self, info: JobInfo, spec: PipelineSpec) -> Slot | None:
+        slots = self._slots.setdefault((info.job.pipeline, info.pipeline_version), [])
+        free = next((slot for slot in slots if slot.job is None), None)
+        if free is None and len(slots) < spec.parallelism:
+            free = self._new_slot(info, spec, len(slots))
+            slots.append(free)
+        return free
+
+    def _new_slot(self, info: JobInfo, spec: PipelineSpec, number: int) -> Slot:
+        with self._database.read() as session:
+            row = session.pipelines.version(info.job.pipeline, info.pipeline_version)
+        if row is None:
+            raise LocalRunnerError(f"pipeline {info.job.pipeline} is gone")
+        name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}-{number}"
+        slot = Slot(
+            name,
+            self._database,
+            self._staffing.executor,
+            self._staffing.request_for(row, spec),
+            spec.transform.datum_batching,
+            self._put,
+        )
+        slot.start()
+        return slot
+
+    def _put(self, event: Event) -> None:
+        self._events.put(event)
+        # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
+        if not isinstance(event, Done):
+            self._bell.ring()
+
+    def _warm_up(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
+        """Start batching processes while the stage before still works; they import what they need and wait."""
+        if not spec.transform.datum_batching or not spec.transform.cmd:
+            return
+        slots = self._slots.setdefault((info.job.pipeline, row.version), [])
+        context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job))
+        for number in range(len(slots), min(spec.parallelism, self._staffing.jobs)):
+            slots.append(self._new_slot(info, spec, number))
+        for slot in slots:
+            if slot.job is None:
+                slot.warm(context)
+
+    def _cool(self, job: JobRef) -> None:
+        """Let go of processes that were started for a job that is over."""
+        for (pipeline, _), slots in self._slots.items():
+            if pipeline == job.pipeline:
+                for slot in slots:
+                    slot.cool()
+
+    def _slots_of(self, run: JobRun) -> list[Slot]:
+        return [slot for slots in self._slots.values() for slot in slots if slot.job == run.info.job]
+
+    def _forget(self, slot: Slot) -> None:
+        for slots in self._slots.values():
+            if slot in slots:
+                slots.remove(slot)
+
+
+def _inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, bool]:
+    """Why a job can never run ("" if it may), and whether all its inputs are finished."""
+    commits = input_commits(session, spec, output)
+    failed = [name for name, row in commits.items() if row.error]
+    if failed:
+        return f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False
+    return "", all(row.finished is not None for row in commits.values())
+
+
+def _is_unfinished(session: Session, job: JobRef) -> bool:
+    info = session.pipelines.job(job)
+    return info is not None and not info.state.is_final
+

@@ -1,0 +1,25 @@
+"""Who wants to know how work goes on. Silence is an observer too."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from local_runner.engine.datum_run import Outcome
+from local_runner.model.jobs import JobInfo
+from local_runner.model.refs import JobRef
+
+
+class Observer(Protocol):
+    """Called from the engine's thread; must not take long, nor raise."""
+
+    def job_changed(self, info: JobInfo) -> None: ...
+
+    def datum_ended(self, job: JobRef, outcome: Outcome) -> None: ...
+
+
+class Silent:
+    def job_changed(self, info: JobInfo) -> None:
+        pass
+
+    def datum_ended(self, job: JobRef, outcome: Outcome) -> None:
+        pass

@@ -1,0 +1,147 @@
+"""What a datum left in `out`, as files to commit (reference pps 3.4, 3.5)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from local_runner.engine.staging import Staged
+from local_runner.errors import Invalid, LocalRunnerError
+from local_runner.model.names import check_path
+from local_runner.storage.objects import Content, ObjectFiles
+
+HostPath = Callable[[str], Path | None]  # a path as user code sees it -> where that lies on the host, if it can be known
+
+
+class OutputFile(NamedTuple):
+    """A file to commit. `linked` ones are content that a link stood for, which is not counted as uploaded."""
+
+    path: str
+    content: Content
+    linked: bool = False
+
+
+class BadOutput(LocalRunnerError):
+    """Something in `out` cannot be committed; the datum fails with this."""
+
+
+def collect(files: ObjectFiles, staged: Staged, host_path: HostPath) -> list[OutputFile]:
+    """Read everything below `out`: files, and what links stand for; empty folders and named pipes are passed over.
+
+    Raises `BadOutput` for names a repo does not accept, sockets, and links that lead nowhere.
+    """
+    return sorted(_walk(files, staged, host_path, str(staged.out), ""))
+
+
+def _walk(files: ObjectFiles, staged: Staged, host_path: HostPath, folder: str, prefix: str) -> Iterator[OutputFile]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{prefix}/{entry.name}"
+            if entry.is_symlink():
+                yield from _follow(files, staged, host_path, entry.path, path)
+            elif entry.is_dir(follow_symlinks=False):
+                yield from _walk(files, staged, host_path, entry.path, path)
+            elif entry.is_file(follow_symlinks=False):
+                yield OutputFile(_named(path), _take(files, entry.path))
+            elif not stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
+                raise BadOutput(f"cannot upload {path}: it is a socket or a device", hint="write regular files to /pfs/out")
+
+
+def _take(files: ObjectFiles, path: str) -> Content:
+    with open(path, "rb", buffering=0) as file:
+        return files.take(file)  # type: ignore[arg-type]  # a FileIO reads like any binary file
+
+
+def _named(path: str) -> str:
+    try:
+        return check_path(path)
+    except Invalid as error:
+        raise BadOutput(
+            f"cannot upload file produced by the user code because its name cannot be represented in PFS: {error.message}",
+            hint="rename it before it goes to /pfs/out",
+        ) from None
+    except UnicodeEncodeError:
+        raise BadOutput(f"cannot upload file produced by the user code because its name is not text: {path!r}") from None
+
+
+def _follow(files: ObjectFiles, staged: Staged, host_path: HostPath, link: str, path: str) -> Iterator[OutputFile]:
+    """Regular content in place of a link. Links from `out` to `out` are resolved too, which a cluster refuses (DEVIATIONS.md)."""
+    target = _resolve(staged, host_path, link, path)
+    if target.is_dir():
+        for content in sorted(_contents(target)):
+            inside = content.relative_to(target).as_posix()
+            yield OutputFile(_named(f"{path}/{inside}"), _take(files, str(content)), linked=True)
+    else:
+        yield OutputFile(_named(path), _take(files, str(target)), linked=True)
+
+
+def _contents(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _contents(entry)
+        elif entry.is_file():
+            yield entry
+        elif entry.is_symlink():
+            raise BadOutput(f"cannot upload {entry}: a link to a folder inside a linked folder, or one that leads nowhere")
+
+
+def _resolve(staged: Staged, host_path: HostPath, link: str, path: str) -> Path:
+    """Where a link leads on the host, following links on the way as user code would see them."""
+    inside = f"/pfs/out{path}"
+    here = link
+    for _ in range(40):  # as many as a kernel follows
+        inside = os.path.normpath(os.path.join(os.path.dirname(inside), os.readlink(here)))
+        found = _on_host(staged, host_path, inside)
+        if found is None or not os.path.lexists(found):
+            raise BadOutput(f"cannot upload {path}: it is a link to {inside}, where nothing is", hint="write the content to /pfs/out")
+        if not found.is_symlink():
+            return found
+        here = str(found)
+    raise BadOutput(f"cannot upload {path}: it is a link in a circle")
+
+
+def _on_host(staged: Staged, host_path: HostPath, inside: str) -> Path | None:
+    if inside == "/pfs" or not inside.startswith("/pfs/"):
+        return host_path(inside)
+    name, _, rest = inside.removeprefix("/pfs/").partition("/")
+    if name == ".scratch":
+        return host_path(inside)
+    if name not in staged.links:
+        return None
+    return staged.folder / name / rest if rest else staged.folder / name
+
+
+def seen_files(files: ObjectFiles, staged: Staged) -> Iterator[OutputFile]:
+    """`.env` and the inputs as user code left them, for the meta repo. What it did not touch is not read again."""
+    for name in staged.links:
+        top = staged.folder / name
+        if name == ".env":
+            yield OutputFile("/.env", files.take(top))
+        elif name != "out" and top.is_dir() and not top.is_symlink():
+            yield from _seen(files, staged, str(top), f"/{name}")
+
+
+def _seen(files: ObjectFiles, staged: Staged, folder: str, prefix: str) -> Iterator[OutputFile]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = f"{prefix}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _seen(files, staged, entry.path, path)
+            elif entry.is_file(follow_symlinks=False):
+                given = staged.given.get(entry.path)
+                status = entry.stat(follow_symlinks=False)
+                if given and (status.st_mtime_ns, status.st_size) == given[1:]:
+                    yield OutputFile(path, Content(given[0], given[2]))
+                elif _is_legal(path):
+                    yield OutputFile(path, _take(files, entry.path))
+
+
+def _is_legal(path: str) -> bool:
+    try:
+        check_path(path)
+    except (Invalid, UnicodeEncodeError):
+        return False
+    return True

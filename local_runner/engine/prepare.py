@@ -1,0 +1,104 @@
+"""From a job to its plan: which commits it reads, which datums they make, and what its base job left (reference pps 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from local_runner.engine.enumerate import enumerate_datums
+from local_runner.engine.jobs import output_commit
+from local_runner.engine.marks import Mark, read_marks
+from local_runner.engine.plan import Plan, plan_job
+from local_runner.engine.staging import Roots
+from local_runner.errors import CommitNotFound
+from local_runner.model.datums import Datum, InputFile
+from local_runner.model.globs import compile_glob
+from local_runner.model.inputs import Cron, Input, Pfs, leaves
+from local_runner.model.jobs import JobInfo
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.refs import META, USER, JobRef
+from local_runner.model.repos import ORIGIN_AUTO
+from local_runner.repos.commits import content_root
+from local_runner.repos.nodes import matching
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Session
+
+EVERY_FILE = "/*"  # the pattern of a clock's ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that can begin. `base` is the meta commit its datums are compared with."""
+
+    plan: Plan
+    roots: Roots
+    base: CommitRow | None
+    committed: dict[str, float]
+
+
+def input_commits(session: Session, spec: PipelineSpec, output: CommitRow) -> dict[str, CommitRow]:
+    """Input name -> the commit a job reads."""
+    sources = {row.ref.repo: row for row in session.commits.sources(output.key)}
+    found = {}
+    for leaf in leaves(spec.input):
+        row = sources.get(leaf.source.repo)
+        if row is None:
+            raise CommitNotFound(f"{leaf.source.repo} in the provenance of {output.ref}")
+        found[leaf.name] = row
+    return found
+
+
+def datums_of(session: Session, expression: Input | None, commits: dict[str, CommitRow]) -> tuple[list[Datum], Roots]:
+    """The datums an input expression makes of these commits (by input name), ascending by id; and the trees they are read from."""
+    roots = {name: content_root(session, row) for name, row in commits.items()}
+
+    def files_of(leaf: Pfs | Cron) -> Sequence[InputFile]:
+        commit, root = commits[leaf.name].ref.id, roots[leaf.name]
+        if isinstance(leaf, Cron):
+            return [InputFile(leaf, commit, n.path, n.hash, n.size) for n in matching(session.trees, root, compile_glob(EVERY_FILE))]
+        glob = compile_glob(leaf.glob)
+        found = matching(session.trees, root, glob)
+        if not leaf.join_on and not leaf.group_by:
+            return [InputFile(leaf, commit, node.path, node.hash, node.size) for node in found]
+        return [
+            InputFile(
+                leaf, commit, n.path, n.hash, n.size, glob.replace(n.path, leaf.join_on), glob.replace(n.path, leaf.group_by)
+            )
+            for n in found
+        ]
+
+    return enumerate_datums(expression, files_of), roots
+
+
+def base_of(session: Session, job: JobRef) -> CommitRow | None:
+    """The meta commit of the nearest ancestor job that succeeded, or may yet; None if everything is new."""
+    row = output_commit(session, job, META)
+    while row is not None and row.parent is not None:
+        row = session.commits.at(row.parent)
+        ancestor = JobRef(job.pipeline, row.ref.id)
+        output = output_commit(session, ancestor, USER)
+        if row.origin == ORIGIN_AUTO and not row.error and output and not output.error and session.pipelines.job(ancestor):
+            return row
+    return None
+
+
+def prepare(session: Session, info: JobInfo, spec: PipelineSpec, salt: str) -> Prepared:
+    """Enumerate and plan a job whose inputs are finished."""
+    output = output_commit(session, info.job)
+    if output is None:
+        raise CommitNotFound(info.job)
+    commits = input_commits(session, spec, output)
+    datums, roots = datums_of(session, spec.input, commits)
+    base = base_of(session, info.job)
+    marks: dict[str, Mark] = dict(read_marks(session.trees, base.marks)) if base else {}
+    old_salt = base is not None and _salt_of(session, info, base) != salt
+    plan = plan_job(datums, marks, salt, every_job=spec.reprocess_every_job or spec.s3_out, old_salt=old_salt)
+    committed = {row.ref.id: row.finished or 0.0 for row in commits.values()}
+    return Prepared(plan, roots, base, committed)
+
+
+def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
+    """The salt the base job worked with."""
+    job = session.pipelines.job(JobRef(info.job.pipeline, base.ref.id))
+    version = session.pipelines.version(info.job.pipeline, job.pipeline_version) if job else None
+    return version.salt if version else ""

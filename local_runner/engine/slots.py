@@ -1,0 +1,189 @@
+"""Workers of pipelines as threads: each owns a place to run commands in, takes one set of datums at a time, and reports what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_runner.engine.batching import NextDatumServer
+from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
+from local_runner.errors import LocalRunnerError
+from local_runner.executors.base import Executor, WorkerRequest
+from local_runner.model.datums import Datum
+from local_runner.model.refs import JobRef
+from local_runner.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A datum ended."""
+
+    job: JobRef
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SetDone:
+    """A worker is free again; `left` counts datums of its set that it did not get to."""
+
+    job: JobRef
+    slot: Slot
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A worker cannot work: the executor or the store failed, not user code."""
+
+    job: JobRef
+    slot: Slot
+    error: LocalRunnerError
+
+
+Event = Done | SetDone | Broken
+MakeRequest = Callable[[str, Path, int], WorkerRequest]  # worker name, its /pfs, port of NextDatum
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    context: JobContext
+    datums: tuple[Datum, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    context: JobContext
+
+
+@dataclass(frozen=True, slots=True)
+class _Cool:
+    pass
+
+
+_Request = _Set | _Warm | _Cool
+
+
+class Slot(threading.Thread):
+    """One worker of one version of a pipeline. The engine's thread calls everything but `run`."""
+
+    def __init__(
+        self, name: str, database: Database, executor: Executor, make_request: MakeRequest, batching: bool, report: Callable[[Event], None]
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._database = database
+        self._executor = executor
+        self._make_request = make_request
+        self._batching = batching
+        self._report = report
+        self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._runner: DatumRunner | None = None
+        self.job: JobRef | None = None  # whose set it has; None while it is free
+        self.current: tuple[Datum, float] | None = None  # what it runs, and since when
+        self._abandoned = False
+
+    def work(self, context: JobContext, datums: tuple[Datum, ...]) -> None:
+        """Run a set of datums; ends in `SetDone` or `Broken`."""
+        self.job = context.job
+        self._abandoned = False
+        self._inbox.put(_Set(context, datums))
+
+    def warm(self, context: JobContext) -> None:
+        """Start the batching process of a job whose datums are not known yet."""
+        self._inbox.put(_Warm(context))
+
+    def cool(self) -> None:
+        """End a batching process that waits for nothing any more."""
+        if self._batching:
+            self._inbox.put(_Cool())
+
+    def abandon(self) -> None:
+        """Give up the present set at once; what was not finished counts for nothing."""
+        self._abandoned = True
+        if self._runner is not None:
+            self._runner.interrupt()
+
+    def restart(self, datum: str) -> None:
+        """Make the present attempt of a datum a failed one, if it is the one that runs."""
+        if self._runner is not None and self.current is not None and self.current[0].id == datum:
+            self._runner.interrupt(restart=True)
+
+    def close(self) -> None:
+        """End what runs and the worker itself; `join` to wait for it."""
+        self.abandon()
+        self._inbox.put(None)
+
+    # -- in its own thread ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        request: _Request | None = self._inbox.get()
+        if request is None:
+            return
+        try:
+            with self._worker() as runner:
+                self._runner = runner
+                while request is not None:
+                    self._serve(runner, request)
+                    request = self._inbox.get()
+        except LocalRunnerError as error:
+            self._break(request, error)
+        except OSError as error:
+            self._break(request, LocalRunnerError(f"worker {self.name}: {error}"))
+        finally:
+            self._database.close_thread()
+
+    def _break(self, request: _Request | None, error: LocalRunnerError) -> None:
+        # Requests that come after this are answered by the engine, which forgets a broken slot.
+        if isinstance(request, (_Set, _Warm)):
+            self._report(Broken(request.context.job, self, error))
+
+    @contextlib.contextmanager
+    def _worker(self) -> Iterator[DatumRunner]:
+        folder = self._database.home.workers / f"{self.name}-{uuid.uuid4().hex[:8]}"
+        pfs = folder / "pfs"
+        server = NextDatumServer() if self._batching else None
+        try:
+            pfs.mkdir(parents=True)
+            request = self._make_request(self.name, pfs, server.port if server else 0)
+            with self._executor.worker(request) as worker:
+                yield DatumRunner(self._database, worker, self.name, pfs, request.env, worker.host_path, server)
+        finally:
+            if server:
+                server.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _serve(self, runner: DatumRunner, request: _Request) -> None:
+        if isinstance(request, _Warm):
+            if not self._abandoned:
+                runner.start_batch(request.context)
+            return
+        if isinstance(request, _Cool):
+            runner.end_batch()
+            return
+        runner.resume()
+        if self._abandoned:
+            runner.interrupt()
+        runner.place = uuid.uuid4().hex
+        left = len(request.datums)
+        run = runner.run_batched if self._batching else runner.run
+        try:
+            for datum in request.datums:
+                self.current = (datum, time.time())
+                outcome = run(request.context, datum)
+                left -= 1
+                self._report(Done(request.context.job, outcome))
+        except Stopped:
+            pass
+        finally:
+            self.current = None
+            if self._batching:
+                runner.end_batch()
+            shutil.rmtree(runner.pfs / ".scratch" / runner.place, ignore_errors=True)
+        self._report(SetDone(request.context.job, self, left))
+

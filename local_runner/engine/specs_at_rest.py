@@ -1,0 +1,50 @@
+"""Pipelines as they lie in the records, in typed form."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from local_runner.model.inputs import leaves
+from local_runner.model.pipelines import PipelineInfo, PipelineSpec
+from local_runner.model.refs import BranchRef
+from local_runner.specs.parse import parse_spec
+from local_runner.storage.database import Session
+from local_runner.storage.pipeline_records import PipelineRow
+
+
+@lru_cache(maxsize=256)
+def _parsed(effective: str, project: str, updated: float) -> PipelineSpec:
+    """Parsing takes a millisecond; rows are read far more often than they change."""
+    return parse_spec(json.loads(effective), project, now=updated)
+
+
+def spec_of(row: PipelineRow) -> PipelineSpec:
+    """The typed spec of a version."""
+    return _parsed(row.effective_spec, row.pipeline.project, row.updated)
+
+
+def sources_of(spec: PipelineSpec) -> tuple[list[BranchRef], frozenset[BranchRef]]:
+    """The branches a pipeline's output stands on, its spec last; and those whose changes start no job."""
+    branches = list(dict.fromkeys(leaf.source for leaf in leaves(spec.input)))
+    never = frozenset(leaf.source for leaf in leaves(spec.input) if getattr(leaf, "never_propagates", False))
+    return [*branches, spec.spec_branch], never
+
+
+def pipeline_info(session: Session, row: PipelineRow) -> PipelineInfo:
+    """A version of a pipeline as it is reported."""
+    last = next(session.pipelines.jobs(row.pipeline), None)
+    return PipelineInfo(
+        spec_of(row),
+        row.version,
+        row.spec_commit,
+        row.state,
+        row.reason,
+        row.stopped,
+        row.salt,
+        row.created,
+        row.updated,
+        row.user_spec,
+        row.effective_spec,
+        last.state.value if last else "",
+    )

@@ -1,0 +1,104 @@
+"""Which pipelines a change wakes: jobs for new output commits, and branches that triggers move (reference pps 4.3, 5.9)."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterable
+
+from local_runner.engine.specs_at_rest import spec_of
+from local_runner.model.ids import new_id
+from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.pipelines import SPOUT
+from local_runner.model.refs import USER, JobRef, PipelineRef
+from local_runner.model.repos import ORIGIN_AUTO, Trigger
+from local_runner.model.schedule import parse_schedule
+from local_runner.model.units import parse_size
+from local_runner.repos.transaction import Transaction, propagate
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Database, Session
+from local_runner.storage.repo_records import BranchRow
+
+
+def settle(txn: Transaction) -> None:
+    """End a transaction: spread its changes downstream and make a job for each open commit on a pipeline's output branch."""
+    propagate(txn)
+    for key in dict.fromkeys(txn.opened):
+        row = txn.session.commits.at(key)
+        if row.is_open and row.ref.repo.type == USER:
+            _make_job(txn, row)
+
+
+def _make_job(txn: Transaction, row: CommitRow) -> None:
+    pipelines = txn.session.pipelines
+    found = pipelines.pipeline(PipelineRef(row.ref.repo.project, row.ref.repo.name))
+    if found is None:
+        return
+    spec = spec_of(found)
+    job = JobRef(found.pipeline, row.ref.id)
+    if spec.kind == SPOUT or row.branch != spec.output_branch or pipelines.job(job):
+        return
+    pipelines.add_job(JobInfo(job, found.version, spec.output_branch, JobState.CREATED, "", txn.now, None, None))
+
+
+def due_triggers(session: Session, commit: CommitRow) -> list[tuple[BranchRow, CommitRow]]:
+    """The branches that move to a commit that was just finished: those that watch its branch, and those that watch them."""
+    if commit.error:
+        return []
+    moved: list[tuple[BranchRow, CommitRow]] = []
+    waiting = [commit.branch]
+    while waiting:
+        watched = waiting.pop()
+        for branch in session.repos.branches(commit.repo):
+            trigger = branch.trigger
+            if trigger is None or trigger.cron_spec or trigger.branch != watched or branch.head in (None, commit.key):
+                continue
+            assert branch.head is not None
+            if _fires(session, trigger, session.commits.at(branch.head), commit) and branch.key not in [b.key for b, _ in moved]:
+                moved.append((branch, commit))
+                waiting.append(branch.ref.name)
+    return moved
+
+
+def fire_triggers(database: Database, finished: Iterable[int]) -> None:
+    """Move the branches that watch for these commits, for each commit in a set of its own."""
+    for key in finished:
+        with database.read() as session:
+            row = session.commits.at(key)
+            moved = due_triggers(session, row) if row.ref.repo.type == USER else []
+        if moved:
+            with database.write() as session:
+                txn = Transaction(session, new_id(), time.time())
+                for branch, commit in moved:
+                    txn.move(branch.key, commit.key)
+                settle(txn)
+
+
+def _fires(session: Session, trigger: Trigger, old: CommitRow, new: CommitRow) -> bool:
+    conditions: list[bool] = []
+    if trigger.size:
+        conditions.append(new.size - old.size >= parse_size(trigger.size))
+    if trigger.rate_limit_spec:
+        conditions.append(_is_past(trigger.rate_limit_spec, old.finishing or 0.0, new.finishing or 0.0))
+    if trigger.commits:
+        conditions.append(_steps(session, new, old, trigger.commits) == trigger.commits)
+    return all(conditions) if trigger.all else any(conditions)
+
+
+def _is_past(spec: str, since: float, now: float) -> bool:
+    """Whether the first tick after `since` lies before `now`."""
+    tick = parse_schedule(spec).next_after(datetime.datetime.fromtimestamp(since, datetime.UTC))
+    return tick is not None and tick.timestamp() < now
+
+
+def _steps(session: Session, new: CommitRow, old: CommitRow, most: int) -> int:
+    """Commits from `new` back to `old`, at most `most`; an empty first commit does not count."""
+    row, count = new, 0
+    while count < most:
+        if row.parent is None:
+            return count + (row.origin != ORIGIN_AUTO)
+        if row.key == old.key:
+            break
+        row, count = session.commits.at(row.parent), count + 1
+    return count
+

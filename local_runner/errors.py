@@ -1,0 +1,126 @@
+"""The one tree of errors; nothing else is ever meant to reach a person.
+
+    LocalRunnerError
+    ├── NotFound            RepoNotFound, BranchNotFound, CommitNotFound, FileNotFound, PipelineNotFound …
+    ├── AlreadyExists
+    ├── Invalid             something given is wrong: a name, a path, a pattern, a spec
+    │   └── SpecError       a pipeline spec is wrong; knows file, line and field
+    ├── Refused             well formed, but not in the present state
+    ├── WorkFailed          a job or datum did not succeed
+    ├── Unavailable         an engine, an executor, a program or a disk is missing or broken
+    │   └── Busy            somebody else holds the home
+    └── Unsupported         a cluster could, this runner cannot
+
+Each error carries the *name* of a gRPC code (so that no gRPC is imported here) and the exit status of the command line.
+Constructors take subjects, not sentences; the wording follows Pachyderm's own (reference pfs 1.10), because its clients match on it.
+"""
+
+from __future__ import annotations
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_WORK_FAILED, EXIT_NOT_FOUND, EXIT_UNAVAILABLE, EXIT_BUSY = 1, 2, 3, 4, 5, 75
+
+
+class LocalRunnerError(Exception):
+    """Base of all errors with a text for people. `hint` says what to do next."""
+
+    grpc_code = "UNKNOWN"
+    exit_status = EXIT_FAILURE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class NotFound(LocalRunnerError):
+    grpc_code = "NOT_FOUND"
+    exit_status = EXIT_NOT_FOUND
+
+
+class ProjectNotFound(NotFound):
+    def __init__(self, project: str) -> None:
+        super().__init__(f'project "{project}" not found')
+
+
+class RepoNotFound(NotFound):
+    def __init__(self, repo: object) -> None:
+        super().__init__(f"repo {repo} not found")
+
+
+class BranchNotFound(NotFound):
+    def __init__(self, branch: str, repo: object) -> None:
+        super().__init__(f'branch "{branch}" not found in repo {repo}')
+
+
+class CommitNotFound(NotFound):
+    def __init__(self, commit: object) -> None:
+        super().__init__(f"commit {commit} not found")
+
+
+class CommitSetNotFound(NotFound):
+    def __init__(self, commit_set: str) -> None:
+        super().__init__(f"no commits found for commitset {commit_set}")
+
+
+class PathNotFound(NotFound):
+    def __init__(self, path: str, repo: object, commit: str) -> None:
+        super().__init__(f"file {path} not found in repo {repo} at commit {commit}")
+
+
+class PipelineNotFound(NotFound):
+    def __init__(self, pipeline: object) -> None:
+        super().__init__(f'pipeline "{pipeline}" not found')
+
+
+class JobNotFound(NotFound):
+    def __init__(self, job: object) -> None:
+        super().__init__(f"job {job} not found")
+
+
+class DatumNotFound(NotFound):
+    def __init__(self, datum: str, job: object) -> None:
+        super().__init__(f"datum {datum} not found in job {job}")
+
+
+class AlreadyExists(LocalRunnerError):
+    grpc_code = "ALREADY_EXISTS"
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"{subject} already exists")
+
+
+class Invalid(LocalRunnerError):
+    grpc_code = "INVALID_ARGUMENT"
+    exit_status = EXIT_USAGE
+
+
+class SpecError(Invalid):
+    """A pipeline spec is wrong. `where` is "file:line", `field` a dotted path; either may be empty."""
+
+    def __init__(self, message: str, *, where: str = "", field: str = "", hint: str = "") -> None:
+        prefix = f"{where}: " if where else ""
+        super().__init__(prefix + message, hint=hint)
+        self.where = where
+        self.field = field
+
+
+class Refused(LocalRunnerError):
+    grpc_code = "FAILED_PRECONDITION"
+
+
+class WorkFailed(LocalRunnerError):
+    grpc_code = "ABORTED"
+    exit_status = EXIT_WORK_FAILED
+
+
+class Unavailable(LocalRunnerError):
+    grpc_code = "UNAVAILABLE"
+    exit_status = EXIT_UNAVAILABLE
+
+
+class Busy(Unavailable):
+    exit_status = EXIT_BUSY
+
+
+class Unsupported(LocalRunnerError):
+    grpc_code = "UNIMPLEMENTED"

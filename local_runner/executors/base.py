@@ -1,0 +1,172 @@
+"""How user code runs: the protocol between the engine and what starts processes.
+
+An executor knows a folder, a command and limits; it has never heard of commits. Two levels, because Pachyderm has two: a *worker*
+is paid for once (a namespace, a container, a warm process) and then runs many datums, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an executor can do; a spec that needs more is refused or warned about by name."""
+
+    absolute_pfs: bool  # user code sees its data at /pfs itself, not at a rewritten path
+    private_tmp: bool  # /tmp and the home folder belong to the worker
+    hides_host_files: bool
+    limits_memory: bool
+    limits_network: bool
+    needs_image: bool
+    runs_as_user: bool  # honours transform.user
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRequest:
+    """What a worker is for. All its datums share it.
+
+    `pfs` is a folder of the worker's own that becomes `/pfs`; `scratch` is its subfolder for staged datums (`/pfs/.scratch`).
+    `code` maps absolute paths inside the worker to host folders or files (what the image's Dockerfile copies).
+    `visible` are host paths that must stay readable even where the executor hides the host's home folder
+    (an interpreter, the project); `writable` those that user code may write to (the home of the runner, for its `pachctl`).
+    `bin` is a host folder with programs appended to PATH (`pachctl`).
+    `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
+    `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
+    Beside `pfs` the executor may keep a folder of its own, `<pfs>.worker`; it goes with the worker, or with its next one after a crash.
+    """
+
+    name: str
+    pfs: Path
+    env: Mapping[str, str]
+    image: str = ""
+    code: Mapping[str, Path] = field(default_factory=dict)
+    visible: tuple[Path, ...] = ()
+    writable: tuple[Path, ...] = ()
+    bin: Path | None = None
+    working_dir: str = "/"
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One command for one datum.
+
+    `links` are the names that stand in `/pfs` while it runs: name -> path relative to `/pfs` (`.scratch/…/in`). The worker makes them
+    before the command starts, absolute as on a cluster (from outside follow them with `Worker.outside`); they stay until the next
+    request or `activate`, so that an error command sees the same tree.
+    `env` are the datum's own variables, over those of the worker. `stdin` of None is /dev/null.
+    `timeout` is in seconds. `working_dir` is `transform.working_dir`: a relative one counts from the root folder, one that does not
+    exist is a command that never starts; "" is the worker's.
+    `output` is called with ("stdout" | "stderr", line without newline) for every line the command prints, from one thread,
+    and never after `run` has returned.
+    """
+
+    cmd: tuple[str, ...]
+    env: Mapping[str, str]
+    links: Mapping[str, str]
+    output: Callable[[str, str], None]
+    stdin: bytes | None = None
+    timeout: float | None = None
+    working_dir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a command ended. `exit_code` is negative for a signal and None if it never started; `error` says why then.
+
+    `seconds` is the time it took.
+    """
+
+    exit_code: int | None
+    seconds: float
+    timed_out: bool = False
+    cancelled: bool = False
+    error: str = ""
+
+    def accepted(self, codes: frozenset[int] = frozenset()) -> bool:
+        """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3)."""
+        if self.timed_out or self.cancelled or self.exit_code is None:
+            return False
+        return self.exit_code == 0 or self.exit_code in codes
+
+    @property
+    def reason(self) -> str:
+        """One line for people: "exit status 3", "signal: killed", "timed out after 2.0s"."""
+        if self.cancelled:
+            return "cancelled"
+        if self.timed_out:
+            return f"timed out after {self.seconds:.1f}s"
+        if self.exit_code is None:
+            return self.error
+        return f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit status {self.exit_code}"
+
+
+class Process(Protocol):
+    """A command that goes on over many datums (datum batching, spouts, services)."""
+
+    def poll(self) -> RunResult | None:
+        """The end, if it ended, without waiting."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> RunResult | None:
+        """The end, or None if it did not come within `timeout` seconds."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group; idempotent. Returns when it is gone."""
+        ...
+
+
+class Worker(Protocol):
+    """A place where commands run one at a time. Not safe for two threads, except `cancel`."""
+
+    def run(self, request: RunRequest) -> RunResult:
+        """Run one command to its end and say how it ended.
+
+        A non-zero exit, a timeout, a cancel or a program that cannot be started is a result. Only a broken executor raises
+        (`Unavailable`). When the main process ends the rest of its process group is killed (reference pps 3.3).
+        """
+        ...
+
+    def start(self, request: RunRequest) -> Process:
+        """Start a command that stays; `timeout` does not apply. `links` may be empty and be set later by `activate`.
+
+        Its `output` is called from a thread of its own. Until it ended or was killed there must be no `run` or other `start`.
+        """
+        ...
+
+    def activate(self, links: Mapping[str, str]) -> None:
+        """Replace what stands in `/pfs` (all but `.scratch`) by these links."""
+        ...
+
+    def outside(self, path: str) -> Path:
+        """The host's path of what user code knows as the absolute `path`, links followed as they would be inside.
+
+        For links that user code left in `out` (reference pps 3.5). It need not exist; a circle of links raises OSError (ELOOP).
+        """
+        ...
+
+    def cancel(self) -> None:
+        """From another thread: SIGKILL the process group of the command that `run` waits for; its result says `cancelled`."""
+        ...
+
+
+class Executor(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def why_not(self) -> str:
+        """Why this host cannot run it, in one sentence with the remedy; "" if it can. Cheap enough to ask at every start."""
+        ...
+
+    def worker(self, request: WorkerRequest) -> AbstractContextManager[Worker]:
+        """A worker, until the context ends; then every process started in it is gone."""
+        ...

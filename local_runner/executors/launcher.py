@@ -1,0 +1,392 @@
+"""The program that is a worker's own process: it enters the worker's namespaces once, then starts and watches commands.
+
+It obeys messages on its standard input, a socket whose other end the engine holds, and ends, with all it started, when that end is
+closed, however the engine came to its end. It imports as little as possible: it must be there 10 ms after it was asked for.
+
+Messages are marshalled tuples after their length in four bytes; both ends are one version of one program on one machine.
+
+    to the launcher    plan {…}: first, once · ("spawn", id, argv, env, folder, stdin, timeout) · ("kill", id, cancelled)
+    from the launcher  ("ready",) or ("broken", why) · ("output", id, stream, bytes) · ("end", id, how)
+"""
+
+from __future__ import annotations
+
+# signal, selectors and socket would cost 6 ms: they build enumerations.
+import _signal as signal  # type: ignore[import-not-found]  # typeshed leaves it out
+import marshal
+import os
+import select
+import sys
+import time
+from typing import Any, NamedTuple, TypedDict
+
+CHUNK = 1 << 16
+# How long the processes left in a command's group may take to die before its end is reported regardless.
+_PATIENCE = 0.5
+_TICK = 0.001
+
+
+class Plan(TypedDict):
+    """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is ""."""
+
+    env: dict[str, str]
+    empty: str
+    steps: list[tuple[str, str, str]]
+    user: tuple[int, int] | None
+    pfs: str
+
+
+class End(NamedTuple):
+    """How a command ended; the fields are those of base.RunResult, which would be slow to import here."""
+
+    exit_code: int | None
+    seconds: float
+    timed_out: bool = False
+    cancelled: bool = False
+    error: str = ""
+
+
+def pack(message: Any) -> bytes:
+    body = marshal.dumps(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+def unpack(received: bytearray) -> list[Any]:
+    """The complete messages in `received`, which keeps the rest."""
+    messages, at = [], 0
+    while len(received) - at >= 4:
+        end = at + 4 + int.from_bytes(received[at : at + 4], "big")
+        if end > len(received):
+            break
+        messages.append(marshal.loads(received[at + 4 : end]))
+        at = end
+    del received[:at]
+    return messages
+
+
+class _EngineGone(Exception):
+    """The engine closed its end of the socket, or died."""
+
+
+class _Command:
+    """One command that was started."""
+
+    def __init__(self, number: int, pid: int, started: float, timeout: float | None) -> None:
+        self.number = number
+        self.pid = pid
+        self.started = started
+        self.deadline = started + timeout if timeout is not None else None
+        self.timed_out = self.cancelled = False
+        self.outputs: dict[int, str] = {}
+        self.stdin: int | None = None
+        self.unread = memoryview(b"")
+        self.end: End | None = None  # known when the main process ended
+        self.patience = 0.0
+
+    def kill(self) -> bool:
+        """SIGKILL to the process group; whether there was anything left of it."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+            return False
+        return True
+
+
+class Launcher:
+    """Starts commands and tells the engine what becomes of them, in one loop over all their pipes."""
+
+    def __init__(self, control: int, env: dict[str, str]) -> None:
+        self._control = control
+        self._env = env
+        self._received = bytearray()
+        self._commands: dict[int, _Command] = {}  # by pid
+        self._by_pipe: dict[int, _Command] = {}
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        # A child's end must wake poll(): the interpreter writes a byte here at each signal that has a handler.
+        self._wake, wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._poll.register(self._wake, select.POLLIN)
+
+    def serve(self) -> None:
+        """Until the engine is gone (`_EngineGone`)."""
+        while True:
+            for pipe, event in self._poll.poll(self._patience()):
+                if pipe == self._control:
+                    self._obey()
+                elif pipe == self._wake:
+                    self._drain_wake()
+                elif command := self._by_pipe.get(pipe):
+                    if pipe == command.stdin:
+                        self._feed(command, broken=bool(event & select.POLLERR))
+                    else:
+                        self._forward(command, pipe)
+            self._expire()
+            self._reap()
+
+    def shut_down(self) -> None:
+        for command in self._commands.values():
+            command.kill()
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is due without an event."""
+        if not self._commands:
+            return None
+        now = time.monotonic()
+        due = [now + _TICK if command.end else command.deadline for command in self._commands.values()]
+        soonest = min((moment for moment in due if moment is not None), default=None)
+        return None if soonest is None else max(0.0, soonest - now) * 1000 + 1
+
+    def _obey(self) -> None:
+        data = os.read(self._control, CHUNK)
+        if not data:
+            raise _EngineGone
+        self._received += data
+        for verb, number, *details in unpack(self._received):
+            if verb == "spawn":
+                self._spawn(number, *details)
+            else:
+                self._kill(number, *details)
+
+    def _spawn(self, number: int, argv: list[str], env: dict[str, str], folder: str, stdin: bytes | None, timeout: float | None) -> None:
+        started = time.monotonic()
+        pipes: list[int] = []  # read, write of stdout, stderr and then stdin
+        try:
+            try:
+                os.chdir(folder)
+            except OSError as why:
+                raise OSError(f"chdir {folder}: {_words(why)}") from why
+            environment = self._env | env
+            program = find_program(argv, environment.get("PATH", ""))
+            pipes += os.pipe() + os.pipe() + (os.pipe() if stdin is not None else ())
+            reads_from = self._null if stdin is None else pipes[4]
+            pid = os.posix_spawn(
+                program,
+                argv,
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, reads_from, 0),
+                    (os.POSIX_SPAWN_DUP2, pipes[1], 1),
+                    (os.POSIX_SPAWN_DUP2, pipes[3], 2),
+                ],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT),  # the interpreter ignores or handles them
+            )
+        except (OSError, ValueError) as why:
+            for pipe in pipes:
+                os.close(pipe)
+            self._tell(("end", number, tuple(End(None, time.monotonic() - started, error=_explain(why, argv)))))
+            return
+        command = self._commands[pid] = _Command(number, pid, started, timeout)
+        os.close(pipes[1])
+        os.close(pipes[3])
+        self._watch(command, pipes[0], select.POLLIN)
+        self._watch(command, pipes[2], select.POLLIN)
+        command.outputs = {pipes[0]: "stdout", pipes[2]: "stderr"}
+        if stdin is not None:
+            os.close(pipes[4])
+            command.stdin, command.unread = pipes[5], memoryview(stdin)
+            self._watch(command, pipes[5], select.POLLOUT)
+            self._feed(command)
+
+    def _watch(self, command: _Command, pipe: int, event: int) -> None:
+        os.set_blocking(pipe, False)
+        self._by_pipe[pipe] = command
+        self._poll.register(pipe, event)
+
+    def _forget(self, pipe: int) -> None:
+        del self._by_pipe[pipe]
+        self._poll.unregister(pipe)
+        os.close(pipe)
+
+    def _feed(self, command: _Command, broken: bool = False) -> None:
+        """Write what fits into stdin. A command need not read it (reference pps 3.3)."""
+        if command.stdin is None:
+            return
+        try:
+            while command.unread and not broken:
+                command.unread = command.unread[os.write(command.stdin, command.unread[:CHUNK]) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._forget(command.stdin)
+        command.stdin = None
+
+    def _forward(self, command: _Command, pipe: int) -> bool:
+        """Pass on one piece of output; whether there may be more."""
+        try:
+            data = os.read(pipe, CHUNK)
+        except BlockingIOError:
+            return False
+        if data:
+            self._tell(("output", command.number, command.outputs[pipe], data))
+        else:
+            self._forget(pipe)
+            del command.outputs[pipe]
+        return bool(data)
+
+    def _kill(self, number: int, cancelled: bool) -> None:
+        for command in self._commands.values():
+            if command.number == number and not command.end:
+                command.cancelled = cancelled
+                command.kill()
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for command in self._commands.values():
+            if command.deadline is not None and command.deadline <= now and not command.end:
+                command.timed_out, command.deadline = True, None
+                command.kill()
+
+    def _drain_wake(self) -> None:
+        try:
+            os.read(self._wake, CHUNK)
+        except BlockingIOError:
+            return
+
+    def _reap(self) -> None:
+        """Note which commands ended; report those of which nothing is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if command := self._commands.get(pid):
+                now = time.monotonic()
+                code = os.waitstatus_to_exitcode(status)
+                command.end = End(code, now - command.started, command.timed_out, command.cancelled)
+                command.patience = now + _PATIENCE
+        for command in [command for command in self._commands.values() if command.end]:
+            # Orphans of the group are ours to reap; until that is done the group exists.
+            if not command.kill() or time.monotonic() > command.patience:
+                self._conclude(command)
+
+    def _conclude(self, command: _Command) -> None:
+        del self._commands[command.pid]
+        for pipe in list(command.outputs):
+            # What left the group may hold the pipe open and go on writing: take what there is, and no more than a pipe holds.
+            for _ in range(16):
+                if not self._forward(command, pipe):
+                    break
+            if pipe in command.outputs:
+                self._forget(pipe)
+        if command.stdin is not None:
+            self._forget(command.stdin)
+        assert command.end
+        self._tell(("end", command.number, tuple(command.end)))
+
+    def _tell(self, message: object) -> None:
+        _write(self._control, pack(message))
+
+
+def find_program(argv: list[str], path: str) -> str:
+    """argv[0] as a file: as it is if it names a folder, else the first executable of that name in `path`. Raises OSError."""
+    name = argv[0] if argv else ""
+    if "/" in name:
+        return name
+    for folder in path.split(":"):
+        candidate = f"{folder or '.'}/{name}"
+        if name and os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    raise OSError(f'exec: "{name}": executable file not found in $PATH')
+
+
+def _explain(why: OSError | ValueError, argv: list[str]) -> str:
+    if isinstance(why, OSError) and why.strerror:
+        return f"exec: {argv[0]}: {_words(why)}"
+    return str(why)
+
+
+def _words(why: OSError) -> str:
+    return (why.strerror or str(why)).lower()
+
+
+def _write(control: int, data: bytes) -> None:
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(control, view) :]
+    except (BrokenPipeError, ConnectionResetError):
+        raise _EngineGone from None
+
+
+def _read_plan(control: int) -> Plan:
+    received = bytearray()
+    while True:
+        data = os.read(control, CHUNK)
+        if not data:
+            raise _EngineGone
+        received += data
+        for message in unpack(received):
+            return message  # type: ignore[no-any-return]  # the first message is the plan
+
+
+def _kill_descendants() -> None:
+    """All that is left of what was started, also outside the process groups: orphans were adopted, so each round sees some."""
+    while True:
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as children:
+                pids = [int(pid) for pid in children.read().split()]
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(-1, 0)
+        except OSError:  # no children are left, or the system has no such list
+            return
+
+
+def _prepare(plan: Plan, control: int) -> None:
+    """Become the worker: what follows runs in its namespaces, as its user. Raises OSError."""
+    os.umask(0o022)
+    if plan["empty"]:
+        from local_runner.executors import linux, mounts  # with ctypes 5 ms, and Linux only
+
+        mounts.enter_namespaces()
+        if inside := os.fork():
+            # Everything in the namespace is gone when its process 1 has been waited for: that is what the engine waits for.
+            os.close(control)
+            os.close(0)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
+        mounts.build_root(plan["empty"], plan["steps"])
+        linux.keep_container_capabilities()
+    if plan["user"]:
+        user, group = plan["user"]
+        os.chown(plan["pfs"], user, group)  # so that user code may make files there, as root may
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(user)
+    if plan["empty"]:
+        linux.die_with_parent()
+    elif sys.platform == "linux":
+        from local_runner.executors import linux  # as above
+
+        linux.adopt_orphans()
+
+
+def main() -> None:
+    control = os.dup(0)
+    try:
+        plan = _read_plan(control)
+        try:
+            _prepare(plan, control)
+            launcher = Launcher(control, plan["env"])
+        except Exception as why:
+            _write(control, pack(("broken", str(why))))
+            return
+        os.close(0)  # the socket; nothing that is started may inherit it
+        os.open(os.devnull, os.O_RDONLY)
+        _write(control, pack(("ready",)))
+        try:
+            launcher.serve()
+        finally:
+            launcher.shut_down()
+            _kill_descendants()
+    except _EngineGone:
+        return

@@ -1,0 +1,100 @@
+"""The Linux system calls a worker needs and Python 3.11 does not have. Only the launcher imports this: ctypes costs it 5 ms."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
+MNT_DETACH = 0x2
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 24, 36
+# Numbers that are the same on every architecture but alpha; glibc has no wrapper for them before 2.36.
+_SYS_MOUNT_SETATTR = 442
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "loongarch64": 41, "armv7l": 218, "i686": 217, "ppc64le": 203, "s390x": 217}
+_MOUNT_ATTR_RDONLY, _AT_FDCWD, _AT_RECURSIVE = 0x1, -100, 0x8000
+
+# What a container is given by default, as numbers of linux/capability.h: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
+# setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
+_CONTAINER_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31})
+_LAST_CAPABILITY = 63
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    _check(_libc.mount(*map(os.fsencode, (source, target, kind)), flags, os.fsencode(data)), f"mount {kind or source} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Take a mount and all below it out of sight; it ends when nobody uses it any more."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    number = _SYS_PIVOT_ROOT.get(os.uname().machine)
+    if number is None:
+        raise OSError(f"pivot_root: its number on {os.uname().machine} is not known")
+    _check(_libc.syscall(ctypes.c_long(number), os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def make_read_only(target: str) -> None:
+    """`target` and every mount below it."""
+    attributes = _MountAttributes(attr_set=_MOUNT_ATTR_RDONLY)
+    number, folder = ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    if _libc.syscall(number, folder, os.fsencode(target), ctypes.c_uint(_AT_RECURSIVE), ctypes.byref(attributes), size) == 0:
+        return
+    # Before Linux 5.12: one mount at a time, keeping its other flags, which a user namespace may not clear.
+    for path in _mounts_at_or_below(target):
+        mount("", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | _flags(path))
+
+
+def _mounts_at_or_below(target: str) -> list[str]:
+    with open("/proc/self/mountinfo", "rb") as lines:
+        points = [line.split()[4].decode("unicode_escape") for line in lines]
+    return [point for point in points if point == target or point.startswith(target.rstrip("/") + "/")]
+
+
+def _flags(path: str) -> int:
+    # nosuid, nodev and noexec have the same bits in statvfs and in mount; noatime, nodiratime and relatime do not.
+    flags = os.statvfs(path).f_flag
+    return flags & 0xF | (flags & 0x400) | (flags & 0x800) | (0x200000 if flags & 0x1000 else 0)
+
+
+def die_with_parent() -> None:
+    """Get SIGKILL when the thread that started this process ends. Changing the user id undoes it."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent ended become children of this process."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def keep_container_capabilities() -> None:
+    """What this process executes, even as root, can no longer mount, load modules or trace this process."""
+    for capability in range(_LAST_CAPABILITY + 1):
+        if capability not in _CONTAINER_CAPABILITIES:
+            _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # EINVAL beyond the kernel's last one
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")

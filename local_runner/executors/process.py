@@ -1,0 +1,111 @@
+"""User code as plain child processes, for hosts without namespaces: nothing is hidden, and /pfs stands elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from local_runner.executors.base import Capabilities, Worker, WorkerRequest
+from local_runner.executors.launcher import Plan
+from local_runner.executors.users import find_user
+from local_runner.executors.view import View
+from local_runner.executors.worker import LauncherWorker, own_folder
+
+
+class ProcessExecutor:
+    """No isolation. In cmd, stdin and environment /pfs and the paths of the image's code are replaced by where they really are.
+
+    So code that takes its paths from there works; a path inside a program, or put together from pieces, does not.
+    """
+
+    name = "process"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            absolute_pfs=False,
+            private_tmp=False,
+            hides_host_files=False,
+            limits_memory=False,
+            limits_network=False,
+            needs_image=False,
+            runs_as_user=os.geteuid() == 0,
+        )
+
+    def why_not(self) -> str:
+        return "" if os.name == "posix" else "commands are started as on Linux and macOS; on Windows use WSL 2"
+
+    @contextlib.contextmanager
+    def worker(self, request: WorkerRequest) -> Iterator[Worker]:
+        """Raises `Unavailable` if the launcher cannot be started or `transform.user` is not known here."""
+        pfs = str(request.pfs.absolute())
+        with own_folder(request.pfs.absolute()) as own:
+            places = {"/pfs": pfs} | mirror(own, request.code, request.working_dir)
+            translate = translator(places)
+            env = {name: translate(value) for name, value in request.env.items()}
+            if request.bin:
+                env["PATH"] = f"{env.get('PATH', os.defpath)}:{request.bin}"
+            plan: Plan = {
+                "env": env,
+                "empty": "",
+                "steps": [],
+                "user": find_user(request.user) if request.user and self.capabilities.runs_as_user else None,
+                "pfs": pfs,
+            }
+            folder = translate(os.path.join("/", request.working_dir))
+            worker = LauncherWorker(request.pfs, plan, folder, View(places), translate)
+            try:
+                yield worker
+            finally:
+                worker.close()
+
+
+def translator(places: Mapping[str, str]) -> Callable[[str], str]:
+    """A function that replaces each of the absolute paths `places` by what it stands for.
+
+    Only a whole path is meant: it begins the text or follows a space, a quote or one of = , : ; ( < > | & [ { @ ` !, and it ends the
+    text or is followed by a slash or anything that is not part of a name. So /pfsx, x/pfs, ~/pfs and ${HOME}/pfs stay as they are.
+    """
+    names = "|".join(re.escape(path) for path in sorted(places, key=len, reverse=True))
+    path = re.compile(rf"""(?<![^\s'"=,:;(<>|&\[{{@`!])({names})(?![\w.*?~+%-])""")
+    return lambda text: path.sub(lambda found: places[found[0]], text)
+
+
+def mirror(own: Path, code: Mapping[str, Path], working_dir: str) -> dict[str, str]:
+    """Lay out `code` and the working directory as an image would have them, with links in `own`; absolute path -> its place there.
+
+    A working directory the host has, and where no code stands, is the host's.
+    """
+    places: dict[str, str] = {}
+    folder = os.path.normpath(os.path.join("/", working_dir))
+    for target in sorted(code):
+        path = _place(own, target)
+        if path.is_symlink() or path.is_dir():  # what an earlier COPY brought is replaced
+            path.unlink()
+        path.symlink_to(code[target].resolve())
+        places[target] = str(path)
+    if folder != "/" and not (own / folder[1:]).is_dir() and not os.path.isdir(folder):
+        _place(own, folder).mkdir()
+    if folder != "/" and (own / folder[1:]).is_dir():
+        places[folder] = str(own / folder[1:])
+    return places
+
+
+def _place(own: Path, target: str) -> Path:
+    """Where `target` goes in `own`; a folder on the way that is a link becomes one of links, so that more can stand in it."""
+    *folders, name = [part for part in target.split("/") if part]
+    at = own
+    for folder in folders:
+        at /= folder
+        if at.is_symlink():
+            source = at.resolve()
+            at.unlink()
+            at.mkdir()
+            for entry in source.iterdir():
+                (at / entry.name).symlink_to(entry)
+        elif not at.exists():
+            at.mkdir()
+    return at / name

@@ -1,0 +1,125 @@
+"""User code in namespaces of its own: Linux, no daemon, no root. This file decides what stands where; mounts.py does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from local_runner.errors import Unavailable
+from local_runner.executors.base import Capabilities, Worker, WorkerRequest
+from local_runner.executors.launcher import Plan
+from local_runner.executors.users import find_user
+from local_runner.executors.view import View
+from local_runner.executors.worker import LauncherWorker, own_folder
+
+_BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
+
+Steps = list[tuple[str, str, str]]
+
+
+class SandboxExecutor:
+    """One set of namespaces for each worker, with /pfs at /pfs.
+
+    The host is there, read-only; /tmp, /var/tmp and the home folder are the worker's own, as is whatever user code makes in the root
+    folder or beside the image's files. A user who is not root appears as root inside, as with rootless containers, so that files
+    belong to that user outside; `transform.user` is then not possible. The network is the host's: user code meets the runner on it.
+    """
+
+    name = "sandbox"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            absolute_pfs=True,
+            private_tmp=True,
+            hides_host_files=True,
+            limits_memory=False,
+            limits_network=False,
+            needs_image=False,
+            runs_as_user=os.geteuid() == 0,
+        )
+
+    def why_not(self) -> str:
+        return self._why_not
+
+    @cached_property
+    def _why_not(self) -> str:
+        """Only trying tells: kernels, distributions and containers each forbid namespaces in their own way. 25 ms, once."""
+        if sys.platform != "linux":
+            return "the sandbox needs Linux; use --executor process"
+        with tempfile.TemporaryDirectory(prefix="local_runner-") as folder:
+            pfs = Path(folder, "pfs")
+            pfs.mkdir()
+            try:
+                with self.worker(WorkerRequest(name="probe", pfs=pfs, env={})):
+                    return ""
+            except Unavailable as why:
+                remedy = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)"
+                return f"{why.message}; {remedy} or use --executor process"
+
+    @contextlib.contextmanager
+    def worker(self, request: WorkerRequest) -> Iterator[Worker]:
+        """Raises `Unavailable` if the namespaces cannot be made or `transform.user` is not known here."""
+        env = dict(request.env)
+        if request.bin:
+            env["PATH"] = f"{env.get('PATH', os.defpath)}:{_BIN}"
+        with own_folder(request.pfs.resolve()) as own:
+            (own / "root").mkdir()
+            steps = arrange(request, own)
+            plan: Plan = {
+                "env": env,
+                "empty": str(own / "root"),
+                "steps": steps,
+                "user": find_user(request.user) if request.user and self.capabilities.runs_as_user else None,
+                "pfs": "/pfs",
+            }
+            worker = LauncherWorker(
+                request.pfs, plan, os.path.join("/", request.working_dir), View({inside: host for _, host, inside in steps if host})
+            )
+            try:
+                yield worker
+            finally:
+                worker.close()
+
+
+def arrange(request: WorkerRequest, own: Path) -> Steps:
+    """What stands where in a worker's root, over the read-only host: (kind, host path, path inside), to be done in this order.
+
+    Makes the folders that are the worker's own in `own`.
+    """
+    private = {"/tmp": own / "tmp", "/var/tmp": own / "var-tmp"} | {home: own / f"home-{n}" for n, home in enumerate(_homes(request))}
+    for inside, folder in private.items():
+        folder.mkdir()
+        folder.chmod(0o1777 if inside.endswith("tmp") or request.user else 0o755)
+    steps: Steps = [("rw", str(folder), inside) for inside, folder in private.items()]
+    # What must be seen although it lies below something hidden: under the name it is called by, and where links lead.
+    for path in request.visible:
+        for name in dict.fromkeys((os.path.abspath(path), str(path.resolve()))):
+            if path.exists() and any(_is_within(name, folder) for folder in private):
+                steps.append(("ro", str(path.resolve()), name))
+    steps += [("rw", str(path.resolve()), str(path.absolute())) for path in request.writable]
+    # A folder before what stands in it.
+    steps += [("ro", str(source.resolve()), target) for target, source in sorted(request.code.items())]
+    steps.append(("rw", str(request.pfs.resolve()), "/pfs"))
+    if request.bin:
+        steps.append(("ro", str(request.bin.resolve()), _BIN))
+    steps.append(("folder", "", os.path.join("/", request.working_dir)))
+    return steps
+
+
+def _homes(request: WorkerRequest) -> list[str]:
+    """The home folder of whoever runs this, which is hidden, and that of user code, if they differ."""
+    homes = {pwd.getpwuid(os.getuid()).pw_dir, request.env.get("HOME", "")}
+    return sorted(
+        os.path.normpath(home) for home in homes if home.startswith("/") and os.path.normpath(home) not in ("/", "/tmp", "/var/tmp")
+    )
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")

@@ -1,0 +1,156 @@
+"""The fake: the real folders and links, and a Python function in place of user code."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.view import View, activate
+
+_KILLED = RunResult(-9, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedDatum:
+    """What a pretended command finds: folders, environment, and the request as the engine made it."""
+
+    worker: WorkerRequest
+    request: RunRequest
+    cancelled: threading.Event  # set by `Worker.cancel` and `Process.kill`; a command that takes long should wait on it
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**self.worker.env, **self.request.env}
+
+    @property
+    def out(self) -> Path:
+        return self.input("out")
+
+    def input(self, name: str) -> Path:
+        """The folder of an input of that name. Raises KeyError if it is not linked."""
+        return self.worker.pfs / self.request.links[name]
+
+    def say(self, line: str, stream: str = "stdout") -> None:
+        """Print a line."""
+        self.request.output(stream, line)
+
+
+Behaviour = Callable[[ScriptedDatum], "int | RunResult"]
+
+
+@dataclass
+class ScriptedExecutor:
+    """`behave` answers each `run` with an exit code or a whole result; `stay` each `start`, which else goes on until it is killed.
+
+    The requests are recorded in the order they came in.
+    """
+
+    behave: Behaviour
+    stay: Behaviour | None = None
+    requests: list[RunRequest] = field(default_factory=list)
+    workers: list[WorkerRequest] = field(default_factory=list)
+
+    name = "scripted"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            absolute_pfs=False,
+            private_tmp=False,
+            hides_host_files=False,
+            limits_memory=False,
+            limits_network=False,
+            needs_image=False,
+            runs_as_user=False,
+        )
+
+    def why_not(self) -> str:
+        return ""
+
+    @contextlib.contextmanager
+    def worker(self, request: WorkerRequest) -> Iterator[Worker]:
+        self.workers.append(request)
+        worker = _ScriptedWorker(self, request)
+        try:
+            yield worker
+        finally:
+            worker.close()
+
+
+class _ScriptedWorker:
+    def __init__(self, executor: ScriptedExecutor, request: WorkerRequest) -> None:
+        self._executor = executor
+        self._worker = request
+        self._view = View({"/pfs": str(request.pfs)})
+        self._running = threading.Event()
+        self._processes: list[_ScriptedProcess] = []
+
+    def run(self, request: RunRequest) -> RunResult:
+        datum = self._datum(request)
+        self._running = datum.cancelled
+        result = _end(self._executor.behave, datum)
+        if datum.cancelled.is_set():
+            return RunResult(-9, result.seconds, cancelled=True)
+        return result
+
+    def start(self, request: RunRequest) -> _ScriptedProcess:
+        process = _ScriptedProcess(self._datum(request), self._executor.stay or _wait_for_the_end)
+        self._processes.append(process)
+        return process
+
+    def activate(self, links: Mapping[str, str]) -> None:
+        activate(self._worker.pfs, links, str(self._worker.pfs))
+
+    def outside(self, path: str) -> Path:
+        return self._view.outside(path)
+
+    def cancel(self) -> None:
+        self._running.set()
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+    def _datum(self, request: RunRequest) -> ScriptedDatum:
+        self.activate(request.links)
+        self._executor.requests.append(request)
+        return ScriptedDatum(self._worker, request, threading.Event())
+
+
+class _ScriptedProcess:
+    def __init__(self, datum: ScriptedDatum, stay: Behaviour) -> None:
+        self._datum = datum
+        self._result: RunResult | None = None
+        self._thread = threading.Thread(target=self._live, args=(stay,), daemon=True)
+        self._thread.start()
+
+    def _live(self, stay: Behaviour) -> None:
+        result = _end(stay, self._datum)
+        self._result = _KILLED if self._datum.cancelled.is_set() else result
+
+    def poll(self) -> RunResult | None:
+        return self._result
+
+    def wait(self, timeout: float | None = None) -> RunResult | None:
+        self._thread.join(timeout)
+        return self._result
+
+    def kill(self) -> None:
+        self._datum.cancelled.set()
+        self._thread.join()
+
+
+def _wait_for_the_end(datum: ScriptedDatum) -> RunResult:
+    datum.cancelled.wait()
+    return _KILLED
+
+
+def _end(behave: Behaviour, datum: ScriptedDatum) -> RunResult:
+    started = time.monotonic()
+    end = behave(datum)
+    return end if isinstance(end, RunResult) else RunResult(end, time.monotonic() - started)

@@ -1,0 +1,87 @@
+"""Jobs: one run of a pipeline for one commit set (reference pps 4)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from local_runner.model.datums import DatumStats
+from local_runner.model.refs import JobRef
+
+
+class JobState(enum.Enum):
+    # The record exists; nobody took it yet.
+    CREATED = "JOB_CREATED"
+    # Taken; waits for its input commits to be finished.
+    STARTING = "JOB_STARTING"
+    # Datums are being worked on.
+    RUNNING = "JOB_RUNNING"
+    EGRESSING = "JOB_EGRESSING"
+    # Every datum ended; the output is being checked and committed.
+    FINISHING = "JOB_FINISHING"
+    SUCCESS = "JOB_SUCCESS"
+    # A datum failed, or the output is no valid commit.
+    FAILURE = "JOB_FAILURE"
+    # Stopped by a person, a timeout or a newer version; says nothing about the code.
+    KILLED = "JOB_KILLED"
+    # An input commit carries an error.
+    UNRUNNABLE = "JOB_UNRUNNABLE"
+
+    @property
+    def is_final(self) -> bool:
+        return self in _FINAL
+
+    @property
+    def word(self) -> str:
+        """The state as tables show it."""
+        return self.value.removeprefix("JOB_").lower()
+
+
+_FINAL = frozenset({JobState.SUCCESS, JobState.FAILURE, JobState.KILLED, JobState.UNRUNNABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Datums of a job. `total` counts all current ones, the others are disjoint (reference pps 4.4)."""
+
+    total: int = 0
+    processed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    recovered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningDatum:
+    """What a worker is doing right now."""
+
+    worker: str
+    datum: str
+    paths: tuple[str, ...]
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job. Times are seconds since the epoch; `started` is when its datums began."""
+
+    job: JobRef
+    pipeline_version: int
+    output_branch: str
+    state: JobState
+    reason: str
+    created: float
+    started: float | None
+    finished: float | None
+    counters: Counters = Counters()
+    stats: DatumStats = DatumStats()
+    restart: int = 0
+    running: tuple[RunningDatum, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class JobSetInfo:
+    """All jobs of one commit set: the graph below one change."""
+
+    id: str
+    jobs: tuple[JobInfo, ...]

@@ -1,0 +1,102 @@
+"""Projects, repos, branches, commits and files, as they are reported (pfs)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from local_runner.model.refs import BranchRef, CommitRef, RepoRef
+
+ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK = "USER", "AUTO", "FSCK"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When a branch moves to a commit of the branch it watches (reference pps 5.9)."""
+
+    branch: str
+    all: bool = False
+    rate_limit_spec: str = ""
+    size: str = ""
+    commits: int = 0
+    cron_spec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    name: str
+    description: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class RepoInfo:
+    """A repo. Sizes are bytes of the newest finished commit on `master`; `size` is filled by `inspect_repo` only."""
+
+    repo: RepoRef
+    description: str
+    created: float
+    size_upper_bound: int
+    size: int | None
+    branches: tuple[BranchRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchInfo:
+    """A branch with its head and its place in the graph; provenance and subvenance are transitive."""
+
+    branch: BranchRef
+    head: CommitRef | None
+    provenance: tuple[BranchRef, ...]
+    direct_provenance: tuple[BranchRef, ...]
+    subvenance: tuple[BranchRef, ...]
+    trigger: Trigger | None
+    never_propagates: frozenset[BranchRef]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """A commit. Open until `finishing`; times are seconds since the epoch.
+
+    `size` is None until it is finished. An `error` leaves the content readable, but children build on the nearest
+    ancestor without one (reference pfs 1.3).
+    """
+
+    commit: CommitRef
+    origin: str
+    description: str
+    branch: str
+    parent: CommitRef | None
+    children: tuple[CommitRef, ...]
+    started: float
+    finishing: float | None
+    finished: float | None
+    direct_provenance: tuple[CommitRef, ...]
+    direct_subvenance: tuple[CommitRef, ...]
+    error: str
+    size_upper_bound: int
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSetInfo:
+    """All commits of one change: its own, and those of other sets that they stand on."""
+
+    id: str
+    commits: tuple[CommitInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file or a folder (path with trailing slash) in a commit. `hash` is Pachyderm's, 32 bytes; `datum` the tag of its writer."""
+
+    commit: CommitRef
+    path: str
+    hash: bytes
+    size: int
+    committed: float | None
+    datum: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path.endswith("/")

@@ -1,0 +1,40 @@
+"""Whether the content of a commit is a folder tree: no path from two datums, no file where a folder is (reference pfs 1.6, pps 3.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from local_runner.model.entries import Entry, parse_entry
+from local_runner.storage.trees import Root, Trees
+
+
+def first_collision(trees: Trees, base: Root, root: Root) -> str:
+    """What is wrong with a tree that grew out of a sound one; "" if nothing is. Looks at what differs only.
+
+    As on a cluster, only neighbours in byte order are compared: `/a`, `/a.txt`, `/a/x` escape (DEVIATIONS.md says so).
+    """
+    changed = [(key, value) for key, _, value in trees.diff(base, root)]
+    # Looking up two neighbours costs as much as passing over some twenty entries.
+    everything = len(changed) * 20 > trees.totals(root).entries
+    pairs = pairwise(key for key, _ in trees.scan(root)) if everything else _neighbours(trees, root, changed)
+    for left, right in pairs:
+        # A path ends before the zero byte; anything that goes on with a slash lies below it.
+        stem = left.partition(b"\0")[0]
+        if right.startswith((stem + b"\0", stem + b"/")):
+            return _describe(parse_entry(left, b""), parse_entry(right, b""))
+    return ""
+
+
+def _neighbours(trees: Trees, root: Root, changed: Iterable[tuple[bytes, bytes | None]]) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in changed:
+        before = trees.before(root, key)
+        after = next(trees.scan(root, key + b"\0"), None)
+        line = [entry[0] for entry in (before, (key, value) if value is not None else None, after) if entry]
+        yield from pairwise(line)
+
+
+def _describe(left: Entry, right: Entry) -> str:
+    if left.path == right.path:
+        return f"duplicate path output by different datums ({left.path} from {left.tag} and {right.path} from {right.tag})"
+    return f"file / directory path collision ({right.path})"

@@ -1,0 +1,349 @@
+"""Commits: find, start, finish, list, squash and drop them, one or a whole set (reference pfs 1.3, 1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from local_runner.errors import (
+    BranchNotFound,
+    CommitNotFound,
+    CommitSetNotFound,
+    Invalid,
+    LocalRunnerError,
+    Refused,
+    RepoNotFound,
+    Unavailable,
+)
+from local_runner.model.names import check_branch
+from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRef, PipelineRef, RepoRef
+from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
+from local_runner.repos.check_tree import first_collision
+from local_runner.repos.provenance import commit_provenance, commit_subvenance
+from local_runner.repos.transaction import Transaction, open_commit
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Session
+from local_runner.storage.repo_records import BranchRow, RepoRow
+from local_runner.storage.trees import Root
+
+# -- finding -----------------------------------------------------------------------------------------------------------
+
+
+def find_repo(session: Session, ref: RepoRef) -> RepoRow:
+    """A repo that must exist. Raises `NotFound`."""
+    row = session.repos.repo(ref)
+    if row is None:
+        raise RepoNotFound(ref)
+    return row
+
+
+def resolve(session: Session, query: CommitQuery) -> CommitRow:
+    """The commit somebody means. Raises `NotFound`, and `Invalid` for an ancestor that is not there.
+
+    An id of a set in which the repo has no commit of its own names the one that the set stands on (reference pfs 1.3, *alias*).
+    """
+    if not query.id and not query.branch:
+        raise Invalid(f"cannot pick commit with no ID or branch: {query.repo}", hint=f"say {query.repo.name}@BRANCH or {query.repo.name}@ID")
+    repo = find_repo(session, query.repo)
+    if query.id:
+        row = session.commits.find(repo.key, query.id) or _alias(session, repo, query.id)
+        if row is None:
+            raise CommitNotFound(f"{query.repo}@{query.id}")
+    else:
+        branch = session.repos.branch(BranchRef(query.repo, query.branch))
+        if branch is None:
+            raise BranchNotFound(query.branch, query.repo)
+        if branch.head is None:
+            raise CommitNotFound(str(query))
+        row = session.commits.at(branch.head)
+    return _ancestor(session, query, row)
+
+
+def _ancestor(session: Session, query: CommitQuery, row: CommitRow) -> CommitRow:
+    if query.ancestry.from_root is not None:
+        line = [row]
+        while line[-1].parent is not None:
+            line.append(session.commits.at(line[-1].parent))
+        # Counting beyond the head gives the head, as on a cluster.
+        row = line[-min(query.ancestry.from_root, len(line))]
+    for step in range(query.ancestry.back):
+        if row.parent is None:
+            offset = query.ancestry.back
+            raise LocalRunnerError(
+                f"invalid offset for ancestor of commit: {query}, offset requested: {offset}, offset traversable: {step}"
+            )
+        row = session.commits.at(row.parent)
+    return row
+
+
+def _alias(session: Session, repo: RepoRow, commit_id: str) -> CommitRow | None:
+    for member in session.commits.of_set(commit_id):
+        for row in commit_provenance(session, member.key).values():
+            if row.repo == repo.key:
+                return row
+    return None
+
+
+# -- content -----------------------------------------------------------------------------------------------------------
+
+
+def base_root(session: Session, row: CommitRow) -> Root:
+    """The tree a commit builds on: that of its nearest ancestor without error. Raises `Unavailable` while that one is unfinished."""
+    parent = row.parent
+    while parent is not None:
+        ancestor = session.commits.at(parent)
+        if not ancestor.error:
+            if ancestor.finished is None:
+                raise Unavailable(f"base commit {ancestor.ref} for commit {row.ref} unfinished", hint=f"wait commit {ancestor.ref}")
+            return ancestor.tree
+        parent = ancestor.parent
+    return None
+
+
+def content_root(session: Session, row: CommitRow) -> Root:
+    """The tree a reader sees, of an open commit too. Raises `LocalRunnerError` if the content is no folder tree."""
+    if row.unreadable:
+        raise LocalRunnerError(row.unreadable)
+    return row.tree if row.begun or row.finished is not None else base_root(session, row)
+
+
+# -- starting and finishing --------------------------------------------------------------------------------------------
+
+
+def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = None, description: str = "") -> CommitRow:
+    """An open commit at the head of a branch, which is made if it is not there. Raises `LocalRunnerError`."""
+    session = txn.session
+    if not ref.name:
+        raise Invalid("branch must be specified")
+    repo = find_repo(session, ref.repo)
+    check_branch(ref.name)
+    branch = session.repos.branch(ref)
+    above = resolve(session, parent).key if parent else branch.head if branch else None
+    if above is not None and session.commits.at(above).is_open:
+        raise Refused(f"parent commit {session.commits.at(above).ref} has not been finished", hint="finish commit, or stop job, first")
+    if branch is not None and session.repos.sources(branch.key):
+        raise Refused(f"cannot start a commit on an output branch: {ref}")
+    if session.commits.find(repo.key, txn.id) is not None:
+        raise Refused(f"inconsistent dependencies: cannot create commit from {ref}: the transaction has one in this repo already")
+    branch = branch or session.repos.add_branch(repo.key, ref, txn.now)
+    key = session.commits.add(
+        repo.key, txn.id, branch=ref.name, origin=ORIGIN_USER, parent=above, description=description, started=txn.now
+    )
+    txn.move(branch.key, key)
+    return session.commits.at(key)
+
+
+def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error: str = "", force: bool = False) -> CommitRow:
+    """Close a commit and check its content; a violation is noted as the commit's error, not raised.
+
+    Raises `Refused` if it is closed, or the output of a pipeline (unless forced).
+    """
+    session = txn.session
+    if not row.is_open:
+        raise Refused(f"commit {row.ref} has already finished")
+    pipeline = PipelineRef(row.ref.repo.project, row.ref.repo.name)
+    if not force and session.commits.sources(row.key) and session.pipelines.pipeline(pipeline):
+        raise Refused("cannot finish a pipeline output or meta commit, use 'stop job' instead")
+    root = row.tree if row.begun else _base_or_nothing(session, row) if error else base_root(session, row)
+    # Paths of a meta repo hold the datum's id, so that they cannot collide.
+    checked = not error and row.ref.repo.type != META
+    collision = "" if not checked else first_collision(session.trees, _base_or_nothing(session, row), root)
+    values: dict[str, object] = {"finishing": txn.now, "finished": txn.now, "tree": root, "begun": True}
+    values |= {"size": session.trees.totals(root).size, "error": error or collision, "unreadable": collision}
+    if description:
+        values["description"] = description
+    session.commits.update(row.key, **values)
+    txn.finished.append(row.key)
+    return session.commits.at(row.key)
+
+
+def _base_or_nothing(session: Session, row: CommitRow) -> Root:
+    """The tree of the nearest ancestor that is finished without error."""
+    parent = row.parent
+    while parent is not None:
+        ancestor = session.commits.at(parent)
+        if not ancestor.error and ancestor.finished is not None:
+            return ancestor.tree
+        parent = ancestor.parent
+    return None
+
+
+def clear_commit(txn: Transaction, row: CommitRow) -> None:
+    """Take back everything written to an open commit. Raises `Refused` for a finished one."""
+    if not row.is_open:
+        raise Refused("cannot clear finished commit")
+    txn.session.commits.update(row.key, tree=None, begun=False)
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def commit_info(session: Session, row: CommitRow, upper_bound: bool = False) -> CommitInfo:
+    """A commit as it is reported; a cluster fills the upper bound of the size in lists only."""
+    bound = 0
+    if upper_bound:
+        try:
+            bound = row.size if row.finished is not None else session.trees.totals(content_root(session, row)).size
+        except LocalRunnerError:
+            bound = 0
+    return CommitInfo(
+        row.ref,
+        row.origin,
+        row.description,
+        row.branch,
+        session.commits.at(row.parent).ref if row.parent is not None else None,
+        tuple(child.ref for child in session.commits.children(row.key)),
+        row.started,
+        row.finishing,
+        row.finished,
+        tuple(source.ref for source in session.commits.sources(row.key)),
+        tuple(dependant.ref for dependant in session.commits.dependants(row.key)),
+        row.error,
+        bound,
+        row.size if row.finished is not None else None,
+    )
+
+
+def list_commit(
+    session: Session, repo: RepoRef, to: CommitQuery | None, from_: CommitQuery | None, number: int, reverse: bool, origin: str
+) -> Iterator[CommitInfo]:
+    """Commits of a repo, newest first; with `to`, it and its ancestors down to `from_`, which is left out. Raises `NotFound`, `Invalid`."""
+    found = find_repo(session, repo)
+    if from_ and not to:
+        raise Invalid("cannot use `from` commit without `to` commit")
+    stop = resolve(session, from_).key if from_ else None
+    rows: Sequence[CommitRow] | Iterator[CommitRow]
+    if to is None:
+        rows = session.commits.of_repo(found.key)
+        rows = list(reversed(rows)) if reverse else rows
+    else:
+        if reverse:
+            raise Invalid("cannot use 'Reverse' while also using 'From' or 'To'")
+        rows = _line(session, resolve(session, to), stop)
+    chosen = (row for row in rows if not origin or row.origin == origin)
+    for count, row in enumerate(chosen):
+        if number and count == number:
+            return
+        yield commit_info(session, row, upper_bound=True)
+
+
+def _line(session: Session, row: CommitRow, stop: int | None) -> Iterator[CommitRow]:
+    while row.key != stop:
+        yield row
+        if row.parent is None:
+            return
+        row = session.commits.at(row.parent)
+
+
+# -- sets --------------------------------------------------------------------------------------------------------------
+
+
+def commit_set(session: Session, commit_id: str) -> CommitSetInfo:
+    """The commits of a set and those of other sets they stand on, sources first. Raises `NotFound` for an empty set."""
+    own = session.commits.of_set(commit_id)
+    if not own:
+        raise CommitSetNotFound(commit_id)
+    rows = {row.key: row for member in own for row in commit_provenance(session, member.key).values() if row.ref.id != commit_id}
+    rows |= {row.key: row for row in own}
+    ordered: dict[int, CommitRow] = {}
+
+    def visit(row: CommitRow) -> None:
+        if row.key in ordered:
+            return
+        for source in session.commits.sources(row.key):
+            if source.key in rows:
+                visit(source)
+        ordered[row.key] = row
+
+    for row in rows.values():
+        visit(row)
+    return CommitSetInfo(commit_id, tuple(commit_info(session, row) for row in ordered.values()))
+
+
+def list_commit_set(session: Session, project: str = "") -> list[CommitSetInfo]:
+    """All sets, newest first; only those with a commit in the project, if one is given."""
+    sets = (commit_set(session, commit_id) for commit_id in session.commits.set_ids())
+    return [info for info in sets if not project or any(c.commit.repo.project == project for c in info.commits if c.commit.id == info.id)]
+
+
+# -- removing ----------------------------------------------------------------------------------------------------------
+
+
+def squash_commit_set(txn: Transaction, commit_id: str) -> list[CommitRef]:
+    """Remove a set; what it changed stays in its children. Returns what was removed. Raises `Refused`."""
+    return _remove(txn, _removable_set(txn.session, commit_id), squash=True)
+
+
+def drop_commit_set(txn: Transaction, commit_id: str) -> list[CommitRef]:
+    """Remove a set and what it changed; it must be the newest everywhere. Returns what was removed. Raises `Refused`."""
+    return _remove(txn, _removable_set(txn.session, commit_id), squash=False)
+
+
+def remove_commit(txn: Transaction, query: CommitQuery, recursive: bool, squash: bool) -> list[CommitRef]:
+    """Squash or drop one commit and all that stand on it. Returns what was removed. Raises `Refused`."""
+    row = resolve(txn.session, query)
+    rows = [row, *commit_subvenance(txn.session, row.key).values()]
+    if len(rows) > 1 and not recursive:
+        verb = "squash" if squash else "drop"
+        raise Refused(f"cannot {verb} commit ({row.ref}) with subvenance without recursive", hint="--recursive removes those too")
+    return _remove(txn, rows, squash)
+
+
+def _removable_set(session: Session, commit_id: str) -> list[CommitRow]:
+    own = session.commits.of_set(commit_id)
+    others = {row.ref.id for member in own for row in commit_subvenance(session, member.key).values()} - {commit_id}
+    if others:
+        names = ", ".join(sorted(others))
+        raise Refused(f'commit set "{commit_id}" cannot be dropped because it has subvenant commit sets: {names}')
+    return own
+
+
+def _remove(txn: Transaction, rows: Sequence[CommitRow], squash: bool) -> list[CommitRef]:
+    session = txn.session
+    for row in rows:
+        if row.ref.repo.type == SPEC and row.origin == ORIGIN_USER:
+            raise Refused(f"cannot squash commit {row.ref} because it updated a pipeline")
+        children = session.commits.children(row.key)
+        if squash and not children:
+            raise Refused(
+                f"cannot squash a commit that has no children as that would cause data loss, use the drop operation instead: {row.ref}",
+                hint="delete commit drops it",
+            )
+        if not squash and children:
+            raise Refused(f"cannot drop a commit that has children: {row.ref}", hint="squash commit folds it into them")
+        for child in children:
+            if child.finished is None:
+                raise Refused(f"cannot squash until child commit {child.ref} is finished")
+    for row in rows:
+        _remove_one(txn, row)
+    return [row.ref for row in rows]
+
+
+def _remove_one(txn: Transaction, row: CommitRow) -> None:
+    """Trees are whole in every commit, so children need nothing but a new parent."""
+    session = txn.session
+    headless: list[BranchRow] = []
+    for branch in session.repos.branches_at(row.key):
+        if row.parent is None:
+            headless.append(branch)
+        else:
+            session.repos.set_head(branch.key, row.parent)
+    for child in session.commits.children(row.key):
+        session.commits.update(child.key, parent=row.parent)
+    session.commits.remove(row.key)
+    for branch in headless:
+        _new_head(txn, branch._replace(head=None))
+
+
+def _new_head(txn: Transaction, branch: BranchRow) -> None:
+    session = txn.session
+    repo = find_repo(session, branch.ref.repo)
+    existing = session.commits.find(repo.key, txn.id)
+    if existing is None:
+        sources = [source.branch.key for source in session.repos.sources(branch.key)]
+        open_commit(txn, branch, sources)
+        existing = session.commits.find(repo.key, txn.id)
+        assert existing is not None
+        if not sources:
+            session.commits.update(existing.key, finishing=txn.now, finished=txn.now)
+            txn.opened.remove(existing.key)
+    session.repos.set_head(branch.key, existing.key)

@@ -1,0 +1,120 @@
+"""Projects and repos: create, describe, list, delete (reference pfs 1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from local_runner.errors import AlreadyExists, LocalRunnerError, ProjectNotFound, Refused
+from local_runner.model.names import DEFAULT_PROJECT, check_name, check_project
+from local_runner.model.refs import USER, BranchRef, PipelineRef, RepoRef
+from local_runner.model.repos import ProjectInfo, RepoInfo
+from local_runner.repos.branches import delete_branch
+from local_runner.repos.commits import find_repo
+from local_runner.repos.provenance import provenance
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Session
+from local_runner.storage.repo_records import RepoRow
+
+_RESERVED = "__filesets__"
+
+
+def create_project(txn: Transaction, name: str, description: str = "", update: bool = False) -> None:
+    """Raises `AlreadyExists` unless it is an update, which changes the description."""
+    check_project(name)
+    if txn.session.repos.project(name) is None:
+        txn.session.repos.add_project(ProjectInfo(name, description, txn.now))
+    elif update:
+        txn.session.repos.describe_project(name, description)
+    else:
+        raise AlreadyExists(f'project "{name}"')
+
+
+def inspect_project(session: Session, name: str) -> ProjectInfo:
+    """Raises `NotFound`."""
+    info = session.repos.project(name)
+    if info is None:
+        raise ProjectNotFound(name)
+    return info
+
+
+def delete_project(txn: Transaction, name: str, force: bool = False) -> None:
+    """Raises `Refused` while repos remain, unless it is forced, which takes them along."""
+    inspect_project(txn.session, name)
+    remaining = txn.session.repos.repos([name])
+    if remaining and not force:
+        names = "; ".join(f"repo {row.ref} still exists" for row in remaining)
+        raise Refused(f"cannot delete project {name}: {names}", hint="delete its pipelines and repos first, or use --force")
+    txn.session.repos.remove_project(name)
+    if name == DEFAULT_PROJECT:
+        txn.session.repos.add_project(ProjectInfo(DEFAULT_PROJECT, "", txn.now))
+
+
+def create_repo(txn: Transaction, ref: RepoRef, description: str = "", update: bool = False) -> RepoRow:
+    """Raises `AlreadyExists` unless it is an update, which makes it if need be and else changes the description."""
+    check_name(ref.name)
+    inspect_project(txn.session, ref.project)
+    if ref.name == _RESERVED:
+        raise Refused(f"{ref.name} is a reserved name")
+    existing = txn.session.repos.repo(ref)
+    if existing is None:
+        if ref.type != USER:
+            find_repo(txn.session, ref._replace(type=USER))
+        return txn.session.repos.add_repo(ref, description, txn.now)
+    if not update:
+        raise AlreadyExists(f"repo {ref}")
+    txn.session.repos.describe_repo(existing.key, description)
+    return existing._replace(description=description)
+
+
+def delete_repo(txn: Transaction, ref: RepoRef, force: bool = False) -> bool:
+    """Remove a repo with its commits, and its meta and spec repos with it; False if there was none. Raises `Refused`."""
+    session = txn.session
+    if session.repos.repo(ref) is None:
+        return False
+    if session.pipelines.pipeline(PipelineRef(ref.project, ref.name)):
+        raise LocalRunnerError(
+            "cannot delete a repo associated with a pipeline - delete the pipeline instead", hint=f"delete pipeline {ref.name}"
+        )
+    remove_repos(txn, related_repos(session, ref), force)
+    return True
+
+
+def related_repos(session: Session, ref: RepoRef) -> list[RepoRow]:
+    """The repo; for a user repo, the meta and spec repos of the same name too."""
+    rows = session.repos.repos([ref.project])
+    return [row for row in rows if row.ref.name == ref.name and ref.type in (USER, row.ref.type)]
+
+
+def remove_repos(txn: Transaction, rows: Sequence[RepoRow], force: bool) -> None:
+    """Remove repos, their branches from the lowest in the graph upward. Raises `Refused` if others stand on one, unless forced."""
+    branches = [branch for row in rows for branch in txn.session.repos.branches(row.key)]
+    for branch in sorted(branches, key=lambda b: -len(provenance(txn.session, b.key))):
+        delete_branch(txn, branch.ref, force)
+    for row in rows:
+        txn.session.repos.remove_repo(row.key)
+
+
+def inspect_repo(session: Session, ref: RepoRef) -> RepoInfo:
+    """With its exact size. Raises `NotFound`."""
+    return _repo_info(session, find_repo(session, ref), exact=True)
+
+
+def list_repo(session: Session, projects: Sequence[str] | None = None, kind: str = USER) -> list[RepoInfo]:
+    """Sorted by project and name; `kind` "" is all types."""
+    for name in projects or ():
+        inspect_project(session, name)
+    return [_repo_info(session, row, exact=False) for row in session.repos.repos(projects, kind)]
+
+
+def _repo_info(session: Session, row: RepoRow, exact: bool) -> RepoInfo:
+    """The size is that of the newest finished commit on master."""
+    size = 0
+    master = session.repos.branch(BranchRef(row.ref, "master"))
+    commit: CommitRow | None = session.commits.at(master.head) if master and master.head is not None else None
+    while commit is not None and commit.finished is None:
+        commit = session.commits.at(commit.parent) if commit.parent is not None else None
+    if commit is not None:
+        size = commit.size
+    branches = tuple(branch.ref for branch in session.repos.branches(row.key))
+    return RepoInfo(row.ref, row.description, row.created, size, size if exact else None, branches)

@@ -1,0 +1,120 @@
+"""Files and the folders they imply, with Pachyderm's hashes and sizes (reference pfs 1.7, 1.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from local_runner.model.entries import file_range, folder_range
+from local_runner.model.globs import Glob
+from local_runner.model.ids import directory_hash
+from local_runner.storage.trees import Root, Trees
+
+
+class Node(NamedTuple):
+    """A file, or a folder (path with trailing slash); `tag` is the datum that wrote a file."""
+
+    path: str
+    hash: bytes
+    size: int
+    tag: str = ""
+
+
+class _Folder(NamedTuple):
+    path: str
+    hashes: list[bytes]
+    sizes: list[int]
+
+
+def files_below(trees: Trees, root: Root, folder: str = "/") -> Iterator[Node]:
+    """All files below a folder, in path order."""
+    lower, upper = folder_range(folder)
+    for key, value in trees.scan(root, lower, upper):
+        path, _, tag = key.decode().partition("\0")
+        yield Node(path, value[:32], int.from_bytes(value[32:], "big"), tag)
+
+
+def file_at(trees: Trees, root: Root, path: str) -> Node | None:
+    """The file of exactly this path."""
+    for key, value in trees.scan(root, *file_range(path)):
+        return Node(path, value[:32], int.from_bytes(value[32:], "big"), key.decode().partition("\0")[2])
+    return None
+
+
+def with_folders(files: Iterable[Node], top: str = "/") -> Iterator[Node]:
+    """The files and every folder from `top` down, a folder after what it holds; nothing if there is no file."""
+    stack: list[_Folder] = []
+    for node in files:
+        if not stack:
+            stack.append(_Folder(top, [], []))
+        while not node.path.startswith(stack[-1].path):
+            yield _close(stack)
+        begin = len(stack[-1].path)
+        while (slash := node.path.find("/", begin)) >= 0:
+            begin = slash + 1
+            stack.append(_Folder(node.path[:begin], [], []))
+        stack[-1].hashes.append(node.hash)
+        stack[-1].sizes.append(node.size)
+        yield node
+    while stack:
+        yield _close(stack)
+
+
+def _close(stack: list[_Folder]) -> Node:
+    folder = stack.pop()
+    node = Node(folder.path, directory_hash(folder.hashes), sum(folder.sizes))
+    if stack:
+        stack[-1].hashes.append(node.hash)
+        stack[-1].sizes.append(node.size)
+    return node
+
+
+def node_at(trees: Trees, root: Root, path: str) -> Node | None:
+    """The file or folder at a path, given without trailing slash."""
+    found = file_at(trees, root, path)
+    if found:
+        return found
+    top = path if path == "/" else path + "/"
+    last = None
+    for last in with_folders(files_below(trees, root, path), top):
+        pass
+    return last
+
+
+def children(trees: Trees, root: Root, path: str) -> Iterator[Node]:
+    """What lies directly in a folder, in path order, as it is read; or the file itself; nothing for a missing path."""
+    found = file_at(trees, root, path)
+    if found:
+        yield found
+    top = path if path == "/" else path + "/"
+    for node in with_folders(files_below(trees, root, path), top):
+        if node.path != top and "/" not in node.path[len(top) : -1]:
+            yield node
+
+
+def walk(trees: Trees, root: Root, path: str) -> Iterator[Node]:
+    """A folder with everything below it, each folder before what it holds; or a file."""
+    found = file_at(trees, root, path)
+    if found:
+        yield found
+    top = path if path == "/" else path + "/"
+    yield from sorted(with_folders(files_below(trees, root, path), top))
+
+
+def matching(trees: Trees, root: Root, glob: Glob) -> Iterator[Node]:
+    """Files and folders a pattern matches, in path order (reference pps 1.5). The root matches `/` alone."""
+    if glob.pattern == "/":
+        found = node_at(trees, root, "/")
+        if found:
+            yield found
+        return
+    # The deepest whole folder all matches lie in; what is outside need not be read.
+    top = glob.literal_prefix.rpartition("/")[0] + "/"
+    nodes = with_folders(files_below(trees, root, top), top)
+    if glob.depth is not None:
+        # Matches of one depth do not contain each other, so they come in path order already.
+        slashes = glob.depth
+        chosen = (n for n in nodes if n.path.count("/", 0, -1) == slashes)
+        yield from (node for node in chosen if glob.matches(node.path))
+    else:
+        yield from sorted(node for node in nodes if node.path != "/" and glob.matches(node.path))

@@ -1,0 +1,271 @@
+"""Whether a document fits its message, as protobuf's JSON decides, and its spellings: as written, lowerCamel, snake_case.
+
+Documents are plain JSON values. Everything here goes by the table in `fields`; nothing knows what a field means.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from local_runner.errors import Invalid
+from local_runner.model.units import is_proto_duration, parse_go_duration, parse_proto_duration, parse_rfc3339, proto_duration, rfc3339
+from local_runner.specs.fields import BY_KEY, ENUMS, MAP, MESSAGES, ONE_OF, REMOVED, REQUEST, Field
+
+Document = Mapping[str, Any]
+Path = tuple[str | int, ...]
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
+_FLOAT_MAX = 3.4028235677973366e38
+_SHOWN = 60  # characters of a wrong value in a message
+_LISTED = 20  # so many names of fields are still read
+
+
+class Fault(NamedTuple):
+    """Something that does not fit: where (keys as they are spelled), what, and what to do."""
+
+    path: Path
+    text: str
+    hint: str = ""
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path for people: `input.cross[0].pfs.glob`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is a number in JSON's grammar."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def integer(value: object) -> int | None:
+    """The integer in a JSON value, as protobuf reads it: 3, 3.0, "3" and "3e0" are the same; None if it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if not isinstance(value, str) or not is_number(value):
+        return None
+    exact = Decimal(value)
+    # Digits beyond any 64-bit number: not worth the memory of 1e999999999.
+    if exact and exact.adjusted() > 20:
+        return None
+    return int(exact) if exact == exact.to_integral_value() else None
+
+
+def real(value: object) -> float | None:
+    """The number in a JSON value, text included; None if it is none or too large for the 32 bits of a `float`."""
+    if isinstance(value, str):
+        if value in ("NaN", "Infinity", "-Infinity"):
+            return float(value)
+        if not is_number(value):
+            return None
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if abs(number) < _FLOAT_MAX else None
+
+
+def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[Fault]:
+    """Everything in a document that its message does not allow, in the document's order (reference pps 5.1)."""
+    if not isinstance(value, dict):
+        yield Fault(path, f"unexpected value {_shown(value)}, expected an object", _object_hint(message, value))
+        return
+    seen: dict[str, str] = {}
+    for key, item in value.items():
+        field = BY_KEY[message].get(key)
+        if field is None:
+            yield Fault((*path, key), f'unknown field "{key}"', _unknown_hint(message, key))
+        elif item is not None:
+            if field.name in seen:
+                yield Fault((*path, key), f'duplicate field "{key}", it is also given as "{seen[field.name]}"', "remove one of the two")
+            seen[field.name] = key
+            yield from _field_faults(item, field, (*path, key))
+    both = [seen[name] for name in ONE_OF.get(message, ()) if name in seen]
+    if len(both) > 1:
+        yield Fault((*path, both[1]), f"{' and '.join(both)} cannot both be set", "remove one of the two")
+
+
+def _field_faults(value: object, field: Field, path: Path) -> Iterator[Fault]:
+    if field.is_list:
+        if not isinstance(value, list):
+            yield Fault(path, f"unexpected value {_shown(value)}, expected a list", f"write it in brackets: [{_shown(value)}]")
+            return
+        for index, item in enumerate(value):
+            yield from _value_faults(item, field.element, (*path, index))
+    elif field.type == MAP:
+        if not isinstance(value, dict):
+            yield Fault(path, f"unexpected value {_shown(value)}, expected an object")
+            return
+        for key, item in value.items():
+            yield from _value_faults(key, "string", path)
+            yield from _value_faults(item, "string", (*path, key))
+    else:
+        yield from _value_faults(value, field.type, path)
+
+
+def _value_faults(value: object, kind: str, path: Path) -> Iterator[Fault]:
+    if kind in MESSAGES:
+        yield from faults(value, kind, path)
+    elif kind in ENUMS:
+        if value not in ENUMS[kind] and (integer(value) is None or isinstance(value, str)):
+            yield Fault(path, f"invalid value for enum type: {_shown(value)}", f"one of {', '.join(ENUMS[kind])}")
+    elif not _FITS[kind](value):
+        hint = _duration_hint(value) if kind == "duration" else _HINTS.get(kind, "")
+        yield Fault(path, f"invalid value for {kind} type: {_shown(value)}", hint)
+
+
+def _in_range(kind: str) -> Callable[[object], bool]:
+    low, high = _RANGES[kind]
+
+    def fits(value: object) -> bool:
+        number = integer(value)
+        return number is not None and low <= number <= high
+
+    return fits
+
+
+def _is_text(value: object) -> bool:
+    """Text that can be stored: half a surrogate pair, as in "\\ud800", cannot."""
+    return isinstance(value, str) and (value.isascii() or value.encode(errors="replace") == value.encode(errors="ignore"))
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(parse_rfc3339(value))
+    except Invalid:
+        return False
+
+
+_FITS: Mapping[str, Callable[[object], bool]] = {
+    "string": _is_text,
+    "bool": lambda value: isinstance(value, bool),
+    "float": lambda value: real(value) is not None,
+    "duration": lambda value: isinstance(value, str) and is_proto_duration(value),
+    "timestamp": _is_time,
+    **{kind: _in_range(kind) for kind in _RANGES},
+}
+_HINTS = {
+    "string": "put it in quotes",
+    "bool": "write true or false, without quotes",
+    "timestamp": 'write it in quotes, as in "2024-01-31T12:00:00Z"',
+}
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def _duration_hint(value: object) -> str:
+    """Up to Pachyderm 2.6 durations were Go's, so older specs have "10m"."""
+    try:
+        seconds = parse_go_duration(value) if isinstance(value, str) else float(value) if isinstance(value, int) else 90.0
+    except Invalid:
+        seconds = 90.0
+    return f'write the seconds, as in "{proto_duration(seconds)}"'
+
+
+def _object_hint(message: str, value: object) -> str:
+    return f'write {{"name": {_shown(value)}}}' if message in ("Pipeline", "Project") and isinstance(value, str) else ""
+
+
+def _unknown_hint(message: str, key: str) -> str:
+    snake = re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key)
+    if (message, snake) in REMOVED:
+        return f"{snake} is a field of Pachyderm 1.x: {REMOVED[message, snake]}"
+    names = [field.name for field in MESSAGES[message]]
+    near = difflib.get_close_matches(snake, names, 1)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return f"the fields here are {', '.join(names)}" if len(names) <= _LISTED else "`local_runner explain spec` lists all fields"
+
+
+def to_camel(document: Document, message: str = REQUEST) -> dict[str, Any]:
+    """The document with lowerCamel names, as it is merged and stored. Nulls stay.
+
+    Values stay as they were written, but for numbers of enums, which become names. The document must be free of faults.
+    """
+    return {
+        field.json_name: _respelled(value, field, to_camel)
+        for field, value in ((BY_KEY[message][key], value) for key, value in document.items())
+    }
+
+
+def to_snake(document: Document, message: str = REQUEST) -> dict[str, Any]:
+    """The document with snake_case names; otherwise as `to_camel`."""
+    return {
+        field.name: _respelled(value, field, to_snake)
+        for field, value in ((BY_KEY[message][key], value) for key, value in document.items())
+    }
+
+
+def _respelled(value: Any, field: Field, spell: Callable[[Document, str], dict[str, Any]]) -> Any:
+    if value is None or field.type == MAP:
+        return value
+    if field.is_list:
+        return [_respelled(item, field._replace(type=field.element), spell) for item in value]
+    if field.type in MESSAGES:
+        return spell(value, field.type)
+    return _enum_name(value, field.type) if field.type in ENUMS else value
+
+
+def _enum_name(value: Any, kind: str) -> Any:
+    number = integer(value) if not isinstance(value, str) else None
+    return ENUMS[kind][number] if number is not None and 0 <= number < len(ENUMS[kind]) else value
+
+
+def normal(document: Document, message: str = REQUEST, *, snake: bool = False) -> dict[str, Any]:
+    """The document as protobuf prints it: in the table's order, 64-bit integers as text, zero values and nulls left out.
+
+    Names are lowerCamel, or snake_case as after `--raw`. The document must be free of faults, in any spelling.
+    """
+    given = {BY_KEY[message][key]: value for key, value in document.items() if value is not None}
+    spelled: dict[str, Any] = {}
+    for field in MESSAGES[message]:
+        if field in given:
+            value = _normal_value(given[field], field, snake)
+            # A message is there as soon as it is set, and toleration_seconds is one in disguise.
+            if field.type in MESSAGES or field.name == "toleration_seconds" or not _is_zero(value, field):
+                spelled[field.name if snake else field.json_name] = value
+    return spelled
+
+
+def _is_zero(value: Any, field: Field) -> bool:
+    return not value or (field.type in ("int64", "uint64") and value == "0")
+
+
+def _normal_value(value: Any, field: Field, snake: bool) -> Any:
+    if field.is_list:
+        return [_normal_value(item, field._replace(type=field.element), snake) for item in value]
+    if field.type in MESSAGES:
+        return normal(value, field.type, snake=snake)
+    if field.type in ENUMS:
+        name = _enum_name(value, field.type)
+        return None if name == ENUMS[field.type][0] else name
+    if field.type in ("int64", "uint64"):
+        return str(integer(value))
+    if field.type == "int32":
+        return integer(value)
+    if field.type == "float":
+        number = real(value)
+        if number is None or not math.isfinite(number):
+            return value
+        return int(number) if number.is_integer() else number
+    if field.type == "duration":
+        return proto_duration(parse_proto_duration(value))
+    if field.type == "timestamp":
+        return rfc3339(parse_rfc3339(value))
+    return value

@@ -1,0 +1,162 @@
+"""YAML text to nodes that know their line, and nodes to JSON values, under the restrictions of pachctl (reference pps 5.3).
+
+Scalars are read as gopkg.in/yaml.v3 reads them, which is neither YAML 1.1 nor 1.2: `yes` is text, `0x10` and `01` are integers
+(and then refused), `2024-01-01` is a timestamp (and then refused).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, NamedTuple
+
+from local_runner.errors import SpecError
+from local_runner.specs.check import is_number
+
+MAPPING, SEQUENCE, SCALAR, ALIAS = "mapping", "sequence", "scalar", "alias"
+SCHEMA_KEY = "$schema"  # editors add it
+
+_JSON_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)([Tt ]\d\d?:\d\d?:\d\d?(\.\d+)?(Z|[-+]\d\d:\d\d)?)?", re.ASCII)
+_BOOLEANS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_TAG_PREFIX = "tag:yaml.org,2002:"
+_LARGEST_FLOAT_AS_INTEGER = 1e21  # up to here JSON written by Go shows whole floats as integers
+
+
+class Node(NamedTuple):
+    """A part of a document. `value` is the text of a scalar (or the name of an alias), a list of nodes, or a list of pairs of nodes.
+
+    `tag` is the short tag of a scalar, such as "int" or "str", whether it was written or follows from the text. Lines count from 1.
+    """
+
+    kind: str
+    value: Any
+    tag: str
+    line: int
+    column: int
+
+
+def documents(text: str, source: str) -> Iterator[Node]:
+    """The documents of a YAML stream, one after the other: those before an error are given before it is raised.
+
+    Raises `SpecError` for what is no YAML.
+    """
+    from ruamel.yaml import YAML  # 60 ms, and most specs are JSON
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    events = YAML(typ="safe", pure=True).parse(text)
+    try:
+        for event in events:
+            if type(event).__name__ == "DocumentStartEvent":
+                yield _compose(events, next(events))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+        raise SpecError(f"malformed pipeline spec: {error.problem or error.context}", where=where) from None
+    except YAMLError as error:
+        raise SpecError(f"malformed pipeline spec: {str(error).splitlines()[0]}", where=source) from None
+    except RecursionError:
+        raise SpecError("malformed pipeline spec: it is nested too deeply", where=source) from None
+    except (ValueError, IndexError, OverflowError) as error:
+        # The scanner lets some of Python's own errors through, as for an escape beyond Unicode.
+        raise SpecError(f"malformed pipeline spec: {error}", where=source) from None
+
+
+def _compose(events: Iterator[Any], event: Any) -> Node:
+    line, column = event.start_mark.line + 1, event.start_mark.column + 1
+    match type(event).__name__:
+        case "MappingStartEvent":
+            pairs = []
+            while type(key := next(events)).__name__ != "MappingEndEvent":
+                pairs.append((_compose(events, key), _compose(events, next(events))))
+            return Node(MAPPING, pairs, "map", line, column)
+        case "SequenceStartEvent":
+            items = []
+            while type(item := next(events)).__name__ != "SequenceEndEvent":
+                items.append(_compose(events, item))
+            return Node(SEQUENCE, items, "seq", line, column)
+        case "AliasEvent":
+            return Node(ALIAS, event.anchor, "", line, column)
+    plain, quoted = event.implicit
+    tag = str(event.tag).removeprefix(_TAG_PREFIX) if not plain and not quoted else _implied_tag(event.value) if plain else "str"
+    return Node(SCALAR, event.value, tag, line, column)
+
+
+def _implied_tag(text: str) -> str:
+    if text in _NULLS:
+        return "null"
+    if text in _BOOLEANS:
+        return "bool"
+    if text == "<<":
+        return "merge"
+    if _is_timestamp(text):
+        return "timestamp"
+    digits = text.replace("_", "")
+    if _INTEGER.fullmatch(digits):
+        return "int"
+    return "float" if _FLOAT.fullmatch(digits) else "str"
+
+
+def _is_timestamp(text: str) -> bool:
+    found = _DATE.fullmatch(text)
+    try:
+        return found is not None and bool(date(int(found[1]), int(found[2]), int(found[3])))
+    except ValueError:
+        return False
+
+
+def to_json(node: Node, source: str) -> Any:
+    """The JSON value of a node. Raises `SpecError` for what JSON has no place for. A repeated key counts once, the last time."""
+    if node.kind == MAPPING:
+        mapping = {}
+        for key_node, value_node in node.value:
+            key, value = to_json(key_node, source), to_json(value_node, source)
+            if not isinstance(key, str):
+                raise _unconvertible(f"mapping keys must be strings, not {key_node.value}", key_node, source, "put it in quotes")
+            if key != SCHEMA_KEY:
+                mapping[key] = value
+        return mapping
+    if node.kind == SEQUENCE:
+        return [to_json(item, source) for item in node.value]
+    if node.kind == ALIAS:
+        raise _unconvertible(f"alias nodes not supported: *{node.value}", node, source, "write out what the alias stands for")
+    return _scalar(node, source)
+
+
+def _scalar(node: Node, source: str) -> Any:
+    text, lowered = node.value, node.value.lower()
+    match node.tag:
+        case "str":
+            return text
+        case "null":
+            return None
+        case "bool" if lowered in ("true", "false"):
+            return lowered == "true"
+        case "bool":
+            raise _unconvertible(f'invalid boolean "{text}"', node, source, "write true or false")
+        case "int":
+            if not _JSON_INTEGER.fullmatch(text) or len(text) > 400:
+                message = f'integer value "{text}" does not match regexp ^(0|(-?[1-9][0-9]*))$'
+                raise _unconvertible(message, node, source, "write it in decimal without leading zeros, or put it in quotes")
+            return int(text)
+        case "float":
+            number = f"0{text}" if text.startswith(".") else text
+            if not is_number(number):
+                raise _unconvertible(f'number "{text}" cannot be written in JSON', node, source, "write it as in 0.5")
+            return whole(float(number))
+    hint = "put it in quotes" if node.tag in ("timestamp", "merge") else "remove the tag"
+    tag = node.tag if node.tag.startswith("!") else f"!!{node.tag}"
+    raise _unconvertible(f'tag "{tag}" unsupported', node, source, hint)
+
+
+def whole(number: float) -> int | float:
+    """A float as Go writes it to JSON again: 3.0 is 3."""
+    return int(number) if number.is_integer() and abs(number) < _LARGEST_FLOAT_AS_INTEGER else number
+
+
+def _unconvertible(text: str, node: Node, source: str, hint: str) -> SpecError:
+    return SpecError(f"could not convert YAML to JSON object: {text}", where=f"{source}:{node.line}:{node.column}", hint=hint)

@@ -1,0 +1,160 @@
+"""Spec text to documents: JSON, YAML, streams and lists of them, checked against the table of fields (reference pps 5.3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from local_runner.errors import SpecError
+from local_runner.specs.check import Fault, dotted, faults
+from local_runner.specs.fields import DEFAULTS, REQUEST, lower_camel
+from local_runner.specs.nodes import MAPPING, SCHEMA_KEY, SEQUENCE, Node, documents, to_json, whole
+
+
+@dataclass(frozen=True, slots=True)
+class SpecDocument:
+    """One spec as it was written: JSON values, names in the spelling of the text, without `$schema`.
+
+    `index` counts the specs of the text from 0, and not the documents, as a document may be a list.
+    """
+
+    values: dict[str, Any]
+    source: str
+    text: str = field(repr=False)
+    index: int = 0
+
+    def where(self, path: Sequence[str | int] = ()) -> str:
+        """ "file:line:column" of a key or list item; of the nearest thing around it if it is not there itself."""
+        return _where(self.text, self.source, self.index, path)
+
+    def locate(self, error: SpecError) -> SpecError:
+        """The error with the place of its field in front, for one that was found after reading."""
+        if error.where:
+            return error
+        path = [int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", error.field)]
+        return SpecError(error.message, where=self.where(path), field=error.field, hint=error.hint)
+
+
+def read_documents(text: str, source: str, *, message: str = REQUEST) -> Iterator[SpecDocument]:
+    """The specs of a text, one after the other: an error stops the rest, but those before it were given.
+
+    `source` names the text in errors. Specs must have a pipeline with a name and no field that `CreatePipelineRequest` does not have;
+    what they mean is not looked at. Raises `SpecError` with line, column and field.
+    """
+    for index, values in enumerate(_values(text, source)):
+        document = SpecDocument(values, source, text, index)
+        fault = next(faults(values, message), None)
+        if fault:
+            raise _unmarshal_error(document, fault, message)
+        if message == REQUEST:
+            _check_named(document)
+        yield document
+
+
+def read_defaults(text: str, source: str) -> dict[str, Any]:
+    """The one document of `create defaults`, as it was written. Raises `SpecError`."""
+    found = list(read_documents(text, source, message=DEFAULTS))
+    if len(found) != 1:
+        raise SpecError(f"invalid defaults: expected a single document; got {len(found)}", where=source)
+    return found[0].values
+
+
+def _check_named(document: SpecDocument) -> None:
+    pipeline = document.values.get("pipeline")
+    if pipeline is None:
+        path, missing = ["pipeline"], "no `pipeline` specified"
+    elif not pipeline.get("name"):
+        path, missing = ["pipeline", "name"], "no pipeline `name` specified"
+    else:
+        return
+    raise SpecError(missing, where=document.where(path), field=dotted(path), hint='add pipeline: {name: "…"}')
+
+
+def _values(text: str, source: str) -> Iterator[Any]:
+    """The JSON values of a text's specs."""
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_no_constant, object_pairs_hook=_without_schema)
+        except (ValueError, RecursionError):
+            value = None
+        # If that was no piece of JSON, or an empty one, the other reader knows what is wrong, and in which line.
+        if value:
+            yield from value if isinstance(value, list) else [value]
+            return
+    for node in _spec_nodes(text, source):
+        yield _converted(node, source)
+
+
+def _integer(text: str) -> int:
+    if text == "-0":
+        raise ValueError(text)
+    return int(text)
+
+
+def _float(text: str) -> int | float:
+    return whole(float(text))
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(text)
+
+
+def _without_schema(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in pairs if key != SCHEMA_KEY}
+
+
+def _spec_nodes(text: str, source: str) -> Iterator[Node]:
+    for node in documents(text, source):
+        if node.kind == SEQUENCE and node.value:
+            yield from node.value
+        elif node.kind == MAPPING:
+            yield node
+        else:
+            got = "an empty list" if node.kind == SEQUENCE else f"the {node.kind} {node.value!r}" if node.value else "an empty document"
+            message = f"malformed pipeline spec: expected a mapping or a list of mappings; got {got}"
+            raise SpecError(message, where=f"{source}:{node.line}:{node.column}")
+
+
+def _converted(node: Node, source: str) -> Any:
+    try:
+        return to_json(node, source)
+    except RecursionError:
+        raise SpecError("malformed pipeline spec: it is nested too deeply", where=source) from None
+
+
+def _unmarshal_error(document: SpecDocument, fault: Fault, message: str) -> SpecError:
+    at = _printable(dotted(fault.path))
+    # The cluster says for defaults "invalid cluster defaults: …".
+    front = f"could not unmarshal pipeline spec as {REQUEST}" if message == REQUEST else "invalid defaults"
+    said = _printable(f"{front}: {at}: {fault.text}" if at else f"{front}: {fault.text}")
+    return SpecError(said, where=document.where(fault.path), field=at, hint=_printable(fault.hint))
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, which only an escape can bring in, cannot be written to a terminal."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _where(text: str, source: str, index: int, path: Sequence[str | int]) -> str:
+    """Reads the text again: only errors ask, and the quick way through a spec keeps no lines."""
+    try:
+        node = next(node for at, node in enumerate(_spec_nodes(text, source)) if at == index)
+    except (SpecError, StopIteration):
+        return source
+    line, column = node.line, node.column
+    for part in path:
+        if node.kind == MAPPING:
+            pairs = [(key, value) for key, value in node.value if key.value in (part, lower_camel(str(part)))]
+            if not pairs:
+                break
+            (key, node) = pairs[-1]
+            line, column = key.line, key.column
+        elif node.kind == SEQUENCE and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line, column = node.line, node.column
+        else:
+            break
+    return f"{source}:{line}:{column}"

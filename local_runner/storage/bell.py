@@ -1,0 +1,82 @@
+"""How processes of one home wake each other: whoever waits hangs up a bell, whoever wrote rings them all.
+
+A bell is a named pipe in `bells/`. It carries no news: the records do. Nobody polls.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import uuid
+from pathlib import Path
+from types import TracebackType
+
+
+class Bell:
+    """A place to wait until somebody rings. Rings while nobody waits are kept, so none is missed between looking and waiting."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        os.mkfifo(self._path)
+        # Open for writing too, or the pipe would be at its end whenever no ringer has it open.
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until rung or for `timeout` seconds; says whether it rang."""
+        ready, _, _ = select.select([self._descriptor], [], [], timeout)
+        if ready:
+            self.hush()
+        return bool(ready)
+
+    def hush(self) -> None:
+        """Forget rings so far."""
+        try:
+            while os.read(self._descriptor, 4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def ring(self) -> None:
+        """Ring this one, from any thread of its own process."""
+        _strike(self._descriptor)
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Bell:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def ring_all(folder: Path) -> None:
+    """Wake everybody who waits. Bells of the dead are taken down on the way."""
+    try:
+        paths = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in paths:
+        try:
+            descriptor = os.open(entry.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nobody has it open for reading
+                Path(entry.path).unlink(missing_ok=True)
+            continue
+        try:
+            _strike(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _strike(descriptor: int) -> None:
+    try:
+        os.write(descriptor, b"!")
+    except BlockingIOError:
+        pass  # full: it has been ringing for long

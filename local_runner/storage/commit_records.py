@@ -1,0 +1,117 @@
+"""Rows of commits, and what they stand on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from local_runner.model.refs import CommitRef, RepoRef
+
+
+class CommitRow(NamedTuple):
+    """A commit as it lies in the records; `parent` is the key of another, `tree` the root of its files.
+
+    `marks` is, in meta repos, the root of a second tree: what became of each datum (engine/marks.py). `size` counts bytes of the
+    finished content. While it is open, `tree` counts only if it is `begun`; before, its content is that of its base.
+    """
+
+    key: int
+    ref: CommitRef
+    repo: int
+    branch: str
+    origin: str
+    parent: int | None
+    description: str
+    started: float
+    finishing: float | None
+    finished: float | None
+    error: str
+    unreadable: str
+    tree: bytes | None
+    marks: bytes | None
+    size: int
+    begun: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self.finishing is None
+
+
+_COLUMNS = (
+    "c.key, r.project, r.name, r.type, c.id, c.repo, c.branch, c.origin, c.parent, c.description, c.started, c.finishing,"
+    " c.finished, c.error, c.unreadable, c.tree, c.marks, c.size, c.begun"
+)
+_COMMIT = f"SELECT {_COLUMNS} FROM commits c JOIN repo r ON r.key = c.repo"
+_UPDATABLE = frozenset(
+    ("parent", "description", "finishing", "finished", "error", "unreadable", "tree", "marks", "size", "begun", "origin")
+)
+
+
+class CommitRecords:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def at(self, key: int) -> CommitRow:
+        """The commit with this key, which must exist."""
+        return _commit(self._db.execute(f"{_COMMIT} WHERE c.key = ?", (key,)).fetchone())
+
+    def find(self, repo: int, commit_id: str) -> CommitRow | None:
+        found = self._db.execute(f"{_COMMIT} WHERE c.repo = ? AND c.id = ?", (repo, commit_id)).fetchone()
+        return _commit(found) if found else None
+
+    def of_repo(self, repo: int) -> list[CommitRow]:
+        """Newest first."""
+        return self._all(f"{_COMMIT} WHERE c.repo = ? ORDER BY c.key DESC", repo)
+
+    def of_set(self, commit_id: str) -> list[CommitRow]:
+        """All commits with this id, in order of creation."""
+        return self._all(f"{_COMMIT} WHERE c.id = ? ORDER BY c.key", commit_id)
+
+    def set_ids(self) -> list[str]:
+        """All commit sets, newest first."""
+        return [row[0] for row in self._db.execute("SELECT id FROM commits GROUP BY id ORDER BY max(key) DESC")]
+
+    def children(self, key: int) -> list[CommitRow]:
+        return self._all(f"{_COMMIT} WHERE c.parent = ? ORDER BY c.key", key)
+
+    def sources(self, key: int) -> list[CommitRow]:
+        """Direct provenance."""
+        return self._all(f'{_COMMIT} JOIN commit_source s ON s.source = c.key WHERE s."commit" = ? ORDER BY c.key', key)
+
+    def dependants(self, key: int) -> list[CommitRow]:
+        """Direct subvenance."""
+        return self._all(f'{_COMMIT} JOIN commit_source s ON s."commit" = c.key WHERE s.source = ? ORDER BY c.key', key)
+
+    def add(self, repo: int, commit_id: str, *, branch: str, origin: str, parent: int | None, description: str, started: float) -> int:
+        """A new open commit without content; returns its key."""
+        cursor = self._db.execute(
+            "INSERT INTO commits (repo, id, branch, origin, parent, description, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (repo, commit_id, branch, origin, parent, description, started),
+        )
+        return cursor.lastrowid or 0
+
+    def update(self, key: int, **values: object) -> None:
+        """Set columns of a commit."""
+        assert values.keys() <= _UPDATABLE, values
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        self._db.execute(f"UPDATE commits SET {assignments} WHERE key = ?", (*values.values(), key))
+
+    def set_sources(self, key: int, sources: Iterable[int]) -> None:
+        self._db.execute('DELETE FROM commit_source WHERE "commit" = ?', (key,))
+        self._db.executemany("INSERT INTO commit_source VALUES (?, ?)", [(key, source) for source in sources])
+
+    def remove(self, key: int) -> None:
+        self._db.execute("DELETE FROM commits WHERE key = ?", (key,))
+
+    def roots(self) -> Iterator[bytes]:
+        """The roots of all trees that some commit holds."""
+        for tree, marks in self._db.execute("SELECT tree, marks FROM commits"):
+            yield from (root for root in (tree, marks) if root)
+
+    def _all(self, query: str, *values: object) -> list[CommitRow]:
+        return [_commit(row) for row in self._db.execute(query, values)]
+
+
+def _commit(row: tuple) -> CommitRow:  # type: ignore[type-arg]  # nineteen columns say less than the names above
+    return CommitRow(row[0], CommitRef(RepoRef(*row[1:4]), row[4]), *row[5:18], bool(row[18]))  # type: ignore[call-arg]

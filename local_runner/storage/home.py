@@ -1,0 +1,92 @@
+"""The folder everything lives in: where it is found, what is in it, and which format it has (FORMAT.md, *The folder*)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_runner.errors import Unavailable
+from local_runner.storage.atomic import publish
+
+FORMAT = 1
+FOLDER = ".local_runner"
+VARIABLE = "LOCAL_RUNNER_HOME"
+PROJECT_FILE = "local_runner.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Paths below the home folder; holds no open file."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        return self.path / "records.sqlite"
+
+    @property
+    def objects(self) -> Path:
+        return self.path / "objects"
+
+    @property
+    def drafts(self) -> Path:
+        return self.path / "drafts"
+
+    @property
+    def bells(self) -> Path:
+        return self.path / "bells"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def workers(self) -> Path:
+        return self.path / "workers"
+
+    @property
+    def write_lock(self) -> Path:
+        return self.path / "write.lock"
+
+    @property
+    def engine_lock(self) -> Path:
+        return self.path / "engine.lock"
+
+    @property
+    def engine_log(self) -> Path:
+        return self.path / "engine.log"
+
+
+def find_home(start: Path | None = None) -> Path:
+    """Where the home is or would be: `$LOCAL_RUNNER_HOME`, else `.local_runner` in the nearest folder upward that has one or a
+    project file, else `.local_runner` in the working directory."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).absolute()
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / FOLDER).is_dir() or (folder / PROJECT_FILE).is_file():
+            return folder / FOLDER
+    return here / FOLDER
+
+
+def open_home(path: Path) -> Home:
+    """The home at this path, made if it is not there. Raises `Unavailable` where it cannot be written or has a newer format."""
+    home, mark = Home(path), path / "FORMAT"
+    try:
+        if not mark.exists():
+            for folder in (home.path, home.objects, home.drafts, home.bells, home.logs, home.workers):
+                folder.mkdir(parents=True, exist_ok=True)
+            (home.path / ".gitignore").write_text("*\n")
+            publish(mark, f"{FORMAT}\n".encode())
+        found = mark.read_text().strip()
+    except OSError as error:
+        raise Unavailable(
+            f"cannot use {path} as home: {error.strerror or error}", hint=f"set {VARIABLE} to a folder that can be written"
+        ) from None
+    if found != str(FORMAT):
+        raise Unavailable(
+            f"{path} has format {found}, this version knows {FORMAT}", hint="use the newer local_runner that made it, or another home"
+        )
+    return home

@@ -1,0 +1,213 @@
+"""Rows of pipelines, jobs, open transactions and secrets."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+from local_runner.model.datums import DatumStats
+from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
+from local_runner.model.pipelines import PipelineState
+from local_runner.model.refs import JobRef, PipelineRef
+
+
+class PipelineRow(NamedTuple):
+    """One version. `code` says, as JSON, what the files behind its image were when its datums were made."""
+
+    pipeline: PipelineRef
+    version: int
+    spec_commit: str
+    user_spec: str
+    effective_spec: str
+    salt: str
+    state: PipelineState
+    reason: str
+    stopped: bool
+    created: float
+    updated: float
+    code: str
+
+
+class PendingRow(NamedTuple):
+    """An open transaction: the requests so far, each a verb with its arguments."""
+
+    id: str
+    started: float
+    requests: list[dict[str, Any]]
+
+
+_PIPELINE = (
+    "SELECT project, name, version, spec_commit, user_spec, effective_spec, salt, state, reason, stopped, created, updated, code"
+    " FROM pipeline"
+)
+_JOB = (
+    "SELECT project, pipeline, id, version, output_branch, state, reason, created, started, finished, counters, restart, running FROM job"
+)
+_UNFINISHED = tuple(state.value for state in JobState if not state.is_final)
+
+
+class PipelineRecords:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    # -- pipelines -------------------------------------------------------------------------------------------------
+
+    def pipeline(self, ref: PipelineRef, back: int = 0) -> PipelineRow | None:
+        """The newest version, or one some versions before it."""
+        query = f"{_PIPELINE} WHERE project = ? AND name = ? ORDER BY version DESC LIMIT 1 OFFSET ?"
+        found = self._db.execute(query, (*ref, back)).fetchone()
+        return _pipeline(found) if found else None
+
+    def version(self, ref: PipelineRef, version: int) -> PipelineRow | None:
+        found = self._db.execute(f"{_PIPELINE} WHERE project = ? AND name = ? AND version = ?", (*ref, version)).fetchone()
+        return _pipeline(found) if found else None
+
+    def pipelines(self) -> list[PipelineRow]:
+        """The newest version of each, the latest created first."""
+        newest = "version = (SELECT max(version) FROM pipeline p WHERE p.project = pipeline.project AND p.name = pipeline.name)"
+        return [_pipeline(row) for row in self._db.execute(f"{_PIPELINE} WHERE {newest} ORDER BY created DESC, name")]
+
+    def versions(self, ref: PipelineRef) -> list[PipelineRow]:
+        """All versions, newest first."""
+        query = f"{_PIPELINE} WHERE project = ? AND name = ? ORDER BY version DESC"
+        return [_pipeline(row) for row in self._db.execute(query, ref)]
+
+    def add_pipeline(self, row: PipelineRow) -> None:
+        values = (*row.pipeline, *row[1:6], row.state.value, row.reason, int(row.stopped), row.created, row.updated, row.code)
+        self._db.execute(f"INSERT INTO pipeline VALUES ({', '.join('?' * len(values))})", values)
+
+    def set_pipeline_state(self, ref: PipelineRef, state: PipelineState, reason: str = "", stopped: bool | None = None) -> None:
+        """Of the newest version."""
+        self._db.execute(
+            "UPDATE pipeline SET state = ?, reason = ?, stopped = coalesce(?, stopped) WHERE project = ? AND name = ?"
+            " AND version = (SELECT max(version) FROM pipeline p WHERE p.project = pipeline.project AND p.name = pipeline.name)",
+            (state.value, reason, None if stopped is None else int(stopped), *ref),
+        )
+
+    def set_pipeline_code(self, ref: PipelineRef, code: str) -> None:
+        """Of all versions: it is what the present datums were made with."""
+        self._db.execute("UPDATE pipeline SET code = ? WHERE project = ? AND name = ?", (code, *ref))
+
+    def remove_pipeline(self, ref: PipelineRef) -> None:
+        """With its jobs."""
+        self._db.execute("DELETE FROM pipeline WHERE project = ? AND name = ?", ref)
+        self._db.execute("DELETE FROM job WHERE project = ? AND pipeline = ?", ref)
+
+    # -- jobs ------------------------------------------------------------------------------------------------------
+
+    def job(self, ref: JobRef) -> JobInfo | None:
+        found = self._db.execute(f"{_JOB} WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id)).fetchone()
+        return _job(found) if found else None
+
+    def jobs(self, pipeline: PipelineRef | None = None) -> Iterator[JobInfo]:
+        """Newest first; of one pipeline, if given."""
+        where, values = (" WHERE project = ? AND pipeline = ?", tuple(pipeline)) if pipeline else ("", ())
+        return map(_job, self._db.execute(f"{_JOB}{where} ORDER BY key DESC", values).fetchall())
+
+    def jobs_of_set(self, job_id: str) -> list[JobInfo]:
+        """In order of creation."""
+        return [_job(row) for row in self._db.execute(f"{_JOB} WHERE id = ? ORDER BY key", (job_id,))]
+
+    def job_set_ids(self) -> list[str]:
+        """Newest first."""
+        return [row[0] for row in self._db.execute("SELECT id FROM job GROUP BY id ORDER BY max(key) DESC")]
+
+    def unfinished_jobs(self) -> list[JobInfo]:
+        """Oldest first."""
+        marks = ", ".join("?" * len(_UNFINISHED))
+        return [_job(row) for row in self._db.execute(f"{_JOB} WHERE state IN ({marks}) ORDER BY key", _UNFINISHED)]
+
+    def add_job(self, info: JobInfo) -> None:
+        self._db.execute(
+            "INSERT INTO job (project, pipeline, id, version, output_branch, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*info.job.pipeline, info.job.id, info.pipeline_version, info.output_branch, info.state.value, info.created),
+        )
+
+    def update_job(self, info: JobInfo) -> None:
+        """Write everything about a job that may change, but what it is asked."""
+        counters = json.dumps([[*_counts(info.counters)], [*asdict(info.stats).values()]])
+        running = json.dumps([[r.worker, r.datum, r.paths, r.started] for r in info.running]) if info.running else ""
+        self._db.execute(
+            "UPDATE job SET state = ?, reason = ?, started = ?, finished = ?, counters = ?, restart = ?, running = ?"
+            " WHERE project = ? AND pipeline = ? AND id = ?",
+            (info.state.value, info.reason, info.started, info.finished, counters, info.restart, running, *info.job.pipeline, info.job.id),
+        )
+
+    def remove_job(self, ref: JobRef) -> None:
+        self._db.execute("DELETE FROM job WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id))
+
+    def ask(self, ref: JobRef, datums: Sequence[str]) -> None:
+        """Ask the engine to start these datums of a job anew."""
+        where = " WHERE project = ? AND pipeline = ? AND id = ?"
+        self._db.execute(f"UPDATE job SET request = ?{where}", (json.dumps([*self.asked(ref), *datums]), *ref.pipeline, ref.id))
+
+    def asked(self, ref: JobRef) -> list[str]:
+        """What `ask` left."""
+        found = self._db.execute(
+            "SELECT request FROM job WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id)
+        ).fetchone()
+        return json.loads(found[0]) if found and found[0] else []
+
+    def answered(self, ref: JobRef) -> None:
+        """Forget what was asked."""
+        self._db.execute("UPDATE job SET request = '' WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id))
+
+    # -- transactions and secrets ------------------------------------------------------------------------------------
+
+    def pending(self, transaction: str) -> PendingRow | None:
+        found = self._db.execute("SELECT id, started, requests FROM pending WHERE id = ?", (transaction,)).fetchone()
+        return PendingRow(found[0], found[1], json.loads(found[2])) if found else None
+
+    def all_pending(self) -> list[PendingRow]:
+        rows = self._db.execute("SELECT id, started, requests FROM pending ORDER BY started")
+        return [PendingRow(row[0], row[1], json.loads(row[2])) for row in rows]
+
+    def put_pending(self, row: PendingRow) -> None:
+        self._db.execute("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", (row.id, row.started, json.dumps(row.requests)))
+
+    def remove_pending(self, transaction: str) -> None:
+        self._db.execute("DELETE FROM pending WHERE id = ?", (transaction,))
+
+    def secret(self, name: str) -> Mapping[str, Any] | None:
+        found = self._db.execute("SELECT document FROM secret WHERE name = ?", (name,)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def secrets(self) -> list[tuple[str, float]]:
+        """Names and times of creation."""
+        return list(self._db.execute("SELECT name, created FROM secret ORDER BY name"))
+
+    def put_secret(self, name: str, created: float, document: Mapping[str, Any]) -> None:
+        self._db.execute("INSERT OR REPLACE INTO secret VALUES (?, ?, ?)", (name, created, json.dumps(document)))
+
+    def remove_secret(self, name: str) -> None:
+        self._db.execute("DELETE FROM secret WHERE name = ?", (name,))
+
+
+def _counts(counters: Counters) -> tuple[int, ...]:
+    return counters.total, counters.processed, counters.skipped, counters.failed, counters.recovered
+
+
+def _pipeline(row: tuple) -> PipelineRow:  # type: ignore[type-arg]  # thirteen columns say less than the names above
+    return PipelineRow(PipelineRef(row[0], row[1]), *row[2:7], PipelineState(row[7]), row[8], bool(row[9]), *row[10:])  # type: ignore[call-arg]
+
+
+def _job(row: tuple) -> JobInfo:  # type: ignore[type-arg]
+    counters, stats = json.loads(row[10]) if row[10] else ((), ())
+    running = tuple(RunningDatum(r[0], r[1], tuple(r[2]), r[3]) for r in json.loads(row[12])) if row[12] else ()
+    return JobInfo(
+        JobRef(PipelineRef(row[0], row[1]), row[2]),
+        row[3],
+        row[4],
+        JobState(row[5]),
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        Counters(*counters),
+        DatumStats(*stats),
+        row[11],
+        running,
+    )

@@ -1,0 +1,167 @@
+"""Rows of projects, repos and branches."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from local_runner.model.refs import BranchRef, RepoRef
+from local_runner.model.repos import ProjectInfo, Trigger
+
+
+class RepoRow(NamedTuple):
+    key: int
+    ref: RepoRef
+    description: str
+    created: float
+
+
+class BranchRow(NamedTuple):
+    """`head` is the key of a commit."""
+
+    key: int
+    ref: BranchRef
+    head: int | None
+    trigger: Trigger | None
+    created: float
+
+
+class Source(NamedTuple):
+    """A branch that another one stands on directly."""
+
+    branch: BranchRow
+    never: bool
+
+
+_REPO = "SELECT key, project, name, type, description, created FROM repo"
+_BRANCH = (
+    'SELECT b.key, r.project, r.name, r.type, b.name, b.head, b."trigger", b.created{} FROM branch b JOIN repo r ON r.key = b.repo'
+)
+
+
+class RepoRecords:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    # -- settings and projects -------------------------------------------------------------------------------------
+
+    def setting(self, name: str) -> str | None:
+        found = self._db.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def set_setting(self, name: str, value: str | None) -> None:
+        if value is None:
+            self._db.execute("DELETE FROM setting WHERE name = ?", (name,))
+        else:
+            self._db.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+
+    def project(self, name: str) -> ProjectInfo | None:
+        found = self._db.execute("SELECT name, description, created FROM project WHERE name = ?", (name,)).fetchone()
+        return ProjectInfo(*found) if found else None
+
+    def projects(self) -> list[ProjectInfo]:
+        """All, by name."""
+        return [ProjectInfo(*row) for row in self._db.execute("SELECT name, description, created FROM project ORDER BY name")]
+
+    def add_project(self, info: ProjectInfo) -> None:
+        self._db.execute("INSERT INTO project VALUES (?, ?, ?, NULL)", (info.name, info.description, info.created))
+
+    def describe_project(self, name: str, description: str) -> None:
+        self._db.execute("UPDATE project SET description = ? WHERE name = ?", (description, name))
+
+    def remove_project(self, name: str) -> None:
+        self._db.execute("DELETE FROM project WHERE name = ?", (name,))
+
+    def project_defaults(self, name: str) -> str | None:
+        found = self._db.execute("SELECT defaults FROM project WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def set_project_defaults(self, name: str, document: str | None) -> None:
+        self._db.execute("UPDATE project SET defaults = ? WHERE name = ?", (document, name))
+
+    # -- repos -----------------------------------------------------------------------------------------------------
+
+    def repo(self, ref: RepoRef) -> RepoRow | None:
+        found = self._db.execute(f"{_REPO} WHERE project = ? AND name = ? AND type = ?", ref).fetchone()
+        return _repo(found) if found else None
+
+    def repos(self, projects: Sequence[str] | None = None, kind: str = "") -> list[RepoRow]:
+        """Sorted by project and name, in order of creation where those agree; of these projects and this type, if given."""
+        rows = map(_repo, self._db.execute(f"{_REPO} ORDER BY project, name, key"))
+        return [row for row in rows if (projects is None or row.ref.project in projects) and kind in ("", row.ref.type)]
+
+    def add_repo(self, ref: RepoRef, description: str, created: float) -> RepoRow:
+        cursor = self._db.execute(
+            "INSERT INTO repo (project, name, type, description, created) VALUES (?, ?, ?, ?, ?)", (*ref, description, created)
+        )
+        return RepoRow(cursor.lastrowid or 0, ref, description, created)
+
+    def describe_repo(self, key: int, description: str) -> None:
+        self._db.execute("UPDATE repo SET description = ? WHERE key = ?", (description, key))
+
+    def remove_repo(self, key: int) -> None:
+        """With its branches and commits."""
+        self._db.execute("DELETE FROM repo WHERE key = ?", (key,))
+
+    # -- branches --------------------------------------------------------------------------------------------------
+
+    def branch(self, ref: BranchRef) -> BranchRow | None:
+        where = " WHERE r.project = ? AND r.name = ? AND r.type = ? AND b.name = ?"
+        found = self._db.execute(_BRANCH.format("") + where, (*ref.repo, ref.name)).fetchone()
+        return _branch(found) if found else None
+
+    def branch_at(self, key: int) -> BranchRow:
+        return _branch(self._db.execute(_BRANCH.format("") + " WHERE b.key = ?", (key,)).fetchone())
+
+    def branches(self, repo: int | None = None) -> list[BranchRow]:
+        """Newest first; of one repo, if given."""
+        where, values = (" WHERE b.repo = ?", (repo,)) if repo is not None else ("", ())
+        return [_branch(row) for row in self._db.execute(_BRANCH.format("") + where + " ORDER BY b.key DESC", values)]
+
+    def branches_at(self, commit: int) -> list[BranchRow]:
+        """Those whose head is this commit."""
+        return [_branch(row) for row in self._db.execute(_BRANCH.format("") + " WHERE b.head = ? ORDER BY b.key", (commit,))]
+
+    def add_branch(self, repo: int, ref: BranchRef, created: float) -> BranchRow:
+        cursor = self._db.execute("INSERT INTO branch (repo, name, created) VALUES (?, ?, ?)", (repo, ref.name, created))
+        return BranchRow(cursor.lastrowid or 0, ref, None, None, created)
+
+    def remove_branch(self, key: int) -> None:
+        self._db.execute("DELETE FROM branch WHERE key = ?", (key,))
+
+    def set_head(self, branch: int, commit: int | None) -> None:
+        self._db.execute("UPDATE branch SET head = ? WHERE key = ?", (commit, branch))
+
+    def set_trigger(self, branch: int, trigger: Trigger | None) -> None:
+        text = json.dumps(dataclasses.asdict(trigger)) if trigger else None
+        self._db.execute('UPDATE branch SET "trigger" = ? WHERE key = ?', (text, branch))
+
+    # -- what branches stand on --------------------------------------------------------------------------------------
+
+    def sources(self, branch: int) -> list[Source]:
+        """Direct provenance, in the order it was given."""
+        query = _BRANCH.format(", s.never") + " JOIN branch_source s ON s.source = b.key WHERE s.branch = ? ORDER BY s.position"
+        return [Source(_branch(row), bool(row[8])) for row in self._db.execute(query, (branch,))]
+
+    def dependants(self, branch: int) -> list[Source]:
+        """Branches that stand directly on this one."""
+        query = _BRANCH.format(", s.never") + " JOIN branch_source s ON s.branch = b.key WHERE s.source = ? ORDER BY b.key"
+        return [Source(_branch(row), bool(row[8])) for row in self._db.execute(query, (branch,))]
+
+    def set_sources(self, branch: int, sources: Iterable[tuple[int, bool]]) -> None:
+        """Replace the direct provenance by (branch, never) pairs."""
+        self._db.execute("DELETE FROM branch_source WHERE branch = ?", (branch,))
+        rows = [(branch, source, int(never), position) for position, (source, never) in enumerate(sources)]
+        self._db.executemany("INSERT INTO branch_source VALUES (?, ?, ?, ?)", rows)
+
+
+def _repo(row: tuple[int, str, str, str, str, float]) -> RepoRow:
+    return RepoRow(row[0], RepoRef(*row[1:4]), row[4], row[5])
+
+
+def _branch(row: tuple[int, str, str, str, str, int | None, str | None, float]) -> BranchRow:
+    trigger = Trigger(**json.loads(row[6])) if row[6] else None
+    return BranchRow(row[0], BranchRef(RepoRef(*row[1:4]), row[4]), row[5], trigger, row[7])
