@@ -178,9 +178,7 @@ class Runner:
 
     def ensure_engine(self) -> None:
         """Start an engine in the background if there is unfinished work and none runs."""
-        if not self._background or FileLock(self.database.home.engine_lock).is_taken():
-            return
-        if not self._look(lambda session: session.pipelines.unfinished_jobs() or pipelines.any_starting(session)):
+        if not self._background or FileLock(self.database.home.engine_lock).is_taken() or not self.has_work():
             return
         env = {**os.environ, VARIABLE: str(self.home)}
         package = str(Path(__file__).parent.parent)
@@ -195,6 +193,10 @@ class Runner:
                 cwd=self.home,
                 start_new_session=True,
             )
+
+    def has_work(self) -> bool:
+        """Whether there is something for an engine to do: an unfinished job, or a pipeline that is to start."""
+        return self._look(lambda session: bool(session.pipelines.unfinished_jobs()) or pipelines.any_starting(session))
 
     # -- projects ------------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -39,8 +39,9 @@ class Door:
     `transactional` commands join the active transaction, if there is one.
     """
 
-    def __init__(self, out: Output, project: str | None = None, transactional: bool = False) -> None:
+    def __init__(self, out: Output, stack: ExitStack, project: str | None = None, transactional: bool = False) -> None:
         self.out = out
+        self._stack = stack
         self._project = project
         self._transactional = transactional
         self._runner: Runner | None = None
@@ -50,13 +51,8 @@ class Door:
         if self._runner is None:
             from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
 
-            self._runner = Runner.open(transactional=self._transactional).__enter__()
+            self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional))
         return self._runner
-
-    def close(self, *error: Any) -> None:
-        if self._runner is not None:
-            self._runner.__exit__(*(error or (None, None, None)))
-            self._runner = None
 
     def say_if_in_transaction(self) -> None:
         if self._transactional and self._runner is not None and self._runner.active_transaction():
@@ -158,7 +154,8 @@ def command(example: str, *, transactional: bool = False, hidden: bool = False) 
     def declare(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         def run(**given: Any) -> Any:
-            with _door(given, transactional) as door:
+            with ExitStack() as stack:
+                door = Door(_output(given), stack, given.pop("project", None), transactional)
                 result = function(door, **given)
                 door.say_if_in_transaction()
                 return result
@@ -170,21 +167,13 @@ def command(example: str, *, transactional: bool = False, hidden: bool = False) 
     return declare
 
 
-@contextmanager
-def _door(given: dict[str, Any], transactional: bool) -> Iterator[Door]:
-    """Takes the common flags out of `given`. Raises `Invalid` if they contradict each other."""
+def _output(given: dict[str, Any]) -> Output:
+    """Takes the flags that shape output out of `given`. Raises `Invalid` if they contradict each other."""
     raw, form = given.pop("raw", False), given.pop("output_format", None)
     if form and not raw and not given.get("spec"):
         raise Invalid("cannot set --output (-o) without --raw")
-    out = Output(raw, form == "yaml", given.pop("full_timestamps", False), wants_colour() and not given.pop("no_color", False))
-    given.pop("no_color", None)
-    door = Door(out, given.pop("project", None), transactional)
-    try:
-        yield door
-    except BaseException:
-        door.close(*sys.exc_info())
-        raise
-    door.close()
+    plain = given.pop("no_color", False) or click.get_current_context().find_root().params.get("no_color")
+    return Output(raw, form == "yaml", given.pop("full_timestamps", False), wants_colour() and not plain)
 
 
 def in_project(function: _F) -> _F:
@@ -196,7 +185,13 @@ def everywhere(function: _F) -> _F:
 
 
 def raw_output(function: _F) -> _F:
-    form = click.option("-o", "--output", "output_format", type=click.Choice(["json", "yaml"]), help="The form of --raw; json if not said.")
+    form = click.option(
+        "-o",
+        "--output",
+        "output_format",
+        type=click.Choice(["json", "yaml"], case_sensitive=False),
+        help="The form of --raw; json if not said.",
+    )
     return click.option("--raw", is_flag=True, help="Print whole documents instead of a table.")(form(function))
 
 

@@ -87,7 +87,6 @@ class DatumRunner:
     name: str
     pfs: Path
     base_env: Mapping[str, str]
-    host_path: Callable[[str], Path | None]
     server: NextDatumServer | None = None
     place: str = ""
     _stopping: bool = False
@@ -266,7 +265,7 @@ class DatumRunner:
         """Read what the datum wrote; returns what is wrong with it, "" if nothing."""
         began = time.monotonic()
         try:
-            attempt.outputs = collect(self.database.files, attempt.staged, self.host_path)
+            attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
         except BadOutput as error:
             attempt.lines("stderr", error.message)
             return error.message
@@ -276,7 +275,7 @@ class DatumRunner:
     def _outcome(self, attempt: Attempt, datum: Datum, counted: DatumState, state: DatumState) -> Outcome:
         if counted is not DatumState.PROCESSED and not attempt.outputs:
             with contextlib.suppress(BadOutput):
-                attempt.outputs = collect(self.database.files, attempt.staged, self.host_path)
+                attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
         seen = list(seen_files(self.database.files, attempt.staged))
         wrote = attempt.outputs
         seen += [OutputFile(f"/out{file.path}", file.content) for file in wrote]

@@ -69,6 +69,11 @@ class JobRun:
         return self.info.started + self.spec.job_timeout
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has its final state."""
+        return self.phase is Phase.DONE
+
+    @property
     def has_news(self) -> bool:
         """Whether there are outcomes yet to be written."""
         return bool(self._buffer)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from local_runner.engine.cron import next_ticks, tick
 from local_runner.engine.datum_run import JobContext
-from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
+from local_runner.engine.job_run import TIMED_OUT, JobRun
 from local_runner.engine.jobs import end_job, filter_names, output_commit
 from local_runner.engine.logs import JobLog
 from local_runner.engine.observers import Observer, Silent
@@ -255,7 +255,7 @@ class Engine:
 
     def _advance(self) -> None:
         for run in list(self._runs.values()):
-            while run.outstanding == 0 and run.phase is not Phase.DONE:
+            while run.outstanding == 0 and not run.is_over:
                 if run.has_news:
                     self._flush()
                     if run.info.job not in self._runs:
@@ -264,7 +264,7 @@ class Engine:
                     if not _is_unfinished(session, run.info.job):
                         break
                     closed = run.advance(Transaction(session, new_id(), time.time()))
-                if run.phase is Phase.DONE:
+                if run.is_over:
                     self._ended(run, closed)
 
     def _flush(self) -> None:

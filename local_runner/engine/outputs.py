@@ -13,7 +13,7 @@ from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.model.names import check_path
 from local_runner.storage.objects import Content, ObjectFiles
 
-HostPath = Callable[[str], Path | None]  # a path as user code sees it -> where that lies on the host, if it can be known
+Outside = Callable[[str], Path]  # a path as user code sees it -> where that lies on the host, links followed
 
 
 class OutputFile(NamedTuple):
@@ -28,22 +28,22 @@ class BadOutput(LocalRunnerError):
     """Something in `out` cannot be committed; the datum fails with this."""
 
 
-def collect(files: ObjectFiles, staged: Staged, host_path: HostPath) -> list[OutputFile]:
+def collect(files: ObjectFiles, staged: Staged, outside: Outside) -> list[OutputFile]:
     """Read everything below `out`: files, and what links stand for; empty folders and named pipes are passed over.
 
     Raises `BadOutput` for names a repo does not accept, sockets, and links that lead nowhere.
     """
-    return sorted(_walk(files, staged, host_path, str(staged.out), ""))
+    return sorted(_walk(files, staged, outside, str(staged.out), ""))
 
 
-def _walk(files: ObjectFiles, staged: Staged, host_path: HostPath, folder: str, prefix: str) -> Iterator[OutputFile]:
+def _walk(files: ObjectFiles, staged: Staged, outside: Outside, folder: str, prefix: str) -> Iterator[OutputFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = f"{prefix}/{entry.name}"
             if entry.is_symlink():
-                yield from _follow(files, staged, host_path, entry.path, path)
+                yield from _follow(files, staged, outside, path)
             elif entry.is_dir(follow_symlinks=False):
-                yield from _walk(files, staged, host_path, entry.path, path)
+                yield from _walk(files, staged, outside, entry.path, path)
             elif entry.is_file(follow_symlinks=False):
                 yield OutputFile(_named(path), _take(files, entry.path))
             elif not stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
@@ -52,7 +52,7 @@ def _walk(files: ObjectFiles, staged: Staged, host_path: HostPath, folder: str, 
 
 def _take(files: ObjectFiles, path: str) -> Content:
     with open(path, "rb", buffering=0) as file:
-        return files.take(file)  # type: ignore[arg-type]  # a FileIO reads like any binary file
+        return files.take(file)
 
 
 def _named(path: str) -> str:
@@ -67,51 +67,35 @@ def _named(path: str) -> str:
         raise BadOutput(f"cannot upload file produced by the user code because its name is not text: {path!r}") from None
 
 
-def _follow(files: ObjectFiles, staged: Staged, host_path: HostPath, link: str, path: str) -> Iterator[OutputFile]:
+def _follow(files: ObjectFiles, staged: Staged, outside: Outside, path: str) -> Iterator[OutputFile]:
     """Regular content in place of a link. Links from `out` to `out` are resolved too, which a cluster refuses (DEVIATIONS.md)."""
-    target = _resolve(staged, host_path, link, path)
+    try:
+        target = outside(f"/pfs/out{path}")
+    except OSError as error:
+        raise BadOutput(f"cannot upload {path}: {error.strerror}", hint="write the content to /pfs/out") from None
     if target.is_dir():
         for content in sorted(_contents(target)):
             inside = content.relative_to(target).as_posix()
-            yield OutputFile(_named(f"{path}/{inside}"), _take(files, str(content)), linked=True)
+            yield OutputFile(_named(f"{path}/{inside}"), _real(files, staged, content), linked=True)
+    elif target.exists():
+        yield OutputFile(_named(path), _real(files, staged, target), linked=True)
     else:
-        yield OutputFile(_named(path), _take(files, str(target)), linked=True)
+        raise BadOutput(f"cannot upload {path}: it is a link that leads nowhere", hint="write the content to /pfs/out")
+
+
+def _real(files: ObjectFiles, staged: Staged, target: Path) -> Content:
+    """The content of a file; of a lazy or empty input what it stands for, which user code need not have read."""
+    return staged.stand_ins.get(str(target)) or _take(files, str(target))
 
 
 def _contents(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             yield from _contents(entry)
-        elif entry.is_file():
+        elif entry.exists() and not entry.is_dir():
             yield entry
-        elif entry.is_symlink():
-            raise BadOutput(f"cannot upload {entry}: a link to a folder inside a linked folder, or one that leads nowhere")
-
-
-def _resolve(staged: Staged, host_path: HostPath, link: str, path: str) -> Path:
-    """Where a link leads on the host, following links on the way as user code would see them."""
-    inside = f"/pfs/out{path}"
-    here = link
-    for _ in range(40):  # as many as a kernel follows
-        inside = os.path.normpath(os.path.join(os.path.dirname(inside), os.readlink(here)))
-        found = _on_host(staged, host_path, inside)
-        if found is None or not os.path.lexists(found):
-            raise BadOutput(f"cannot upload {path}: it is a link to {inside}, where nothing is", hint="write the content to /pfs/out")
-        if not found.is_symlink():
-            return found
-        here = str(found)
-    raise BadOutput(f"cannot upload {path}: it is a link in a circle")
-
-
-def _on_host(staged: Staged, host_path: HostPath, inside: str) -> Path | None:
-    if inside == "/pfs" or not inside.startswith("/pfs/"):
-        return host_path(inside)
-    name, _, rest = inside.removeprefix("/pfs/").partition("/")
-    if name == ".scratch":
-        return host_path(inside)
-    if name not in staged.links:
-        return None
-    return staged.folder / name / rest if rest else staged.folder / name
+        else:
+            raise BadOutput(f"cannot upload {entry}: inside a linked folder, a link has to lead to a file")
 
 
 def seen_files(files: ObjectFiles, staged: Staged) -> Iterator[OutputFile]:

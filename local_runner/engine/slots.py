@@ -133,8 +133,9 @@ class Slot(threading.Thread):
                     request = self._inbox.get()
         except LocalRunnerError as error:
             self._break(request, error)
-        except OSError as error:
-            self._break(request, LocalRunnerError(f"worker {self.name}: {error}"))
+        except Exception as error:
+            # Whatever it was: the engine waits for this worker's word, and the job has to end.
+            self._break(request, LocalRunnerError(f"worker {self.name}: {error!r}"))
         finally:
             self._database.close_thread()
 
@@ -152,7 +153,7 @@ class Slot(threading.Thread):
             pfs.mkdir(parents=True)
             request = self._make_request(self.name, pfs, server.port if server else 0)
             with self._executor.worker(request) as worker:
-                yield DatumRunner(self._database, worker, self.name, pfs, request.env, worker.host_path, server)
+                yield DatumRunner(self._database, worker, self.name, pfs, request.env, server)
         finally:
             if server:
                 server.close()

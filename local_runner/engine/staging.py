@@ -12,6 +12,7 @@ from local_runner.model.datums import Datum, InputFile
 from local_runner.model.inputs import Pfs
 from local_runner.repos.nodes import files_below
 from local_runner.storage.database import Database, Session
+from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
 
 Roots = Mapping[str, Root]  # input name -> tree of the commit it is read from
@@ -26,6 +27,8 @@ class Staged:
     download_bytes: int = 0
     # Content hashes of input files as they were laid out: what user code leaves alone need not be hashed again.
     given: dict[str, tuple[bytes, int, int]] = field(default_factory=dict)
+    # What lazy and empty files stand for, for links to them.
+    stand_ins: dict[str, Content] = field(default_factory=dict)
     pipes: list[Pipe] = field(default_factory=list)
 
     @property
@@ -77,6 +80,8 @@ def _lay(session: Session, staged: Staged, file: InputFile, target: str, content
         made.add(parent)
     if os.path.lexists(target):
         return  # a group may hold one file twice
+    if lazy or empty:
+        staged.stand_ins[os.path.realpath(target)] = Content(content, size)
     if lazy:
         os.mkfifo(target, 0o666)
         staged.pipes.append(Pipe(target, content))

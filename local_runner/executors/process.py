@@ -83,7 +83,7 @@ def mirror(own: Path, code: Mapping[str, Path], working_dir: str) -> dict[str, s
     folder = os.path.normpath(os.path.join("/", working_dir))
     for target in sorted(code):
         path = _place(own, target)
-        if path.is_symlink() or path.is_dir():  # what an earlier COPY brought is replaced
+        if path.is_symlink():  # a file of the same name in a folder that stands here
             path.unlink()
         path.symlink_to(code[target].resolve())
         places[target] = str(path)

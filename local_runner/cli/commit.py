@@ -1,0 +1,216 @@
+"""Commands about commits and commit sets (reference pfs 1.3, 1.4)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+
+import click
+
+from local_runner.cli.door import Door, command, in_project, with_times
+from local_runner.cli.output import lay_out, size
+from local_runner.cli.raw import commit_document, commit_info_document, commit_set_info_document
+from local_runner.cli.repo import shown_name
+from local_runner.errors import Invalid
+from local_runner.model.names import is_id
+from local_runner.model.refs import parse_commit
+from local_runner.model.repos import ORIGIN_AUTO, ORIGIN_FSCK, ORIGIN_USER, CommitInfo, CommitSetInfo
+from local_runner.model.units import human_size
+
+HEADER = ("PROJECT", "REPO", "COMMIT", "FINISHED", "SIZE", "ORIGIN", "CREATOR", "DESCRIPTION")
+SET_HEADER = ("ID", "SUBCOMMITS", "PROGRESS", "CREATED", "MODIFIED")
+
+_ORIGINS = (ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK)
+
+_message = click.option("-m", "--message", "--description", "description", default="", metavar="TEXT", help="What changes.")
+_origin = click.option(
+    "--origin", default="", type=click.Choice(_ORIGINS, case_sensitive=False), metavar="KIND", help="Only of this kind: user, auto, fsck."
+)
+_all_kinds = click.option("--all", "all_kinds", is_flag=True, help="Commits of every origin.")
+
+
+@command("start commit images@master", transactional=True)
+@click.argument("branch", metavar="REPO@BRANCH")
+@click.option("-p", "--parent", default="", metavar="COMMIT", help="Stand on this commit; else on the head of the branch.")
+@_message
+@in_project
+def start_commit(door: Door, branch: str, parent: str, description: str) -> None:
+    """Start a commit and print its id; it takes files until it is finished."""
+    ref = door.branch(branch)
+    on = parse_commit(f"{ref.repo}@{parent}") if parent else None
+    door.out.line(door.runner.start_commit(ref, on, description).id)
+
+
+@command("finish commit images@master", transactional=True)
+@click.argument("commit", metavar="REPO@COMMIT")
+@_message
+@click.option("-f", "--force", is_flag=True, help="Even one that belongs to a job.")
+@in_project
+def finish_commit(door: Door, commit: str, description: str, force: bool) -> None:
+    """Finish a started commit: pipelines behind it begin to work."""
+    door.runner.finish_commit(door.commit(commit), description, force=force)
+
+
+@command("inspect commit images@master^")
+@click.argument("commit", metavar="REPO@COMMIT")
+@with_times
+@in_project
+def inspect_commit(door: Door, commit: str) -> None:
+    """Show a commit."""
+    _show(door, door.runner.inspect_commit(door.commit(commit)))
+
+
+@command("wait commit edges@master")
+@click.argument("commit", metavar="REPO@COMMIT")
+@with_times
+@in_project
+def wait_commit(door: Door, commit: str) -> None:
+    """Wait until a commit is finished (that of a pipeline: until the job is over) and show it."""
+    _show(door, door.runner.inspect_commit(door.commit(commit), wait=True))
+
+
+def _show(door: Door, info: CommitInfo) -> None:
+    def text(info: CommitInfo) -> Iterator[str]:
+        yield f"Commit: {info.commit.repo.name}@{info.commit.id}"
+        yield f"Description: {info.description}"
+        if info.parent:
+            yield f"Parent: {info.parent.id}"
+        yield f"Started: {door.out.when(info.started)}"
+        if info.finished is not None:
+            yield f"Finished: {door.out.when(info.finished)}"
+        if info.size is not None:
+            yield f"Size: {human_size(info.size)}"
+
+    door.out.show_one(info, commit_info_document, text)
+
+
+@command("list commit images@master --number 3")
+@click.argument("commit", metavar="[COMMIT-ID | REPO[@COMMIT]]", required=False)
+@click.option("-f", "--from", "from_", default="", metavar="COMMIT", help="Only what came after this commit.")
+@click.option("-n", "--number", default=0, metavar="N", help="At most so many; 0 for all.")
+@click.option("-x", "--expand", is_flag=True, help="Without an argument: a line for each commit of each set.")
+@_all_kinds
+@_origin
+@with_times
+@in_project
+def list_commit(door: Door, commit: str | None, from_: str, number: int, expand: bool, all_kinds: bool, origin: str) -> None:
+    """List commits: all sets of a project, the commits of one set, or those of a repo or branch; the newest first."""
+    if all_kinds and origin:
+        raise Invalid("cannot specify both --all and --origin")
+    if commit is None or is_id(commit):
+        listed = "all commits" if commit is None else "subcommits"
+        for flag, given in (("--origin", origin), ("--from", from_), ("--all", all_kinds and commit)):
+            if given:
+                raise Invalid(f"cannot specify {flag} when listing {listed}", hint="name a repo or branch, as in images@master")
+    if commit is None and not expand:
+        _show_sets(door, islice(door.runner.list_commit_set(door.project), number or None))
+    elif commit is None:
+        sets = door.runner.list_commit_set(door.project)
+        _show_list(door, islice(chain.from_iterable(found.commits for found in sets), number or None))
+    elif is_id(commit):
+        _show_list(door, islice(door.runner.inspect_commit_set(commit).commits, number or None))
+    else:
+        query = parse_commit(commit, door.project)
+        since = parse_commit(f"{query.repo}@{from_}") if from_ else None
+        to = query if query.branch or query.id else None
+        _show_list(door, door.runner.list_commit(query.repo, to, since, number, origin=origin))
+
+
+@command("subscribe commit images@master --new")
+@click.argument("branch", metavar="REPO@BRANCH")
+@click.option("--from", "from_", default="", metavar="COMMIT", help="Only what comes after this commit.")
+@click.option("--new", "only_new", is_flag=True, help="Only what comes after now.")
+@_all_kinds
+@_origin
+@with_times
+@in_project
+def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_kinds: bool, origin: str) -> None:
+    """Print the commits of a branch, the oldest first, and go on as they come; Ctrl-C ends it."""
+    if only_new and from_:
+        raise Invalid("--new and --from cannot be used together")
+    if all_kinds and origin:
+        raise Invalid("cannot specify both --all and --origin")
+    ref = door.branch(branch)
+    since = parse_commit(f"{ref.repo}@{from_ or ref.name}") if only_new or from_ else None
+    for count, info in enumerate(door.runner.subscribe_commit(ref.repo, ref.name, since, origin)):
+        if door.out.raw:
+            door.out.documents([commit_info_document(info)])
+        else:
+            for line in list(lay_out(HEADER, [_row(door, info)]))[count > 0 :]:
+                door.out.line(line)
+        sys.stdout.flush()
+
+
+@command("squash commit 5f93d03b65fa421996185e53f7f8b1e4", transactional=True)
+@click.argument("commit", metavar="COMMIT-ID | REPO@COMMIT")
+@click.option("-r", "--recursive", is_flag=True, help="With REPO@COMMIT: also the commits made from it.")
+@in_project
+def squash_commit(door: Door, commit: str, recursive: bool) -> None:
+    """Remove a commit set, or one commit; what it holds goes over to its children."""
+    if is_id(commit):
+        door.runner.squash_commit_set(commit)
+    else:
+        door.runner.squash_commit(door.commit(commit), recursive)
+
+
+@command("delete commit 5f93d03b65fa421996185e53f7f8b1e4", transactional=True)
+@click.argument("commit", metavar="COMMIT-ID | REPO@COMMIT")
+@click.option("-r", "--recursive", is_flag=True, help="With REPO@COMMIT: also the commits made from it.")
+@in_project
+def delete_commit(door: Door, commit: str, recursive: bool) -> None:
+    """Remove a commit set, or one commit, that has no children, with what it holds."""
+    if is_id(commit):
+        door.runner.drop_commit_set(commit)
+    else:
+        door.runner.drop_commit(door.commit(commit), recursive)
+
+
+@command("find commit images@master:/liberty.jpg")
+@click.argument("file", metavar="REPO@COMMIT:PATH")
+@click.option("--limit", default=0, metavar="N", help="Stop after so many; 0 for all.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@in_project
+def find_commit(door: Door, file: str, limit: int, as_json: bool) -> None:
+    """Find the commits in which a file changed, going back from a commit."""
+    results = door.runner.find_commit(door.file(file), limit)
+    if as_json:
+        steps = list(results)
+        document = {
+            "FoundCommits": [commit_document(commit) for kind, commit, _ in steps if kind == "found"],
+            "LastSearchedCommit": next((commit_document(commit) for kind, commit, _ in steps if kind == "last"), None),
+            "CommitsSearched": steps[-1][2] if steps else 0,
+        }
+        door.out.line(json.dumps(document, separators=(",", ":")))
+        return
+    found = False
+    door.out.line("FOUND IN COMMITS")
+    for kind, commit, _ in results:
+        if kind == "found":
+            found = True
+            door.out.line(commit.id)
+        else:
+            door.out.line("" if found else "no commits found.\n")
+            door.out.line(f"LAST SEARCHED COMMIT\n{commit.id}")
+
+
+def _show_list(door: Door, found: Iterable[CommitInfo]) -> None:
+    door.out.show(found, commit_info_document, HEADER, lambda info: _row(door, info))
+
+
+def _row(door: Door, info: CommitInfo) -> tuple[str, ...]:
+    repo, how_big = info.commit.repo, size(info.size, info.size_upper_bound)
+    return repo.project, shown_name(repo), info.commit.id, door.out.when(info.finished), how_big, info.origin, "-", info.description
+
+
+def _show_sets(door: Door, found: Iterable[CommitSetInfo]) -> None:
+    def row(info: CommitSetInfo) -> tuple[str, ...]:
+        done = sum(commit.finished is not None and not commit.error for commit in info.commits)
+        failed = sum(commit.finished is not None and bool(commit.error) for commit in info.commits)
+        times = [commit.started for commit in info.commits]
+        bar = door.out.progress(done, len(info.commits) - done - failed, failed)
+        first, last = (min(times), max(times)) if times else (None, None)
+        return info.id, str(len(info.commits)), bar, door.out.when(first), door.out.when(last)
+
+    door.out.show(found, commit_set_info_document, SET_HEADER, row)

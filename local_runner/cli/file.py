@@ -1,0 +1,161 @@
+"""Commands that read, copy, compare and delete files (reference pfs 1.6, 1.7, 1.11)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import click
+
+from local_runner.cli.door import Door, command, in_project, raw_output, with_times
+from local_runner.cli.raw import file_info_document
+from local_runner.cli.sources import is_url
+from local_runner.errors import Invalid, Unsupported
+from local_runner.model.refs import FileQuery
+from local_runner.model.repos import FileInfo
+from local_runner.model.units import human_size
+
+HISTORY_HEADER = ("COMMIT", "NAME", "TYPE", "COMMITTED", "SIZE")
+
+_FILE = "REPO@COMMIT:PATH"
+
+
+@command("get file images@master:/liberty.jpg -o liberty.jpg")
+@click.argument("file", metavar=_FILE)
+@click.option("-o", "--output", "target", default="", metavar="PATH", help="Write there; else to standard output.")
+@click.option("-r", "--recursive", is_flag=True, help="Get a folder with all that is below it; needs -o.")
+@click.option("--offset", default=0, metavar="BYTES", help="Begin so far into the file.")
+@click.option("--retry", is_flag=True, help="Append what is missing to a file that was got in part.")
+@click.option("--progress", is_flag=True, expose_value=False, hidden=True)
+@in_project
+def get_file(door: Door, file: str, target: str, recursive: bool, offset: int, retry: bool) -> None:
+    """Get a file, or with -r a folder, out of a repo."""
+    query = door.file(file)
+    if is_url(target):
+        raise Unsupported(f"cannot write to {target}", hint="get it into a local file, and copy that")
+    if offset < 0:
+        raise Invalid(f"the offset cannot be negative: {offset}")
+    if recursive:
+        if not target:
+            raise Invalid("an output path needs to be specified when using the --recursive flag", hint="add -o FOLDER")
+        _get_folder(door, query, Path(target))
+    elif not target:
+        sys.stdout.flush()
+        for chunk in door.runner.get_file(query, offset):
+            sys.stdout.buffer.write(chunk)
+    else:
+        path = Path(target)
+        resumed = retry and path.exists()
+        chunks = iter(door.runner.get_file(query, offset or (path.stat().st_size if resumed else 0)))
+        first = next(chunks, b"")  # a file that cannot be read leaves none behind
+        with path.open("ab" if resumed else "wb") as out:
+            out.writelines(chain([first], chunks))
+
+
+def _get_folder(door: Door, query: FileQuery, target: Path) -> None:
+    top = door.runner.inspect_file(query).path
+    for info, chunks in door.runner.get_files(query):
+        inside = info.path.removeprefix(top)
+        path = target / inside if inside else target
+        if info.is_folder:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            out.writelines(chunks)
+
+
+@command("copy file images@master:/liberty.jpg best@master:/")
+@click.argument("source", metavar=_FILE)
+@click.argument("target", metavar=_FILE)
+@click.option("-a", "--append", is_flag=True, help="Append to files that are there; else they are replaced.")
+@click.option("--src-project", default="", metavar="NAME", help="The project of the source.")
+@click.option("--dest-project", default="", metavar="NAME", help="The project of the target.")
+@in_project
+def copy_file(door: Door, source: str, target: str, append: bool, src_project: str, dest_project: str) -> None:
+    """Copy a file or a folder within a repo or to another one."""
+    origin, goal = door.file(source, src_project), door.file(target, dest_project)
+    with door.runner.modify_file(goal.commit) as changes:
+        changes.copy(origin, goal.path, append)
+
+
+@command("delete file images@master:/drafts -r")
+@click.argument("file", metavar=_FILE)
+@click.option("-r", "--recursive", is_flag=True, help="A folder, with all that is below it.")
+@in_project
+def delete_file(door: Door, file: str, recursive: bool) -> None:
+    """Delete a file, or with -r (or a slash at the end) a folder."""
+    query = door.file(file)
+    with door.runner.modify_file(query.commit) as changes:
+        changes.delete(query.path, recursive)
+
+
+@command("inspect file images@master:/liberty.jpg")
+@click.argument("file", metavar=_FILE)
+@raw_output
+@in_project
+def inspect_file(door: Door, file: str) -> None:
+    """Show what is known about a file or folder."""
+
+    def text(info: FileInfo) -> Iterator[str]:
+        yield f"Path: {info.path}"
+        yield f"Datum: {info.datum}"
+        yield f"Type: {_kind(info)}"
+        yield f"Size: {human_size(info.size)}"
+
+    door.out.show_one(door.runner.inspect_file(door.file(file)), file_info_document, text)
+
+
+@command("list file images@master:/")
+@click.argument("file", metavar="REPO@COMMIT[:PATH]")
+@click.option("--history", default="none", metavar="all|N", help="The versions of one file, in so many commits, the newest first.")
+@with_times
+@in_project
+def list_file(door: Door, file: str, history: str) -> None:
+    """List the files in a folder of a commit."""
+    query, versions = door.file(file), history_count(history)
+    if versions:
+        found = door.runner.file_history(query, max(versions, 0))
+        door.out.show(found, file_info_document, HISTORY_HEADER, lambda info: _version_row(door, info))
+    else:
+        _show(door, door.runner.list_file(query))
+
+
+@command("glob file 'images@master:/*.jpg'")
+@click.argument("pattern", metavar="REPO@COMMIT:PATTERN")
+@with_times
+@in_project
+def glob_file(door: Door, pattern: str) -> None:
+    """List the files and folders that match a pattern."""
+    commit, glob = door.target(pattern)
+    _show(door, door.runner.glob_file(commit, glob or "/"))
+
+
+def _show(door: Door, found: Iterable[FileInfo]) -> None:
+    """Unlike other lists this one is not aligned, so that a name is what comes after the first tab (reference pfs 4)."""
+    if door.out.raw:
+        door.out.documents(map(file_info_document, found))
+    else:
+        door.out.line("SIZE   \tNAME")
+        for info in found:
+            door.out.line(f"{human_size(info.size)}\t{info.path}")
+
+
+def _version_row(door: Door, info: FileInfo) -> tuple[str, ...]:
+    return info.commit.id, info.path, _kind(info), door.out.when(info.committed), human_size(info.size)
+
+
+def _kind(info: FileInfo) -> str:
+    return "dir" if info.is_folder else "file"
+
+
+def history_count(text: str) -> int:
+    """How many earlier versions `--history` asks for: 0 for "none", -1 for "all". Raises `Invalid`."""
+    if text in ("none", "all"):
+        return 0 if text == "none" else -1
+    try:
+        return max(int(text), -1)
+    except ValueError:
+        raise Invalid(f'error parsing history flag: "{text}"', hint="write all, none or a number") from None

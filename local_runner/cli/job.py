@@ -1,0 +1,230 @@
+"""Commands about jobs and job sets (reference pps 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from local_runner.cli.door import Door, comma_list, command, everywhere, in_project, with_times
+from local_runner.cli.file import history_count
+from local_runner.cli.output import GREEN, RED, YELLOW, lay_out
+from local_runner.cli.raw import job_details_document, job_info_document, job_set_info_document
+from local_runner.errors import Invalid
+from local_runner.model.jobs import JobInfo, JobSetInfo, JobState
+from local_runner.model.names import is_id
+from local_runner.model.pipelines import PipelineInfo
+from local_runner.model.units import go_duration, human_duration, human_size
+
+HEADER = ("PROJECT", "PIPELINE", "ID", "STARTED", "DURATION", "RESTART", "PROGRESS", "DL", "UL", "STATE")
+SET_HEADER = ("ID", "SUBJOBS", "PROGRESS", "CREATED", "MODIFIED")
+WORKER_HEADER = ("WORKER", "JOB", "DATUM", "STARTED")
+
+REASON_LENGTH = 25  # of a reason, in a table
+
+_JOB = "PIPELINE@JOB-ID"
+
+
+@command("inspect job edges@5f93d03b65fa421996185e53f7f8b1e4")
+@click.argument("job", metavar=_JOB)
+@click.option("--wait", is_flag=True, help="Wait until it has ended.")
+@with_times
+@in_project
+def inspect_job(door: Door, job: str, wait: bool) -> None:
+    """Show a job: how it went, what it read and ran."""
+    info = door.runner.inspect_job(door.job(job), wait)
+    pipeline = door.runner.job_pipeline(info.job)
+    door.out.show_one(info, lambda info: job_info_document(info, pipeline), lambda info: _text(door, info, pipeline))
+
+
+@command("wait job 5f93d03b65fa421996185e53f7f8b1e4")
+@click.argument("job", metavar=f"JOB-ID | {_JOB}")
+@with_times
+@in_project
+def wait_job(door: Door, job: str) -> None:
+    """Wait until a job, or all jobs of a set, have ended, and list them."""
+    if is_id(job):
+        _show(door, door.runner.inspect_job_set(job, wait=True).jobs)
+    else:
+        _show(door, [door.runner.inspect_job(door.job(job), wait=True)])
+
+
+@command("list job -p edges --state failure")
+@click.argument("job_set", metavar="[JOB-ID]", required=False)
+@click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="The jobs of this pipeline.")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="REPO@COMMIT", help="Only jobs that read this commit; repeatable.")
+@click.option("-x", "--expand", is_flag=True, help="A line for each job, not for each set.")
+@click.option("--history", default="none", metavar="all|N", help="Also the jobs of earlier versions of pipelines.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only jobs in this state; repeatable.")
+@click.option("--no-pager", is_flag=True, expose_value=False, hidden=True)
+@everywhere
+@with_times
+@in_project
+def list_job(
+    door: Door,
+    job_set: str | None,
+    pipeline: str,
+    inputs: Sequence[str],
+    expand: bool,
+    history: str,
+    states: Sequence[str],
+    all_projects: bool,
+) -> None:
+    """List job sets; with an id the jobs of one, with -p those of a pipeline. The newest come first."""
+    versions, wanted = history_count(history), _states(states)
+    if job_set or not (pipeline or expand):
+        listed = "sub-jobs" if job_set else "all jobs"
+        for flag, given in (("--state", states), ("--input", inputs), ("--history", versions), ("--pipeline", pipeline)):
+            if given:
+                raise Invalid(f"cannot specify '{flag}' when listing {listed}", hint="name a pipeline with -p, or list all jobs with -x")
+    if job_set:
+        _show(door, door.runner.inspect_job_set(job_set).jobs)
+    elif pipeline or expand:
+        commits = [door.commit(text) for text in comma_list(inputs)]
+        of = door.pipeline(pipeline) if pipeline else None
+        found = door.runner.list_job(door.projects(all_projects), of, commits, versions)
+        _show(door, (info for info in found if not wanted or info.state in wanted))
+    else:
+        door.out.show(door.runner.list_job_set(door.projects(all_projects)), job_set_info_document, SET_HEADER, lambda i: _set_row(door, i))
+
+
+@command("stop job edges@5f93d03b65fa421996185e53f7f8b1e4")
+@click.argument("job", metavar=f"JOB-ID | {_JOB}")
+@in_project
+def stop_job(door: Door, job: str) -> None:
+    """Stop a job, or all jobs of a set, at once."""
+    if is_id(job):
+        door.runner.stop_job_set(job)
+    else:
+        door.runner.stop_job(door.job(job))
+
+
+@command("delete job edges@5f93d03b65fa421996185e53f7f8b1e4")
+@click.argument("job", metavar=_JOB)
+@in_project
+def delete_job(door: Door, job: str) -> None:
+    """Stop a job and forget it; its output commit stays."""
+    door.runner.delete_job(door.job(job))
+
+
+def _states(names: Iterable[str]) -> frozenset[JobState]:
+    known = {state.word: state for state in JobState}
+    found = set()
+    for name in names:
+        if name.lower() not in known:
+            raise Invalid(f"error parsing state: state {name!r} is not a job state", hint=f"it is one of {', '.join(known)}")
+        found.add(known[name.lower()])
+    return frozenset(found)
+
+
+def _show(door: Door, jobs: Iterable[JobInfo]) -> None:
+    pipeline_of = _versions(door)
+    door.out.show(jobs, lambda info: job_info_document(info, pipeline_of(info)), HEADER, lambda info: _row(door, info))
+
+
+def _versions(door: Door) -> Callable[[JobInfo], PipelineInfo]:
+    """What pipeline each job ran; jobs of one version share it."""
+    known: dict[tuple[Any, int], PipelineInfo] = {}
+
+    def find(info: JobInfo) -> PipelineInfo:
+        key = info.job.pipeline, info.pipeline_version
+        if key not in known:
+            known[key] = door.runner.job_pipeline(info.job)
+        return known[key]
+
+    return find
+
+
+def _row(door: Door, info: JobInfo) -> tuple[str, ...]:
+    pipeline, stats = info.job.pipeline, info.stats
+    return (
+        *(pipeline.project, pipeline.name, info.job.id, door.out.when(info.started), _duration(info) or "-", str(info.restart)),
+        *(progress(info), human_size(stats.download_bytes), human_size(stats.upload_bytes), _state(door, info)),
+    )
+
+
+def progress(info: JobInfo) -> str:
+    """Done, of what was to do: "1 + 2 / 3" is one processed, two skipped."""
+    counters = info.counters
+    recovered = f" + {counters.recovered}" if counters.recovered else ""
+    return f"{counters.processed} + {counters.skipped}{recovered} / {counters.total}"
+
+
+def _duration(info: JobInfo) -> str:
+    if info.started is None or info.finished is None:
+        return ""
+    return human_duration(info.finished - info.started)
+
+
+def _state(door: Door, info: JobInfo) -> str:
+    if info.reason:
+        cut = info.reason if len(info.reason) < REASON_LENGTH else info.reason[:REASON_LENGTH].strip() + "..."
+        return f"{paint_state(door, info.state.value)}: {cut}"
+    if info.state is JobState.SUCCESS and info.counters.skipped == info.counters.total:
+        return door.out.paint("success: there were no datums to process", GREEN)
+    return paint_state(door, info.state.value)
+
+
+def paint_state(door: Door, state: str) -> str:
+    """The state of a job, given by its name in the proto, as a coloured word; "-" before it begins."""
+    if state in ("", JobState.CREATED.value):
+        return "-"
+    known = JobState(state)
+    colour = GREEN if known is JobState.SUCCESS else RED if known.is_final else YELLOW
+    return door.out.paint(known.word, colour)
+
+
+def _set_row(door: Door, info: JobSetInfo) -> tuple[str, ...]:
+    done = sum(job.state is JobState.SUCCESS for job in info.jobs)
+    failed = sum(job.state.is_final for job in info.jobs) - done
+    times = [job.created for job in info.jobs]
+    first, last = (min(times), max(times)) if times else (None, None)
+    bar = door.out.progress(done, len(info.jobs) - done - failed, failed)
+    return info.id, str(len(info.jobs)), bar, door.out.when(first), door.out.when(last)
+
+
+def _text(door: Door, info: JobInfo, pipeline: PipelineInfo) -> Iterator[str]:
+    spec, counters, stats, details = pipeline.spec, info.counters, info.stats, job_details_document(info, pipeline)
+    yield f"ID: {info.job.id}"
+    yield f"Pipeline: {info.job.pipeline.name}"
+    yield f"Project: {info.job.pipeline.project}"
+    yield f"Started: {door.out.when(info.started)}"
+    if _duration(info):
+        yield f"Duration: {_duration(info)}"
+    yield f"State: {paint_state(door, info.state.value)}"
+    yield f"Reason: {info.reason}"
+    yield f"Processed: {counters.processed}"
+    yield f"Failed: {counters.failed}"
+    yield f"Skipped: {counters.skipped}"
+    yield f"Recovered: {counters.recovered}"
+    yield f"Total: {counters.total}"
+    yield f"Data Downloaded: {human_size(stats.download_bytes)}"
+    yield f"Data Uploaded: {human_size(stats.upload_bytes)}"
+    yield f"Download Time: {human_duration(stats.download_time)}"
+    yield f"Process Time: {human_duration(stats.process_time)}"
+    yield f"Upload Time: {human_duration(stats.upload_time)}"
+    yield f"Datum Timeout: {timeout(spec.datum_timeout)}"
+    yield f"Job Timeout: {timeout(spec.job_timeout)}"
+    yield "Worker Status:"
+    workers = [(run.worker, info.job.id, "".join(run.paths), door.out.when(run.started)) for run in info.running]
+    yield from lay_out(WORKER_HEADER, workers)
+    yield f"Restarts: {info.restart}"
+    yield from settings(details)
+    yield f"Output Commit: {info.job.id}"
+
+
+def timeout(seconds: float | None) -> str:
+    return "<nil>" if seconds is None else go_duration(seconds)
+
+
+def settings(details: dict[str, Any]) -> Iterator[str]:
+    """The parts of a spec that the descriptions of jobs and of pipelines share."""
+    constant = details.get("parallelism_spec", {}).get("constant")
+    yield f"ParallelismSpec: {f'constant:{constant}' if constant else '<nil>'}"
+    for name in ("resource_requests", "resource_limits", "sidecar_resource_requests", "sidecar_resource_limits", "service", "egress"):
+        if details.get(name):
+            yield f"{name.replace('_', ' ').title().replace(' ', '')}: {json.dumps(details[name], indent=2)}"
+    yield f"Input: {json.dumps(details['input'], indent=2) if 'input' in details else ''}"
+    yield f"Transform: {json.dumps(details.get('transform', {}), indent=2)}"

@@ -1,0 +1,197 @@
+"""Commands that make, change and end pipelines (reference pps 5)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from local_runner.cli.door import Door, command, everywhere, in_project, raw_output
+from local_runner.cli.output import note
+from local_runner.cli.specs import read_specs
+from local_runner.errors import Invalid, SpecError, Unavailable, Unsupported
+
+
+def _spec_flags(function: Any) -> Any:
+    flags = (
+        click.option("-f", "--file", "source", default="", metavar="SPEC", help="A file, a URL or - (the default)."),
+        click.option("--jsonnet", default="", metavar="TEMPLATE", help="Instead: a jsonnet template."),
+        click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="A parameter of the template; repeatable."),
+        click.option("-p", "--push-images", is_flag=True, help="Not done here: there is no registry to push to."),
+        click.option("-r", "--registry", default="", hidden=True, expose_value=False),
+        click.option("-u", "--username", default="", hidden=True, expose_value=False),
+        click.option("--dry-run", is_flag=True, help="Only print the spec that would count, with its defaults."),
+    )
+    for flag in reversed(flags):
+        function = flag(function)
+    return function
+
+
+@command("create pipeline -f edges.yaml", transactional=True)
+@_spec_flags
+@raw_output
+@in_project
+def create_pipeline(door: Door, source: str, jsonnet: str, args: Sequence[str], push_images: bool, dry_run: bool) -> None:
+    """Create pipelines from specs; each gets a job for what its inputs hold now."""
+    _make(door, read_specs(source, jsonnet, args), push_images, dry_run, update=False, reprocess=False)
+
+
+@command("update pipeline -f edges.yaml --reprocess", transactional=True)
+@_spec_flags
+@click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
+@raw_output
+@in_project
+def update_pipeline(door: Door, source: str, jsonnet: str, args: Sequence[str], push_images: bool, dry_run: bool, reprocess: bool) -> None:
+    """Give pipelines new specs; those that are missing are created."""
+    _make(door, read_specs(source, jsonnet, args), push_images, dry_run, update=True, reprocess=reprocess)
+
+
+def _make(door: Door, specs: Iterator[Any], push_images: bool, dry_run: bool, *, update: bool, reprocess: bool) -> None:
+    """One spec after the other: an error stops the rest, those before it stay.
+
+    `update` and `reprocess` in a document hold for those that follow too (reference pps 5.3).
+    """
+    from local_runner.specs.effective import image_warnings  # no `--help` needs specs
+
+    if push_images:
+        note("--push-images is not done here: an image is a folder under images/, and its code is read from there")
+    for spec in specs:
+        document = spec.values
+        update = bool(document.get("update", update))
+        reprocess = bool(document.get("reprocess", reprocess))
+        for warning in image_warnings(document):
+            note(warning)
+        try:
+            effective = door.runner.create_pipeline(document, project=door.project, update=update, reprocess=reprocess, dry_run=dry_run)
+        except SpecError as error:
+            raise spec.locate(error) from None
+        if dry_run:
+            door.out.documents([effective])
+
+
+@command("validate pipeline -f edges.yaml")
+@click.option("-f", "--file", "source", default="", metavar="SPEC", help="A file, a URL or - (the default).")
+def validate_pipeline(door: Door, source: str) -> None:
+    """Check that a spec can be read; whether its repos exist is not asked."""
+    for _ in read_specs(source):
+        pass
+
+
+@command("edit pipeline edges", transactional=True)
+@click.argument("pipeline")
+@click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
+@click.option("--editor", default="", metavar="PROGRAM", help="The editor; else $EDITOR, else vi.")
+@click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), default="json", help="The form to edit it in.")
+@in_project
+def edit_pipeline(door: Door, pipeline: str, reprocess: bool, editor: str, form: str) -> None:
+    """Edit the spec of a pipeline in your text editor, and update it when the editor ends."""
+    info = door.runner.inspect_pipeline(door.pipeline(pipeline))
+    before = json.loads(info.user_spec)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{info.pipeline.name}.pipeline.{form}"
+        path.write_text(_as_text(before, form))
+        _edit(editor or os.environ.get("EDITOR") or "vi", path)
+        specs = list(read_specs(str(path)))
+    if len(specs) != 1:
+        raise Invalid(f"expected one spec, got {len(specs)}: a pipeline is edited alone")
+    after = specs[0].values
+    if after == before:
+        note("Pipeline unchanged, no update will be performed.")
+        return
+    name = after["pipeline"]
+    if name.get("name") != info.pipeline.name:
+        raise Invalid("may not change pipeline name", hint="create a pipeline with the new name")
+    if name.get("project", {}).get("name", info.pipeline.project) != info.pipeline.project:
+        raise Invalid("may not change project name", hint="create the pipeline in the other project")
+    door.runner.create_pipeline(after, project=info.pipeline.project, update=True, reprocess=reprocess)
+
+
+def _as_text(document: dict[str, Any], form: str) -> str:
+    if form == "json":
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    import io
+
+    from ruamel.yaml import YAML  # 60 ms, for `-o yaml` only
+
+    text, yaml = io.StringIO(), YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(document, text)
+    return text.getvalue()
+
+
+def _edit(editor: str, path: Path) -> None:
+    program = shlex.split(editor)
+    try:
+        done = subprocess.run([*program, str(path)], check=False)
+    except OSError as error:
+        raise Unavailable(f"cannot start the editor {editor}: {error.strerror}", hint="name one with --editor or $EDITOR") from None
+    if done.returncode:
+        raise Unavailable(f"the editor {editor} ended with exit status {done.returncode}; nothing was changed")
+
+
+@command("start pipeline edges")
+@click.argument("pipeline")
+@in_project
+def start_pipeline(door: Door, pipeline: str) -> None:
+    """Let a stopped pipeline work again, beginning with what its inputs hold now."""
+    door.runner.start_pipeline(door.pipeline(pipeline))
+
+
+@command("stop pipeline edges")
+@click.argument("pipeline")
+@in_project
+def stop_pipeline(door: Door, pipeline: str) -> None:
+    """Stop a pipeline: its jobs are killed, new commits make none."""
+    door.runner.stop_pipeline(door.pipeline(pipeline))
+
+
+@command("rerun pipeline edges --reprocess")
+@click.argument("pipeline")
+@click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
+@in_project
+def rerun_pipeline(door: Door, pipeline: str, reprocess: bool) -> None:
+    """Make a new version with the same spec, and a job for it."""
+    door.runner.rerun_pipeline(door.pipeline(pipeline), reprocess)
+
+
+@command("run cron nightly")
+@click.argument("pipeline")
+@in_project
+def run_cron(door: Door, pipeline: str) -> None:
+    """Let every cron input of a pipeline tick now."""
+    door.runner.run_cron(door.pipeline(pipeline))
+
+
+@command("delete pipeline edges --keep-repo")
+@click.argument("pipeline", required=False)
+@click.option("--all", "all_pipelines", is_flag=True, help="Every pipeline of the project.")
+@click.option("-f", "--force", is_flag=True, help="Even if others stand on its output.")
+@click.option("--keep-repo", is_flag=True, help="Keep its output as a plain repo.")
+@everywhere
+@in_project
+def delete_pipeline(door: Door, pipeline: str | None, all_pipelines: bool, force: bool, keep_repo: bool, all_projects: bool) -> None:
+    """Delete a pipeline, with its jobs and its output."""
+    if pipeline is None:
+        if not all_pipelines:
+            raise Invalid("either a pipeline name or the --all flag needs to be provided")
+        # The newest first: nothing stands on it.
+        for info in door.runner.list_pipeline(door.projects(all_projects)):
+            door.runner.delete_pipeline(info.pipeline, force, keep_repo)
+    elif all_pipelines or all_projects:
+        raise Invalid(f"cannot use the --all{'' if all_pipelines else '-projects'} flag with an argument")
+    else:
+        door.runner.delete_pipeline(door.pipeline(pipeline), force, keep_repo, must_exist=True)
+
+
+@command("run pipeline edges", hidden=True)
+@click.argument("arguments", nargs=-1)
+def run_pipeline(door: Door, arguments: Sequence[str]) -> None:
+    """Gone since Pachyderm 2."""
+    raise Unsupported("there is no `run pipeline` since Pachyderm 2", hint="`rerun pipeline`, or `run cron` for one with a cron input")

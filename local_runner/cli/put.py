@@ -1,0 +1,126 @@
+"""`put file` in all its forms (reference pfs 1.11), and cutting a file into many (reference pfs 1.9)."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from local_runner.cli.door import Door, comma_list, command, in_project
+from local_runner.cli.sources import STDIN, is_archive, is_url, local_content, open_binary, read_text, targets, untar, walk
+from local_runner.errors import Invalid
+from local_runner.model.refs import CommitQuery, FileQuery
+from local_runner.model.units import parse_size
+
+if TYPE_CHECKING:
+    from local_runner.runner import FileChanges
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a file is cut: by `kind` of record, into files of so many records or bytes; 0 means unset."""
+
+    kind: str
+    datums: int
+    size: int
+    header_records: int
+
+
+@command("put file images@master:/ -r -f photos")
+@click.argument("target", metavar="REPO@BRANCH[:PATH]")
+@click.option("-f", "--file", "files", multiple=True, metavar="SOURCE", help="A file, a URL or - (the default); repeatable.")
+@click.option("-i", "--input-file", default="", metavar="LIST", help="A file with one source in each line.")
+@click.option("-r", "--recursive", is_flag=True, help="Sources are folders; put what is below them.")
+@click.option("-a", "--append", is_flag=True, help="Append to files that are there; else they are replaced.")
+@click.option("--full-path", is_flag=True, help="Keep the path of the source, not only its last part.")
+@click.option("--untar", "unpack", is_flag=True, help="Put the files inside .tar, .tar.gz and .tgz sources.")
+@click.option("-p", "--parallelism", type=int, expose_value=False, help="Taken for pachctl's sake; nothing is uploaded here.")
+@click.option("-c", "--compress", is_flag=True, expose_value=False, help="Likewise.")
+@click.option("--progress", is_flag=True, expose_value=False, hidden=True)
+@click.option("--split", "kind", type=click.Choice(["line", "json", "csv"]), help="Cut each source by records; PATH becomes a folder.")
+@click.option("--target-file-datums", "datums", default=0, metavar="N", help="With --split: records in a file; 1 if nothing is said.")
+@click.option("--target-file-bytes", "size", default="0", metavar="SIZE", help="With --split: close a file when it has this size.")
+@click.option("--header-records", default=0, metavar="N", help="With --split: repeat the first records at the head of each file.")
+@in_project
+def put_file(
+    door: Door,
+    target: str,
+    files: Sequence[str],
+    input_file: str,
+    recursive: bool,
+    append: bool,
+    full_path: bool,
+    unpack: bool,
+    kind: str | None,
+    datums: int,
+    size: str,
+    header_records: int,
+) -> None:
+    """Put files into a repo, as one commit of their own or into the open one."""
+    commit, path = door.target(target)
+    split = Split(kind, datums, parse_size(size), header_records) if kind else None
+    if split is None and (datums or parse_size(size) or header_records):
+        raise Invalid("--target-file-datums, --target-file-bytes and --header-records need --split")
+    door.runner.inspect_repo(commit.repo)
+    sources = _listed(input_file) if input_file else comma_list(files) or [STDIN]
+    pairs = targets(path, sources, recursive, full_path)
+    with ExitStack() as stack, door.runner.modify_file(commit) as changes:
+        for place, source in pairs:
+            if recursive and not is_url(source):
+                if source == STDIN:
+                    raise Invalid("cannot set -r and read from stdin (must also set -f or -i)")
+                for inside, file in walk(source, place):
+                    _put(door, changes, stack, commit, inside, file, append, unpack, split)
+            else:
+                _put(door, changes, stack, commit, place, source, append, unpack, split)
+
+
+def _listed(source: str) -> list[str]:
+    """Splits by newlines only: a name may hold any other character."""
+    return [line.rstrip("\r") for line in read_text(source).split("\n") if line.rstrip("\r")]
+
+
+def _put(
+    door: Door,
+    changes: FileChanges,
+    stack: ExitStack,
+    commit: CommitQuery,
+    path: str,
+    source: str,
+    append: bool,
+    unpack: bool,
+    split: Split | None,
+) -> None:
+    if unpack and is_archive(source):
+        for name, content in untar(source, stack):
+            changes.put(name, content, append)
+    elif split:
+        _put_split(door, changes, FileQuery(commit, path), source, append, split)
+    elif source == STDIN or is_url(source):
+        changes.put(path, open_binary(source, stack), append)
+    else:
+        changes.put(path, local_content(source, stack), append)
+
+
+def _put_split(door: Door, changes: FileChanges, folder: FileQuery, source: str, append: bool, split: Split) -> None:
+    from local_runner.repos.split import pieces, records  # with --split only
+
+    first = _next_number(door, folder) if append else 0
+    if not append:
+        changes.delete(folder.path, recursive=True)
+    found = records(split.kind, read_text(source).encode(), source)
+    for name, content in pieces(found, datums=split.datums, size=split.size, header_records=split.header_records, first=first):
+        changes.put(posixpath.join(folder.path, name), content)
+
+
+def _next_number(door: Door, folder: FileQuery) -> int:
+    """The number after the last file of a folder that was split before. Raises `Invalid` if that is no number."""
+    names = [posixpath.basename(info.path.rstrip("/")) for info in door.runner.list_file(folder)]
+    try:
+        return int(names[-1], 16) + 1 if names else 0
+    except ValueError:
+        raise Invalid(f"cannot append to {folder.path}: its last file, {names[-1]}, is not named by a split") from None

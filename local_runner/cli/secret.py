@@ -1,0 +1,49 @@
+"""Commands about secrets: values that pipelines get as variables, kept in the home (reference pps 5.1)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from local_runner.cli.door import Door, command
+from local_runner.cli.sources import STDIN, read_text
+from local_runner.errors import Invalid
+
+HEADER = ("NAME", "TYPE", "CREATED")
+_TYPE = "Opaque"
+
+
+@command("create secret -f secret.json")
+@click.option("-f", "--file", "source", default=STDIN, metavar="FILE", help="A Kubernetes secret as JSON; else standard input.")
+def create_secret(door: Door, source: str) -> None:
+    """Keep a secret: a document with metadata.name, and data in base64 or stringData."""
+    try:
+        document: Any = json.loads(read_text(source))
+    except ValueError as error:
+        raise Invalid(f"{source}: no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise Invalid(f"{source}: a secret is a JSON object")
+    door.runner.create_secret(document)
+
+
+@command("list secret")
+def list_secret(door: Door) -> None:
+    """List the names of secrets."""
+    door.out.table(HEADER, ((name, _TYPE, door.out.when(created)) for name, created in door.runner.list_secret()))
+
+
+@command("inspect secret camera-key")
+@click.argument("name")
+def inspect_secret(door: Door, name: str) -> None:
+    """Show that a secret is there, not what it says."""
+    kind = str(door.runner.inspect_secret(name).get("type") or _TYPE)
+    door.out.table(HEADER, [(name, kind, door.out.when(dict(door.runner.list_secret()).get(name)))])
+
+
+@command("delete secret camera-key")
+@click.argument("name")
+def delete_secret(door: Door, name: str) -> None:
+    """Forget a secret."""
+    door.runner.delete_secret(name)

@@ -1,0 +1,99 @@
+"""The tree of commands as click sees it, grown from the table: a module is imported when one of its commands is called for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+
+import click
+
+from local_runner.cli.output import note
+from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
+
+ROOT_FLAGS = ("-h", "--help", "--no-color", "-v", "--verbose")
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_IGNORES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+class Verb(click.Group):
+    """`list`, `create`, …: alone, or with a noun it does not know, it prints its help and is content, as pachctl's do."""
+
+    def __init__(self, name: str, nouns: Mapping[str, str]) -> None:
+        super().__init__(name, help=VERBS[name], invoke_without_command=True, callback=_print_help, context_settings=_SETTINGS)
+        self._nouns = nouns
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._nouns)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        target = self._nouns.get(singular(name))
+        return _load(target) if target else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        found = self.get_command(ctx, name)
+        if found is None:
+            note(f'unknown command "{ctx.command_path} {name}"{_nearest(name, self._nouns)}')
+            found = click.Command(name, callback=lambda: click.echo(ctx.get_help()), context_settings=_IGNORES_ALL, add_help_option=False)
+        return name, found, args[1:]
+
+
+class Root(click.Group):
+    """All verbs. Their old spelling with a hyphen, `list-repo`, is understood too."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            help="Run Pachyderm pipelines on your own machine. Without a command: bring the project here up to date.",
+            params=[
+                click.Option(["--no-color"], is_flag=True, help="Print without colours."),
+                click.Option(["-v", "--verbose"], is_flag=True, hidden=True, expose_value=False),
+            ],
+            callback=lambda no_color: None,
+            context_settings=_SETTINGS,
+        )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS.keys() - HIDDEN)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in ALONE:
+            return _load(ALONE[name])
+        if name in NOUNS:
+            return Verb(name, NOUNS[name])
+        verb, _, noun = name.partition("-")
+        target = NOUNS.get(verb, {}).get(singular(noun))
+        return _load(target) if target else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name, rest = args[0], args[1:]
+        if name in ALONE and rest and singular(rest[0]) in NOUNS.get(name, {}):
+            return name, Verb(name, NOUNS[name]), rest
+        found = self.get_command(ctx, name)
+        if found is None:
+            ctx.fail(f'unknown command "{name}"{_nearest(name, VERBS)}')
+        return name, found, rest
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table: the help of click would import every module for the first line of its help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, VERBS[name]) for name in self.list_commands(ctx)])
+
+
+def _print_help() -> None:
+    ctx = click.get_current_context()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def _load(target: str) -> click.Command:
+    module, _, name = target.partition(":")
+    found = getattr(import_module(f"local_runner.cli.{module}"), name)
+    assert isinstance(found, click.Command), target
+    return found
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {found[0]}?" if found else ""

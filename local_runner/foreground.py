@@ -1,0 +1,152 @@
+"""An engine in this process: who may be one, with which executor, and what its workers are asked for."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_runner.engine.environment import worker_env
+from local_runner.engine.loop import Engine, Staffing
+from local_runner.engine.observers import Observer, Silent
+from local_runner.engine.slots import MakeRequest
+from local_runner.errors import Busy
+from local_runner.executors.base import Executor, WorkerRequest
+from local_runner.executors.images import ImageSource, image_folder, read_image
+from local_runner.executors.view import remove_folder
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.project import read_project
+from local_runner.runner import Runner
+from local_runner.storage.database import Database
+from local_runner.storage.locks import FileLock
+from local_runner.storage.pipeline_records import PipelineRow
+
+LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """How an engine works: the executor, datums at once over all pipelines, and folders behind images (name without tag -> folder)."""
+
+    executor: Executor
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    images: Mapping[str, Path] = field(default_factory=dict)
+    observer: Observer = field(default_factory=Silent)
+
+
+@contextlib.contextmanager
+def engine_of(runner: Runner, crew: Crew) -> Iterator[Engine]:
+    """Be the engine of a home until the block ends. Raises `Busy` if somebody else is."""
+    lock = FileLock(runner.database.home.engine_lock)
+    if not lock.try_acquire():
+        raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
+    try:
+        _clear_workers(runner.database)
+        programs = _install_programs(runner.database)
+        staffing = Staffing(crew.executor, crew.jobs, _Requests(runner.database, crew, programs).make, crew.observer)
+        with Engine(runner.database, staffing) as engine:
+            yield engine
+    finally:
+        lock.release()
+
+
+def work(runner: Runner, crew: Crew, until: Callable[[], bool] = lambda: False) -> None:
+    """Do, in this process, all work there is. Raises `Busy`."""
+    with engine_of(runner, crew) as engine:
+        engine.work(until=until)
+
+
+def serve(runner: Runner, crew: Crew) -> None:
+    """Be a background engine: work until nothing was left for a while. Returns at once if there is another."""
+    while True:
+        try:
+            with engine_of(runner, crew) as engine:
+                engine.work(linger=LINGER)
+        except Busy:
+            return
+        # Whoever left work after the last look saw the lock taken, and relies on us.
+        if not runner.has_work():
+            return
+
+
+def images_of(home: Path) -> Mapping[str, Path]:
+    """The folders behind images that the project around a home names."""
+    return read_project(home.parent).images
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """Makes what a worker of a pipeline is asked for."""
+
+    database: Database
+    crew: Crew
+    programs: Path
+
+    def make(self, row: PipelineRow, spec: PipelineSpec) -> MakeRequest:
+        transform = spec.transform
+        image = image_source(self.crew.images, transform.image)
+        secrets = self._secrets(spec)
+
+        def request(worker: str, pfs: Path, port: int) -> WorkerRequest:
+            env = worker_env(
+                spec,
+                image.env if image else {},
+                secrets,
+                home=self.database.home.path,
+                worker=worker,
+                port=port,
+                spec_commit=row.spec_commit,
+            )
+            return WorkerRequest(
+                name=worker,
+                pfs=pfs,
+                env=env,
+                image=transform.image,
+                code=image.code if image else {},
+                visible=(Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent),
+                writable=(self.database.home.path,),
+                bin=self.programs,
+                working_dir=transform.working_dir or (image.working_dir if image else "/"),
+                user=transform.user,
+            )
+
+        return request
+
+    def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
+        """Secrets that become variables."""
+        env = {}
+        for secret in spec.transform.secrets:
+            with self.database.read() as session:
+                document = session.pipelines.secret(secret.name)
+            if secret.env_var and document is not None:
+                plain = (document.get("stringData") or {}).get(secret.key)
+                coded = (document.get("data") or {}).get(secret.key, "")
+                env[secret.env_var] = plain if plain is not None else base64.b64decode(coded).decode()
+        return env
+
+
+def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
+    """What stands behind an image, if the project has its folder; the tag does not count."""
+    folder = image_folder(image, images)
+    return read_image(folder) if folder else None
+
+
+def _clear_workers(database: Database) -> None:
+    """Remove what workers of an engine that was killed left behind."""
+    for folder in database.home.workers.iterdir():
+        remove_folder(folder)
+
+
+def _install_programs(database: Database) -> Path:
+    """A folder with `pachctl`, for user code: it works on this home."""
+    folder = database.home.path / "bin"
+    folder.mkdir(exist_ok=True)
+    program = folder / "pachctl"
+    package = Path(__file__).parent.parent
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{package}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" -m local_runner "$@"\n')
+    program.chmod(0o755)
+    return folder

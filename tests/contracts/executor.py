@@ -1,0 +1,436 @@
+"""What every executor that starts real processes owes the engine. Subclass `ExecutorContract` and provide the fixture `executor`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from local_runner.errors import Unavailable
+from local_runner.executors.base import Executor, RunRequest, RunResult, Worker, WorkerRequest
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass
+class Bench:
+    """A worker with one datum's folders, and what its commands print."""
+
+    worker: Worker
+    pfs: Path
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def out(self) -> Path:
+        return self.pfs / ".scratch/one/out"
+
+    @property
+    def stdout(self) -> list[str]:
+        return [line for stream, line in self.lines if stream == "stdout"]
+
+    def request(self, *cmd: str, datum: str = "one", env: Mapping[str, str] | None = None, **more: object) -> RunRequest:
+        links = {"in": f".scratch/{datum}/in", "out": f".scratch/{datum}/out"}
+        more.setdefault("links", links)
+        return RunRequest(cmd, env or {}, output=lambda *line: self.lines.append(line), **more)  # type: ignore[arg-type]
+
+    def run(self, *cmd: str, **more: object) -> RunResult:
+        return self.worker.run(self.request(*cmd, **more))  # type: ignore[arg-type]
+
+    def sh(self, script: str, **more: object) -> RunResult:
+        return self.run("sh", "-c", script, **more)
+
+
+def is_alive(marker: str) -> bool:
+    """Whether any process has `marker` among its arguments."""
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and marker.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def soon(is_so: Callable[[], bool], seconds: float = 5) -> bool:
+    end = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+_sleeps = iter(range(86_400 + os.getpid() * 100, 10**9))
+
+
+def unique_sleep() -> str:
+    """How long a process of a test sleeps, so that it can be told from all others."""
+    return str(next(_sleeps))
+
+
+class ExecutorContract:
+    @pytest.fixture
+    def executor(self) -> Executor:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def bench(self, executor: Executor, tmp_path: Path) -> Iterator[Bench]:
+        with self.open(executor, tmp_path / "pfs") as worker:
+            yield Bench(worker, tmp_path / "pfs")
+
+    def open(self, executor: Executor, pfs: Path, **more: object) -> AbstractContextManager[Worker]:
+        for datum in ("one", "two"):
+            for name in ("in", "out"):
+                (pfs / ".scratch" / datum / name).mkdir(parents=True)
+            (pfs / ".scratch" / datum / "in" / "file").write_text(f"{datum}\n")
+        more.setdefault("env", {"PATH": PATH, "COLOUR": "red", "HOME": os.path.expanduser("~")})
+        return executor.worker(WorkerRequest(name="w", pfs=pfs, **more))  # type: ignore[arg-type]
+
+    # How a command ends
+
+    def test_a_command_that_exits_with_0_succeeds(self, bench: Bench) -> None:
+        result = bench.run("true")
+        assert result.accepted()
+        assert 0 < result.seconds < 1
+
+    def test_a_failing_command_is_a_result_not_an_exception(self, bench: Bench) -> None:
+        result = bench.sh("exit 3")
+        assert result.exit_code == 3
+        assert not result.accepted()
+        assert result.accepted(frozenset({3}))
+
+    def test_a_death_by_signal_is_a_negative_exit_code(self, bench: Bench) -> None:
+        result = bench.sh("kill -9 $$")
+        assert result.exit_code == -9
+        assert not result.accepted(frozenset({9, 137}))
+
+    @pytest.mark.parametrize("program", ["exit 1", "/no/such/program", "/etc/passwd", ""])
+    def test_a_program_that_cannot_be_started_is_a_result_that_names_it(self, bench: Bench, program: str) -> None:
+        result = bench.run(program)
+        assert result.exit_code is None
+        assert result.error.startswith("exec: ")
+        assert program in result.error
+        assert bench.run("true").accepted()
+
+    def test_no_shell_comes_between(self, bench: Bench) -> None:
+        assert bench.run("sh", "-c", 'test "$1" = "\\$HOME *"', "x", "$HOME *").accepted()
+
+    # Working directory
+
+    def test_the_working_directory_is_the_root_folder_unless_told_otherwise(self, bench: Bench) -> None:
+        bench.run("pwd")
+        assert bench.stdout == ["/"]
+
+    def test_a_relative_working_directory_counts_from_the_root_folder(self, bench: Bench) -> None:
+        bench.run("pwd", working_dir="usr/bin")
+        bench.run("pwd", working_dir="/usr")
+        assert bench.stdout == ["/usr/bin", "/usr"]
+
+    def test_a_working_directory_that_does_not_exist_is_a_command_that_never_starts(self, bench: Bench) -> None:
+        result = bench.run("true", working_dir="/no/such")
+        assert (result.exit_code, result.error) == (None, "chdir /no/such: no such file or directory")
+
+    def test_the_working_directory_of_the_image_is_there_even_if_the_host_has_none(self, executor: Executor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path / "pfs", working_dir="/no/such/place") as worker:
+            assert Bench(worker, tmp_path / "pfs").sh("pwd").accepted()
+
+    # Standard input
+
+    def test_stdin_is_what_was_given(self, bench: Bench) -> None:
+        bench.run("cat", stdin=b"first\n\n  third\n")
+        assert bench.stdout == ["first", "", "  third"]
+
+    def test_a_command_need_not_read_its_stdin(self, bench: Bench) -> None:
+        assert bench.run("true", stdin=b"x" * 1_000_000).accepted()
+
+    def test_stdin_larger_than_a_pipe_arrives_whole(self, bench: Bench) -> None:
+        bench.run("wc", "-c", stdin=b"x" * 1_000_000)
+        assert bench.stdout == ["1000000"]
+
+    def test_without_stdin_there_is_dev_null(self, bench: Bench) -> None:
+        bench.sh("readlink /proc/self/fd/0; wc -c")
+        assert bench.stdout == ["/dev/null", "0"]
+
+    # Environment
+
+    def test_the_environment_is_the_workers_and_over_it_the_datums_and_nothing_else(self, bench: Bench) -> None:
+        bench.run("env", env={"COLOUR": "blue", "EMPTY": "", "my-repo": "x=y"})
+        assert [line for line in bench.stdout if not line.startswith(("PATH=", "HOME="))] == ["COLOUR=blue", "EMPTY=", "my-repo=x=y"]
+
+    def test_programs_for_user_code_come_last_in_path(self, executor: Executor, tmp_path: Path) -> None:
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for name in ("hello", "true"):
+            (programs / name).write_text("#!/bin/sh\necho from $0\n")
+            (programs / name).chmod(0o755)
+        with self.open(executor, tmp_path / "pfs", bin=programs) as worker:
+            bench = Bench(worker, tmp_path / "pfs")
+            assert bench.sh("hello; true").accepted()
+            assert bench.run("hello").accepted()
+        assert [line.rpartition("/")[2] for line in bench.stdout] == ["hello", "hello"]
+
+    def test_a_command_inherits_no_open_files(self, bench: Bench) -> None:
+        bench.run("ls", "/proc/self/fd")
+        assert bench.stdout == ["0", "1", "2", "3"]  # 3 is the folder being listed
+
+    # Output
+
+    def test_lines_come_in_order_and_the_last_needs_no_newline(self, bench: Bench) -> None:
+        bench.sh("echo one; echo; echo two; printf three; printf 'oh\\nno' >&2")
+        assert bench.stdout == ["one", "", "two", "three"]
+        assert [line for stream, line in bench.lines if stream == "stderr"] == ["oh", "no"]
+
+    def test_bytes_that_are_not_text_are_replaced(self, bench: Bench) -> None:
+        bench.run("printf", "caf\\303\\251 \\377\\n")
+        assert bench.stdout == ["café \N{REPLACEMENT CHARACTER}"]
+
+    def test_a_line_is_seen_before_the_command_ends(self, bench: Bench) -> None:
+        request = bench.request("sh", "-c", "echo now; sleep 60")
+        thread = threading.Thread(target=bench.worker.run, args=(request,))
+        thread.start()
+        assert soon(lambda: bench.stdout == ["now"])
+        bench.worker.cancel()
+        thread.join()
+
+    def test_large_output_does_not_deadlock(self, bench: Bench) -> None:
+        assert bench.sh("yes 123456789 | head -c 10000000; head -c 5000000 /dev/zero >&2").accepted()
+        assert len(bench.stdout) == 1_000_000
+        assert sum(len(line) for stream, line in bench.lines if stream == "stderr") == 5_000_000
+
+    def test_what_was_printed_last_is_not_lost(self, bench: Bench) -> None:
+        for number in range(30):
+            bench.sh(f"yes {number} | head -c 60000")
+        assert sum(len(line) + 1 for line in bench.stdout) == 30 * 60000
+
+    def test_an_output_function_that_raises_ends_the_command_and_not_the_worker(self, bench: Bench) -> None:
+        marker = unique_sleep()
+
+        def fail(*_: str) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            bench.worker.run(RunRequest(("sh", "-c", f"echo x; sleep {marker}"), {}, {}, fail))
+        assert not is_alive(marker)
+        bench.run("echo", "well")
+        assert bench.stdout == ["well"]
+
+    # Limits and ends of other processes
+
+    def test_a_command_over_its_time_is_killed_with_its_whole_group(self, bench: Bench) -> None:
+        marker = unique_sleep()
+        started = time.monotonic()
+        result = bench.sh(f"sleep {marker} & sleep {marker}; true", timeout=0.2)
+        assert result.timed_out
+        assert not result.accepted()
+        assert 0.2 <= result.seconds < 1.5
+        assert time.monotonic() - started < 2
+        assert not is_alive(marker)
+
+    def test_a_command_within_its_time_is_left_alone(self, bench: Bench) -> None:
+        assert bench.run("sleep", "0.05", timeout=30).accepted()
+
+    def test_a_background_child_is_killed_when_the_command_ends_and_does_not_delay_it(self, bench: Bench) -> None:
+        marker = unique_sleep()
+        result = bench.sh(f"sleep {marker} & echo done")
+        assert result.accepted()
+        assert result.seconds < 1
+        assert bench.stdout == ["done"]
+        assert not is_alive(marker)
+
+    def test_a_child_that_left_the_group_lives_until_the_worker_ends(self, executor: Executor, tmp_path: Path) -> None:
+        marker = unique_sleep()
+        with self.open(executor, tmp_path / "pfs") as worker:
+            bench = Bench(worker, tmp_path / "pfs")
+            assert bench.sh(f"setsid sleep {marker} & sleep 0.2").seconds < 2
+            assert is_alive(marker)
+        assert not is_alive(marker)
+
+    def test_cancel_from_another_thread_kills_the_group(self, bench: Bench) -> None:
+        marker = unique_sleep()
+
+        def cancel() -> None:
+            soon(lambda: is_alive(marker))
+            bench.worker.cancel()
+
+        threading.Thread(target=cancel).start()
+        result = bench.sh(f"sleep {marker} & sleep {marker}")
+        assert result.cancelled
+        assert not result.accepted()
+        assert not is_alive(marker)
+
+    def test_cancel_without_a_command_does_nothing(self, bench: Bench) -> None:
+        bench.worker.cancel()
+        assert bench.run("true").accepted()
+        bench.worker.cancel()
+        assert bench.run("true").accepted()
+
+    def test_nothing_survives_an_exception_in_the_engine(self, executor: Executor, tmp_path: Path) -> None:
+        marker = unique_sleep()
+
+        def fail() -> None:
+            with self.open(executor, tmp_path / "pfs") as worker:
+                worker.start(Bench(worker, tmp_path / "pfs").request("sleep", marker))
+                assert soon(lambda: is_alive(marker))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert not is_alive(marker)
+
+    def test_nothing_survives_an_engine_killed_with_9(self, executor: Executor, tmp_path: Path) -> None:
+        marker, daemon = unique_sleep(), unique_sleep()
+        pfs = tmp_path / "pfs"
+        pfs.mkdir()
+        engine = f"""
+            from pathlib import Path
+            from {type(executor).__module__} import {type(executor).__name__} as Executor
+            from local_runner.executors.base import RunRequest, WorkerRequest
+            with Executor().worker(WorkerRequest("w", Path({str(pfs)!r}), {{"PATH": {PATH!r}}})) as worker:
+                worker.run(RunRequest(("sh", "-c", "setsid sleep {daemon} & sleep {marker}"), {{}}, {{}}, print))
+        """
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(engine)])
+        try:
+            assert soon(lambda: is_alive(marker) and is_alive(daemon))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert soon(lambda: not is_alive(marker) and not is_alive(daemon))
+
+    def test_the_end_of_one_worker_is_seen_while_others_live(self, executor: Executor, tmp_path: Path) -> None:
+        marker = unique_sleep()
+        with self.open(executor, tmp_path / "a") as first:
+            with self.open(executor, tmp_path / "b") as second:
+                first.start(Bench(first, tmp_path / "a").request("sleep", marker))
+                second.start(Bench(second, tmp_path / "b").request("sleep", unique_sleep()))
+            assert soon(lambda: is_alive(marker))
+
+    def test_workers_in_several_threads_do_not_disturb_each_other(self, executor: Executor, tmp_path: Path) -> None:
+        counts: list[int] = []
+
+        def work(number: int) -> None:
+            with self.open(executor, tmp_path / f"pfs{number}") as worker:
+                bench = Bench(worker, tmp_path / f"pfs{number}")
+                for turn in range(20):
+                    bench.run("echo", f"{number} {turn}")
+                counts.append(bench.stdout == [f"{number} {turn}" for turn in range(20)])
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert counts == [True] * 4
+
+    def test_a_worker_whose_launcher_was_killed_is_broken(self, executor: Executor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path / "pfs") as worker:
+            bench = Bench(worker, tmp_path / "pfs")
+            children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+            os.kill(int(children[-1]), signal.SIGKILL)
+            with pytest.raises(Unavailable, match="ended unexpectedly"):
+                bench.run("sleep", "5")
+
+    # /pfs
+
+    def test_links_stand_while_a_command_runs_and_are_replaced_for_the_next(self, bench: Bench) -> None:
+        for datum in ("one", "two"):
+            bench.run("cat", "/pfs/in/file", datum=datum)
+        bench.run("ls", "/pfs", links={"other": ".scratch/one/in"})
+        assert bench.stdout == ["one", "two", "other"]
+
+    def test_what_else_a_command_leaves_in_pfs_is_removed(self, bench: Bench) -> None:
+        bench.sh("mkdir -p /pfs/more/deep; touch /pfs/more/deep/file /pfs/file; chmod 0 /pfs/more")
+        bench.run("ls", "/pfs")
+        assert bench.stdout == ["in", "out"]
+
+    def test_out_can_be_written(self, bench: Bench) -> None:
+        bench.sh("mkdir /pfs/out/d && cp /pfs/in/file /pfs/out/d/copy", env={"PATH": PATH})
+        assert (bench.out / "d/copy").read_text() == "one\n"
+        assert (bench.out / "d/copy").stat().st_uid == os.getuid()
+        assert (bench.out / "d/copy").stat().st_mode & 0o777 == 0o644
+
+    def test_a_change_of_an_input_stays_in_the_folder_of_the_datum(self, bench: Bench) -> None:
+        assert bench.sh("echo more >> /pfs/in/file").accepted()
+        assert (bench.pfs / ".scratch/one/in/file").read_text() == "one\nmore\n"
+        assert (bench.pfs / ".scratch/two/in/file").read_text() == "two\n"
+
+    def test_a_variable_may_name_a_file_under_pfs(self, bench: Bench) -> None:
+        bench.sh('cat "$in"', env={"in": "/pfs/in/file"})
+        assert bench.stdout == ["one"]
+
+    def test_a_link_that_user_code_made_can_be_followed_from_outside(self, bench: Bench, tmp_path: Path) -> None:
+        scratch = f"/tmp/local_runner-test-{unique_sleep()}"
+        bench.sh(
+            f"ln -s /pfs/in/file /pfs/out/a; cp -r /pfs/in /pfs/out/b; echo t > {scratch}; ln -s {scratch} /pfs/out/c; ln -s d /pfs/out/d"
+        )
+        assert bench.worker.outside("/pfs/out/a").read_text() == "one\n"
+        assert bench.worker.outside("/pfs/out/b") == (tmp_path / "pfs/.scratch/one/in").resolve()
+        assert bench.worker.outside("/pfs/out/c").read_text() == "t\n"
+        assert bench.worker.outside("/pfs/out/../in/none") == (tmp_path / "pfs/.scratch/one/in/none").resolve()
+        with pytest.raises(OSError, match="symbolic links"):
+            bench.worker.outside("/pfs/out/d")
+        bench.sh(f"rm {scratch}")
+
+    # The image's files
+
+    def test_code_stands_where_the_image_has_it(self, executor: Executor, tmp_path: Path) -> None:
+        (tmp_path / "image/lib").mkdir(parents=True)
+        (tmp_path / "image/lib/part").write_text("part\n")
+        (tmp_path / "image/main").write_text("main\n")
+        code = {
+            "/no-such-app": tmp_path / "image",
+            "/no-such-app/main2": tmp_path / "image/main",
+            "/usr/no-such/app/main": tmp_path / "image/main",
+        }
+        with self.open(executor, tmp_path / "pfs", code=code, working_dir="/no-such-app") as worker:
+            bench = Bench(worker, tmp_path / "pfs")
+            bench.run("cat", "main", "lib/part", "main2", "/no-such-app/main", "/usr/no-such/app/main")
+            bench.run("cat", "part", working_dir="/no-such-app/lib")
+        assert bench.stdout == ["main", "part", "main", "main", "main", "part"]
+        assert sorted(path.name for path in (tmp_path / "image").iterdir()) == ["lib", "main"]
+
+    # Commands that stay
+
+    def test_a_staying_command_goes_on_over_many_datums(self, bench: Bench) -> None:
+        loop = "while read go < /pfs/.scratch/turns; do cat /pfs/in/file; done"
+        os.mkfifo(bench.pfs / ".scratch/turns")
+        process = bench.worker.start(bench.request("sh", "-c", loop, links={}))
+        for turn, datum in enumerate(["one", "two", "one"], start=1):
+            bench.worker.activate({"in": f".scratch/{datum}/in"})
+            (bench.pfs / ".scratch/turns").write_text("go\n")
+            assert soon(lambda: len(bench.stdout) == turn)  # noqa: B023  # asked only within this turn
+            assert process.poll() is None
+        process.kill()
+        process.kill()
+        assert bench.stdout == ["one", "two", "one"]
+        end = process.poll()
+        assert end
+        assert (end.exit_code, end.cancelled) == (-9, False)
+
+    def test_a_staying_command_may_end_by_itself(self, bench: Bench) -> None:
+        process = bench.worker.start(bench.request("sh", "-c", "echo last words; exit 4"))
+        end = process.wait(5)
+        assert end
+        assert end.exit_code == 4
+        assert bench.stdout == ["last words"]
+        assert bench.run("true").accepted()
+
+    def test_waiting_for_a_staying_command_has_a_limit(self, bench: Bench) -> None:
+        process = bench.worker.start(bench.request("sleep", unique_sleep()))
+        assert process.wait(0.05) is None
+        process.kill()
+        assert process.wait(0.05) is not None
+
+    def test_a_staying_command_that_cannot_be_started_ended(self, bench: Bench) -> None:
+        end = bench.worker.start(bench.request("/no/such")).wait(5)
+        assert end
+        assert end.exit_code is None

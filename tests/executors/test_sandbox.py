@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from local_runner.errors import Unavailable
+from local_runner.executors.base import WorkerRequest
+from local_runner.executors.sandbox import SandboxExecutor, arrange
+from local_runner.executors.users import find_user
+from tests.contracts.executor import PATH, Bench, ExecutorContract
+
+WHY_NOT = SandboxExecutor().why_not()
+HOME = pwd.getpwuid(os.getuid()).pw_dir
+
+needs_sandbox = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+
+
+@needs_sandbox
+class TestSandboxExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self) -> SandboxExecutor:
+        return SandboxExecutor()
+
+    def test_tmp_and_home_are_shared_by_the_datums_of_one_worker_only(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path / "a") as first, self.open(executor, tmp_path / "b") as second:
+            one, two = Bench(first, tmp_path / "a"), Bench(second, tmp_path / "b")
+            assert one.sh("ls -A $HOME; echo x > /tmp/left && echo y > ~/left && echo z > /var/tmp/left").accepted()
+            assert one.sh("cat /tmp/left ~/left /var/tmp/left").accepted()
+            assert one.stdout == ["x", "y", "z"]
+            assert not two.sh("cat /tmp/left || cat ~/left || cat /var/tmp/left").accepted()
+        assert not Path("/tmp/left").exists()
+        assert not Path(HOME, "left").exists()
+
+    def test_the_host_is_read_only(self, bench: Bench) -> None:
+        for path in ("/etc/local_runner-test", "/usr/local_runner-test", "/var/lib/local_runner-test"):
+            assert not bench.run("touch", path).accepted()
+            assert not Path(path).exists()
+        assert not bench.sh("mount -o remount,rw,bind /usr").accepted()
+
+    def test_a_new_folder_in_the_root_is_the_workers_own(self, bench: Bench) -> None:
+        assert bench.sh("mkdir /local_runner-test && echo x > /local_runner-test/x").accepted()
+        assert not Path("/local_runner-test").exists()
+
+    def test_only_the_processes_of_the_worker_are_seen(self, bench: Bench) -> None:
+        bench.sh("ls -d /proc/[0-9]* | wc -l")
+        assert int(bench.stdout[0]) < 6
+
+    def test_devices_and_shared_memory_work(self, bench: Bench) -> None:
+        assert bench.sh("echo x > /dev/null && head -c 1 /dev/urandom > /dev/shm/x && echo y > /dev/stdout").accepted()
+        assert not Path("/dev/shm/x").exists()
+        assert bench.stdout == ["y"]
+
+    def test_what_is_hidden_is_shown_where_asked(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        project, secret, home = tmp_path / "project", tmp_path / "secret", tmp_path / "state"
+        for folder in (project, secret, home):
+            folder.mkdir()
+            (folder / "file").write_text(folder.name)
+        with self.open(executor, home / "pfs", visible=(project, Path(sys.prefix), Path(sys.base_prefix)), writable=(home,)) as worker:
+            bench = Bench(worker, home / "pfs")
+            bench.run("cat", str(project / "file"), str(home / "file"))
+            assert not bench.run("cat", str(secret / "file")).accepted()
+            assert not bench.run("touch", str(project / "new")).accepted()
+            assert bench.run("touch", str(home / "new")).accepted()
+            assert bench.run(sys.executable, "-c", "import ssl, sqlite3").accepted()
+        assert bench.stdout == ["projectstate"]
+        assert (home / "new").exists()
+
+    def test_code_is_read_only_and_the_folder_around_it_is_not_the_hosts(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        (tmp_path / "main").write_text("main")
+        code = {"/usr/lib/no-such-app/main": tmp_path / "main", "/etc/no-such-file": tmp_path / "main"}
+        with self.open(executor, tmp_path / "pfs", code=code) as worker:
+            bench = Bench(worker, tmp_path / "pfs")
+            assert not bench.sh("echo x > /usr/lib/no-such-app/main").accepted()
+            assert bench.sh("echo x > /usr/lib/no-such-app/new").accepted()
+            assert bench.run("cat", "/etc/no-such-file", "/etc/passwd").accepted()
+            assert bench.run("ls", "/usr/lib", "/usr/bin/env").accepted()
+        assert (tmp_path / "main").read_text() == "main"
+        assert not Path("/etc/no-such-file").exists()
+
+    def test_a_home_folder_the_host_does_not_have_is_made(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path / "pfs", env={"PATH": PATH, "HOME": "/home/no-such-user"}) as worker:
+            assert Bench(worker, tmp_path / "pfs").sh("cd && pwd && touch x").accepted()
+
+    def test_the_runner_is_reached_on_localhost(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server, self.open(executor, tmp_path / "pfs") as worker:
+            port = server.getsockname()[1]
+            assert Bench(worker, tmp_path / "pfs").run("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}").accepted()
+
+    @needs_root
+    def test_user_code_runs_as_the_user_of_the_transform(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path / "pfs", user="nobody") as worker:
+            bench = Bench(worker, tmp_path / "pfs")
+            (tmp_path / "pfs/.scratch/one/out").chmod(0o777)
+            assert bench.sh("id -un; id -G | wc -w; touch /tmp/x /pfs/new ~/x; echo x > /dev/stdout; echo x > /pfs/out/x").accepted()
+            assert bench.sh("ls /pfs").accepted()
+        assert bench.stdout == ["nobody", "1", "x", "in", "out"]
+
+    @needs_root
+    def test_a_user_who_is_not_known_cannot_have_a_worker(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with pytest.raises(Unavailable, match="user no-such-user not found"), self.open(executor, tmp_path / "pfs", user="no-such-user"):
+            pass
+
+    @needs_root
+    def test_an_ordinary_user_is_root_inside_and_owns_the_files_outside(self) -> None:
+        """The same program in another interpreter, which everybody may read."""
+        python = shutil.which("python3", path="/usr/bin")
+        if not python or sys.version_info[:2] > (3, 13) or "3.1" not in subprocess.check_output([python, "-V"], text=True):
+            pytest.skip("no system Python that an ordinary user could start")
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+            package = Path(__file__).parents[2] / "local_runner"
+            shutil.copytree(package / "executors", Path(folder, "local_runner/executors"), ignore=shutil.ignore_patterns("__pycache__"))
+            for name in ("__init__.py", "errors.py"):
+                shutil.copy(package / name, Path(folder, "local_runner", name))
+            program = Path(folder, "engine.py")
+            program.write_text(
+                "import sys\n"
+                "from pathlib import Path\n"
+                "from local_runner.executors.sandbox import SandboxExecutor\n"
+                "from local_runner.executors.base import RunRequest, WorkerRequest\n"
+                "pfs = Path(sys.argv[1])\n"
+                "pfs.mkdir()\n"
+                "executor = SandboxExecutor()\n"
+                "assert executor.why_not() == '', executor.why_not()\n"
+                "with executor.worker(WorkerRequest('w', pfs, {'PATH': '/usr/bin:/bin', 'HOME': '/root'})) as worker:\n"
+                "    script = 'id -u; touch /pfs/file /tmp/x ~/x || exit 1; touch /etc/x && exit 2; cat /proc/1/comm'\n"
+                "    result = worker.run(RunRequest(('sh', '-c', script), {}, {}, print))\n"
+                "    assert result.accepted(), result\n"
+            )
+            os.chmod(folder, 0o777)
+            subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+            printed = subprocess.run(
+                [python, str(program), f"{folder}/pfs"],
+                user=65534,
+                group=65534,
+                extra_groups=[],
+                cwd=folder,
+                text=True,
+                capture_output=True,
+            )
+            assert printed.returncode == 0, printed.stderr
+            assert printed.stdout.splitlines()[0] == "stdout 0"
+            assert Path(folder, "pfs/file").stat().st_uid == 65534
+
+
+def test_what_is_visible_anyway_is_not_mounted_again(tmp_path: Path) -> None:
+    request = WorkerRequest("w", tmp_path / "pfs", {"HOME": "/home/somebody"}, visible=(Path("/usr/lib"), tmp_path))
+    steps = arrange(request, tmp_path)
+    assert [inside for kind, _, inside in steps if kind == "ro"] == [str(tmp_path)]
+    assert [inside for kind, _, inside in steps if kind == "rw"][-1] == "/pfs"
+
+
+def test_a_user_is_found_by_name_or_number_and_may_have_a_group(tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nann:x:1001:1002::/home/ann:/bin/sh\n")
+    (tmp_path / "group").write_text("staff:x:50:\n")
+    assert find_user("ann", tmp_path) == find_user("1001", tmp_path) == (1001, 1002)
+    assert find_user("ann:staff", tmp_path) == find_user("ann:50", tmp_path) == (1001, 50)
+    assert find_user("ann:77", tmp_path) == (1001, 77)
+    with pytest.raises(Unavailable, match="user bob not found"):
+        find_user("bob", tmp_path)
+    with pytest.raises(Unavailable, match="group crew not found"):
+        find_user("ann:crew", tmp_path)
