@@ -50,7 +50,7 @@ def read_project(root: Path) -> Project:
 def _specs(path: Path, document: Mapping[str, Any]) -> tuple[Path, ...]:
     patterns = document.get("pipelines", [])
     if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
-        raise Invalid(f"{path}: pipelines: expected a list of paths, for example [\"pipelines/*.json\"]")
+        raise Invalid(f'{path}: pipelines: expected a list of paths, for example ["pipelines/*.json"]')
     found: dict[Path, None] = {}
     for pattern in patterns:
         matches = sorted(path.parent.glob(pattern))
@@ -66,7 +66,7 @@ def _repos(path: Path, document: Mapping[str, Any]) -> tuple[InputRepo, ...]:
         where = f"{path}: repo {repo.get('name', number)}"
         _check_keys(path, repo, ("name", "files", "split", "branch"), f"repo {repo.get('name', number)}: ")
         if not isinstance(repo.get("name"), str) or not isinstance(repo.get("files"), dict):
-            raise Invalid(f"{where}: it needs a name and files, for example files = {{ \"iris.csv\" = \"data/iris.csv\" }}")
+            raise Invalid(f'{where}: it needs a name and files, for example files = {{ "iris.csv" = "data/iris.csv" }}')
         if repo.get("split", "") not in ("", "line", "json", "csv"):
             raise Invalid(f"{where}: split: {repo['split']} is none of line, json, csv")
         files = {name: path.parent / source for name, source in repo["files"].items()}
@@ -89,4 +89,6 @@ def _check_keys(path: Path, document: Mapping[str, Any], known: tuple[str, ...],
     for key in document:
         if key not in known:
             near = get_close_matches(key, known, 1)
-            raise Invalid(f"{path}: {where}unknown field {key}", hint=f"did you mean {near[0]}?" if near else f"it is one of {', '.join(known)}")
+            raise Invalid(
+                f"{path}: {where}unknown field {key}", hint=f"did you mean {near[0]}?" if near else f"it is one of {', '.join(known)}"
+            )

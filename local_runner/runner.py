@@ -386,7 +386,14 @@ class Runner:
     # -- pipelines -----------------------------------------------------------------------------------------------------
 
     def create_pipeline(
-        self, document: Mapping[str, Any], *, project: str, update: bool = False, reprocess: bool = False, dry_run: bool = False, code: str = ""
+        self,
+        document: Mapping[str, Any],
+        *,
+        project: str,
+        update: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+        code: str = "",
     ) -> dict[str, Any]:
         """Create a pipeline, or a new version of one; returns its effective spec. With `dry_run` nothing else happens."""
         effective = self._look(lambda session: pipelines.effective(session, document, project))
@@ -561,7 +568,9 @@ class Runner:
     def start_transaction(self) -> str:
         active = self.active_transaction()
         if active:
-            raise Refused(f"cannot start a new transaction, since transaction with ID {active} already exists", hint="finish or stop it first")
+            raise Refused(
+                f"cannot start a new transaction, since transaction with ID {active} already exists", hint="finish or stop it first"
+            )
         row = PendingRow(new_id(), time.time(), [])
         with self.database.write() as session:
             session.pipelines.put_pending(row)
@@ -659,4 +668,3 @@ class _DryRun(Exception):
     def __init__(self, affected: list[PipelineRef]) -> None:
         super().__init__()
         self.affected = affected
-

@@ -26,7 +26,7 @@ _ORIGINS = (ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK)
 
 _message = click.option("-m", "--message", "--description", "description", default="", metavar="TEXT", help="What changes.")
 _origin = click.option(
-    "--origin", default="", type=click.Choice(_ORIGINS, case_sensitive=False), metavar="KIND", help="Only of this kind: user, auto, fsck."
+    "--origin", type=click.Choice(_ORIGINS, case_sensitive=False), metavar="KIND", help="Only of this kind: user, auto, fsck."
 )
 _all_kinds = click.option("--all", "all_kinds", is_flag=True, help="Commits of every origin.")
 
@@ -95,7 +95,7 @@ def _show(door: Door, info: CommitInfo) -> None:
 @_origin
 @with_times
 @in_project
-def list_commit(door: Door, commit: str | None, from_: str, number: int, expand: bool, all_kinds: bool, origin: str) -> None:
+def list_commit(door: Door, commit: str | None, from_: str, number: int, expand: bool, all_kinds: bool, origin: str | None) -> None:
     """List commits: all sets of a project, the commits of one set, or those of a repo or branch; the newest first."""
     if all_kinds and origin:
         raise Invalid("cannot specify both --all and --origin")
@@ -115,7 +115,7 @@ def list_commit(door: Door, commit: str | None, from_: str, number: int, expand:
         query = parse_commit(commit, door.project)
         since = parse_commit(f"{query.repo}@{from_}") if from_ else None
         to = query if query.branch or query.id else None
-        _show_list(door, door.runner.list_commit(query.repo, to, since, number, origin=origin))
+        _show_list(door, door.runner.list_commit(query.repo, to, since, number, origin=origin or ""))
 
 
 @command("subscribe commit images@master --new")
@@ -126,7 +126,7 @@ def list_commit(door: Door, commit: str | None, from_: str, number: int, expand:
 @_origin
 @with_times
 @in_project
-def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_kinds: bool, origin: str) -> None:
+def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_kinds: bool, origin: str | None) -> None:
     """Print the commits of a branch, the oldest first, and go on as they come; Ctrl-C ends it."""
     if only_new and from_:
         raise Invalid("--new and --from cannot be used together")
@@ -134,7 +134,7 @@ def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_ki
         raise Invalid("cannot specify both --all and --origin")
     ref = door.branch(branch)
     since = parse_commit(f"{ref.repo}@{from_ or ref.name}") if only_new or from_ else None
-    for count, info in enumerate(door.runner.subscribe_commit(ref.repo, ref.name, since, origin)):
+    for count, info in enumerate(door.runner.subscribe_commit(ref.repo, ref.name, since, origin or "")):
         if door.out.raw:
             door.out.documents([commit_info_document(info)])
         else:

@@ -13,6 +13,7 @@ from local_runner.cli.door import Door, command, in_project, raw_output, with_ti
 from local_runner.cli.raw import file_info_document
 from local_runner.cli.sources import is_url
 from local_runner.errors import Invalid, Unsupported
+from local_runner.model.names import clean_path
 from local_runner.model.refs import FileQuery
 from local_runner.model.repos import FileInfo
 from local_runner.model.units import human_size
@@ -32,7 +33,7 @@ _FILE = "REPO@COMMIT:PATH"
 @in_project
 def get_file(door: Door, file: str, target: str, recursive: bool, offset: int, retry: bool) -> None:
     """Get a file, or with -r a folder, out of a repo."""
-    query = door.file(file)
+    query = _file_to_get(door, file)
     if is_url(target):
         raise Unsupported(f"cannot write to {target}", hint="get it into a local file, and copy that")
     if offset < 0:
@@ -52,6 +53,19 @@ def get_file(door: Door, file: str, target: str, recursive: bool, offset: int, r
         first = next(chunks, b"")  # a file that cannot be read leaves none behind
         with path.open("ab" if resumed else "wb") as out:
             out.writelines(chain([first], chunks))
+
+
+def _file_to_get(door: Door, text: str) -> FileQuery:
+    """The file as typed. A malformed ancestry is refused in the cluster's words, as scripts have been seen to print them."""
+    try:
+        return door.file(text)
+    except Invalid as error:
+        commit, _, path = text.partition(":")
+        if "ancestry" not in error.message:
+            raise
+        where = f"{door.project}/{commit}"
+        reason = f"get file: pick commit tx: calculate offset {where}: count offset and clean: invalid ancestry format"
+        raise Invalid(f"couldn't download {clean_path(path)} from {where}: {reason}") from None
 
 
 def _get_folder(door: Door, query: FileQuery, target: Path) -> None:
@@ -117,7 +131,7 @@ def list_file(door: Door, file: str, history: str) -> None:
     """List the files in a folder of a commit."""
     query, versions = door.file(file), history_count(history)
     if versions:
-        found = door.runner.file_history(query, max(versions, 0))
+        found = door.runner.file_history(query, versions)
         door.out.show(found, file_info_document, HISTORY_HEADER, lambda info: _version_row(door, info))
     else:
         _show(door, door.runner.list_file(query))

@@ -138,7 +138,7 @@ def untar(source: str, stack: ExitStack) -> Iterator[tuple[str, BinaryIO]]:
     import tarfile  # 15 ms
 
     try:
-        archive = stack.enter_context(tarfile.open(source))
+        archive = stack.enter_context(tarfile.open(source))  # noqa: SIM115 - the stack closes it
         for member in archive:
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:

@@ -119,9 +119,7 @@ class DatumRunner:
 
     def _run_once(self, attempt: Attempt, cmd: tuple[str, ...], stdin: bytes | None, context: JobContext) -> RunResult:
         spec = context.spec
-        request = RunRequest(
-            cmd, attempt.env, attempt.staged.links, attempt.lines, stdin, spec.datum_timeout, spec.transform.working_dir
-        )
+        request = RunRequest(cmd, attempt.env, attempt.staged.links, attempt.lines, stdin, spec.datum_timeout, spec.transform.working_dir)
         return self.worker.run(request)
 
     def _tries(self, context: JobContext, datum: Datum, once: Callable[[Attempt], RunResult]) -> Outcome:

@@ -142,9 +142,7 @@ class JobRun:
             datum = outcome.datum
             skip_key = datum.hash(self.salt)
             document = session.objects.files.take(
-                meta_document(
-                    self.info.job, datum, skip_key, outcome.state, outcome.reason, outcome.stats, self._prepared.committed
-                )
+                meta_document(self.info.job, datum, skip_key, outcome.state, outcome.reason, outcome.stats, self._prepared.committed)
             )
             documents[entry_key(meta_path(datum.id), datum.id)] = entry_value(document.name, document.size)
             contents.append(document)

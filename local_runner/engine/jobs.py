@@ -150,7 +150,9 @@ def restart_datum(txn: Transaction, ref: JobRef, filters: Sequence[str]) -> None
         if all(wanted in running.paths for wanted in filters):
             txn.session.pipelines.ask(ref, [running.datum])
             return
-    raise NotFound(f"datum matching filter [{' '.join(filters)}] could not be found for job ID {ref.id}", hint="only a running datum restarts")
+    raise NotFound(
+        f"datum matching filter [{' '.join(filters)}] could not be found for job ID {ref.id}", hint="only a running datum restarts"
+    )
 
 
 # -- datums ------------------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class Engine:
         self._bell = Bell(database.home.bells)
         self._flushed = 0.0
         self._stopping = False
+        self._ended_some = False  # whoever waited for it may begin
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
@@ -131,6 +132,9 @@ class Engine:
         self._take_on(unfinished, rows)
         self._advance()
         self._dispatch()
+        if self._ended_some:
+            self._ended_some = False
+            return 0.0
         return self._patience(ticks[0][0] if ticks else None)
 
     def _patience(self, tick_at: float | None) -> float | None:
@@ -298,12 +302,14 @@ class Engine:
         with self._database.write() as session:
             closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
             ended = session.pipelines.job(info.job)
+        self._ended_some = True
         self._cool(info.job)
         if ended is not None:
             self._staffing.observer.job_changed(ended)
         fire_triggers(self._database, [row.key for row in closed])
 
     def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:
+        self._ended_some = True
         self._release(run)
         self._staffing.observer.job_changed(run.info)
         fire_triggers(self._database, [row.key for row in closed])
@@ -400,4 +406,3 @@ def _inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tu
 def _is_unfinished(session: Session, job: JobRef) -> bool:
     info = session.pipelines.job(job)
     return info is not None and not info.state.is_final
-

@@ -124,4 +124,3 @@ def _parse_input(document: Mapping[str, Any]) -> InputFile:
         document.get("joinOn", ""),
         document.get("groupBy", ""),
     )
-

@@ -235,4 +235,3 @@ def set_defaults(txn: Transaction, document: Mapping[str, Any] | None, project: 
         if project in (None, row.pipeline.project) and spec_json(fresh) != row.effective_spec:
             affected.append(row.pipeline)
     return affected
-

@@ -61,9 +61,7 @@ def datums_of(session: Session, expression: Input | None, commits: dict[str, Com
         if not leaf.join_on and not leaf.group_by:
             return [InputFile(leaf, commit, node.path, node.hash, node.size) for node in found]
         return [
-            InputFile(
-                leaf, commit, n.path, n.hash, n.size, glob.replace(n.path, leaf.join_on), glob.replace(n.path, leaf.group_by)
-            )
+            InputFile(leaf, commit, n.path, n.hash, n.size, glob.replace(n.path, leaf.join_on), glob.replace(n.path, leaf.group_by))
             for n in found
         ]
 

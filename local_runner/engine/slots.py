@@ -187,4 +187,3 @@ class Slot(threading.Thread):
                 runner.end_batch()
             shutil.rmtree(runner.pfs / ".scratch" / runner.place, ignore_errors=True)
         self._report(SetDone(request.context.job, self, left))
-

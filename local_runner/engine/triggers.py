@@ -101,4 +101,3 @@ def _steps(session: Session, new: CommitRow, old: CommitRow, most: int) -> int:
             break
         row, count = session.commits.at(row.parent), count + 1
     return count
-

@@ -27,7 +27,7 @@ def unmet(requirements: Iterable[str]) -> tuple[str, ...]:
 
     A requirement with an environment marker is passed over: it may not be meant for this machine.
     """
-    from importlib import metadata  # 15 ms, for the few commands that ask
+    from importlib import metadata  # 30 ms, for the few commands that ask
 
     missing = []
     for requirement in requirements:

@@ -74,7 +74,7 @@ class PipelineSpec:
 
     @property
     def kind(self) -> str:
-        """"SPOUT", "SERVICE" or "TRANSFORM"."""
+        """ "SPOUT", "SERVICE" or "TRANSFORM"."""
         if self.spout is not None:
             return SPOUT
         return SERVICE if self.service is not None else TRANSFORM

@@ -68,10 +68,14 @@ def delete_branch(txn: Transaction, ref: BranchRef, force: bool = False) -> None
     watchers = [b.ref for b in txn.session.repos.branches(_repo(txn.session, ref).key) if b.trigger and b.trigger.branch == ref.name]
     if dependants and not force:
         names = " ".join(str(dependant.branch.ref) for dependant in dependants)
-        raise Refused(f'branch "{ref}" cannot be deleted because it\'s in the direct provenance of [{names}]', hint="--force deletes it anyway")
+        raise Refused(
+            f'branch "{ref}" cannot be deleted because it\'s in the direct provenance of [{names}]', hint="--force deletes it anyway"
+        )
     if watchers and not force:
         names = " ".join(map(str, watchers))
-        raise Refused(f'branch "{ref}" cannot be deleted because it is triggered on by branches [{names}]', hint="--force deletes it anyway")
+        raise Refused(
+            f'branch "{ref}" cannot be deleted because it is triggered on by branches [{names}]', hint="--force deletes it anyway"
+        )
     txn.session.repos.remove_branch(row.key)
     txn.moved.pop(row.key, None)
 
@@ -132,9 +136,7 @@ def _empty_head(txn: Transaction, row: BranchRow, sources: list[int]) -> None:
     if existing is not None:  # another branch of this repo got it a moment ago
         txn.move(row.key, existing.key)
         return
-    key = session.commits.add(
-        repo.key, txn.id, branch=row.ref.name, origin=ORIGIN_AUTO, parent=row.head, description="", started=txn.now
-    )
+    key = session.commits.add(repo.key, txn.id, branch=row.ref.name, origin=ORIGIN_AUTO, parent=row.head, description="", started=txn.now)
     if sources:
         heads = (session.repos.branch_at(source).head for source in sources)
         session.commits.set_sources(key, {head for head in heads if head is not None})

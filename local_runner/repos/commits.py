@@ -42,7 +42,9 @@ def resolve(session: Session, query: CommitQuery) -> CommitRow:
     An id of a set in which the repo has no commit of its own names the one that the set stands on (reference pfs 1.3, *alias*).
     """
     if not query.id and not query.branch:
-        raise Invalid(f"cannot pick commit with no ID or branch: {query.repo}", hint=f"say {query.repo.name}@BRANCH or {query.repo.name}@ID")
+        raise Invalid(
+            f"cannot pick commit with no ID or branch: {query.repo}", hint=f"say {query.repo.name}@BRANCH or {query.repo.name}@ID"
+        )
     repo = find_repo(session, query.repo)
     if query.id:
         row = session.commits.find(repo.key, query.id) or _alias(session, repo, query.id)
@@ -125,9 +127,7 @@ def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = 
     if session.commits.find(repo.key, txn.id) is not None:
         raise Refused(f"inconsistent dependencies: cannot create commit from {ref}: the transaction has one in this repo already")
     branch = branch or session.repos.add_branch(repo.key, ref, txn.now)
-    key = session.commits.add(
-        repo.key, txn.id, branch=ref.name, origin=ORIGIN_USER, parent=above, description=description, started=txn.now
-    )
+    key = session.commits.add(repo.key, txn.id, branch=ref.name, origin=ORIGIN_USER, parent=above, description=description, started=txn.now)
     txn.move(branch.key, key)
     return session.commits.at(key)
 

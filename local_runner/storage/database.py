@@ -124,7 +124,9 @@ class Database:
         # isolation_level None: transactions are ours. Threads: `close` is called by the one that opened the database.
         connection = sqlite3.connect(self.home.database, isolation_level=None, timeout=60, check_same_thread=False)
         # NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last transactions, and never the whole.
-        connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000")
+        connection.executescript(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
+        )
         if not _is_laid_out(connection):
             lock = FileLock(self.home.write_lock)
             lock.acquire()
@@ -154,7 +156,9 @@ def _translated(home: Home) -> Iterator[None]:
             raise
         text = getattr(error, "strerror", None) or str(error)
         if "full" in text or "No space" in text:
-            raise Unavailable(f"the disk that holds {home.path} is full", hint="free some space; nothing that was committed is lost") from error
+            raise Unavailable(
+                f"the disk that holds {home.path} is full", hint="free some space; nothing that was committed is lost"
+            ) from error
         if isinstance(error, sqlite3.IntegrityError):
             raise
         raise Unavailable(f"cannot use the store in {home.path}: {text}", hint="nothing was changed") from error

@@ -37,9 +37,7 @@ class Source(NamedTuple):
 
 
 _REPO = "SELECT key, project, name, type, description, created FROM repo"
-_BRANCH = (
-    'SELECT b.key, r.project, r.name, r.type, b.name, b.head, b."trigger", b.created{} FROM branch b JOIN repo r ON r.key = b.repo'
-)
+_BRANCH = 'SELECT b.key, r.project, r.name, r.type, b.name, b.head, b."trigger", b.created{} FROM branch b JOIN repo r ON r.key = b.repo'
 
 
 class RepoRecords:

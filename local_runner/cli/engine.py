@@ -1,0 +1,33 @@
+"""The engine as a process of its own, which verbs start when they leave work to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from local_runner.cli.door import Door, command
+
+EXECUTOR_VARIABLE = "LOCAL_RUNNER_EXECUTOR"
+JOBS_VARIABLE = "LOCAL_RUNNER_JOBS"
+
+
+@command("engine", hidden=True)
+def engine(door: Door) -> None:
+    """Work on the home until nothing is left. Started by other commands; `LOCAL_RUNNER_EXECUTOR` and `LOCAL_RUNNER_JOBS` shape it."""
+    from local_runner.executors.table import choose
+    from local_runner.foreground import Crew, images_of, serve
+
+    # SIGTERM ends it as Ctrl-C ends a foreground run: jobs stay as they are, for the next engine.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    click.echo(why, err=True)
+    serve(door.runner, Crew(executor, jobs_from_environment(), images_of(door.runner.home)))
+
+
+def jobs_from_environment() -> int:
+    """How many datums at once: `LOCAL_RUNNER_JOBS`, else one a core."""
+    given = os.environ.get(JOBS_VARIABLE, "")
+    return max(1, int(given)) if given.isdigit() else os.cpu_count() or 1
