@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -52,6 +54,7 @@ class Door:
             from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
 
             self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional))
+            self._stack.push(_let_go)
         return self._runner
 
     def say_if_in_transaction(self) -> None:
@@ -116,6 +119,12 @@ class Door:
         sys.stderr.write("Are you sure you want to do this? (y/N): ")
         sys.stderr.flush()
         return sys.stdin.readline()[:1] in ("y", "Y")
+
+
+def _let_go(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    """After an error, half-read lists must end before the runner closes; the frames of the traceback still hold them."""
+    if trace is not None:
+        traceback.clear_frames(trace)
 
 
 def _check_has_commit(text: str) -> None:

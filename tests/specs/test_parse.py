@@ -216,7 +216,7 @@ def test_services_and_spouts_know_what_they_are():
 
 
 def details(spec, state=PipelineState.RUNNING):
-    return details_document(PipelineInfo(spec, 1, "", state, "", False, "pepper", 1_700_000_000.5, "", ""))
+    return details_document(PipelineInfo(spec, 1, "", state, "", False, "pepper", 1_700_000_000.5, 0, "", ""))
 
 
 def test_details_show_the_spec_as_it_works():

@@ -82,7 +82,7 @@ def test_it_is_parsed_and_shown_or_refused(spec, source):
         parsed = parse_spec(effective, now=0)
     except LocalRunnerError:
         return
-    shown = details_document(PipelineInfo(parsed, 1, "", PipelineState.RUNNING, "", False, "x", 0, "", ""))
+    shown = details_document(PipelineInfo(parsed, 1, "", PipelineState.RUNNING, "", False, "x", 0, 0, "", ""))
     assert json.loads(json.dumps(shown)) == shown
     assert parse_spec(json.loads(spec_json(effective)), now=0) == parsed
 

@@ -1,0 +1,103 @@
+"""Commands, run in this process over a real home; user code is pretended: it copies its inputs, and fails on files that say "fail"."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_runner.cli.main import main
+from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
+from local_runner.foreground import Crew, work
+from local_runner.runner import Runner
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def documents(self) -> list[Any]:
+        decoder, at, found = json.JSONDecoder(), 0, []
+        while self.out[at:].strip():
+            at += len(self.out[at:]) - len(self.out[at:].lstrip())
+            document, at = decoder.raw_decode(self.out, at)
+            found.append(document)
+        return found
+
+    @property
+    def document(self) -> Any:
+        (only,) = self.documents
+        return only
+
+    @property
+    def lines(self) -> list[str]:
+        return [" ".join(line.split()) for line in self.out.splitlines()]
+
+
+@dataclass
+class Pachctl:
+    """`pachctl("list repo")` runs it; `pachctl.ok(…)` also wants it to succeed."""
+
+    capture: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, line: str, *more: str, stdin: str = "") -> Ended:
+        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        self.capture.readouterr()
+        status = main([*shlex.split(line), *more])
+        shown = self.capture.readouterr()
+        return Ended(status, shown.out, shown.err)
+
+    def ok(self, line: str, *more: str, stdin: str = "") -> Ended:
+        ended = self(line, *more, stdin=stdin)
+        assert ended.status == 0, ended
+        return ended
+
+
+@pytest.fixture
+def pachctl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pachctl:
+    """In an empty folder, with a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCAL_RUNNER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(Runner, "ensure_engine", _work_here(ScriptedExecutor(_copy)))
+    return Pachctl(capsys, monkeypatch)
+
+
+def _work_here(executor: ScriptedExecutor) -> Callable[[Runner], None]:
+    at_work = False
+
+    def ensure_engine(runner: Runner) -> None:
+        nonlocal at_work
+        if at_work or not runner.has_work():
+            return
+        at_work = True
+        try:
+            work(runner, Crew(executor, jobs=1))
+        finally:
+            at_work = False
+
+    return ensure_engine
+
+
+def _copy(datum: ScriptedDatum) -> int:
+    for source in datum.input("in").rglob("*"):
+        if source.is_file():
+            text = source.read_text()
+            datum.say(f"read {source.name}")
+            if "fail" in text:
+                return 1
+            shutil.copyfile(source, datum.out / source.name)
+    return 0

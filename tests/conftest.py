@@ -1,0 +1,42 @@
+"""What every test may ask for: a home, a lab over it, and an environment that says nothing about the person who runs the tests."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from local_runner.storage.database import Database
+from local_runner.storage.home import open_home
+from tests.support.lab import Lab
+
+# Two shared cores make any deadline flaky; `lab` is made anew in each example by the tests that draw whole histories.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LOCAL_RUNNER_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A place for a home; nothing is there yet."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def database(home: Path) -> Iterator[Database]:
+    database = Database(open_home(home))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def lab(home: Path) -> Iterator[Lab]:
+    lab = Lab(home)
+    yield lab
+    lab.close()
