@@ -26,7 +26,7 @@ from local_runner.model.names import clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef, RepoRef
 from local_runner.project import InputRepo, Project
-from local_runner.repos.commits import content_root, resolve
+from local_runner.repos.commits import content_root
 from local_runner.repos.files import Change, Delete, Put, check_change, modify
 from local_runner.repos.lifecycle import create_repo
 from local_runner.repos.nodes import files_below

@@ -14,7 +14,7 @@ from local_runner.engine.environment import worker_env
 from local_runner.engine.loop import Engine, Staffing
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.slots import MakeRequest
-from local_runner.errors import Busy
+from local_runner.errors import Busy, Unavailable
 from local_runner.executors.base import Executor, WorkerRequest
 from local_runner.executors.images import ImageSource, image_folder, read_image
 from local_runner.executors.view import remove_folder
@@ -51,6 +51,8 @@ def engine_of(runner: Runner, crew: Crew) -> Iterator[Engine]:
         with Engine(runner.database, staffing) as engine:
             yield engine
     finally:
+        with contextlib.suppress(OSError):
+            runner.database.home.workers.rmdir()
         lock.release()
 
 
@@ -137,8 +139,13 @@ def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
 
 def _clear_workers(database: Database) -> None:
     """Remove what workers of an engine that was killed left behind."""
-    for folder in database.home.workers.iterdir():
+    folder = database.home.workers
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    if folder.parent.stat().st_uid != os.getuid():
+        raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
+    if folder.exists():
         remove_folder(folder)
+    folder.mkdir()
 
 
 def _install_programs(database: Database) -> Path:

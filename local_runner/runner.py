@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from local_runner.engine import cron, jobs, pipelines
 from local_runner.engine.logs import last_lines, read_logs
+from local_runner.engine.prepare import has_work
 from local_runner.engine.specs_at_rest import pipeline_info
 from local_runner.engine.transactions import apply, find_pending, to_document
 from local_runner.engine.triggers import fire_triggers, settle
@@ -94,14 +95,15 @@ class Runner:
         *,
         background: bool = True,
         transactional: bool = False,
+        create: bool = True,
         waiting: Callable[[str], None] = lambda holder: None,
     ) -> Runner:
-        """Open a home: the one given, or the one `find_home` finds; it is made if it is not there.
+        """Open a home: the one given, or the one `find_home` finds; it is made if it is not there (and `create`).
 
         With `background`, an engine is started in a process of its own when there is work and none runs; without, call
         `foreground.work`. With `transactional`, verbs that can join the active transaction do. `waiting` is told whom a write waits for.
         """
-        return cls(Database(open_home(home or find_home()), waiting), background=background, transactional=transactional)
+        return cls(Database(open_home(home or find_home(), create), waiting), background=background, transactional=transactional)
 
     @property
     def home(self) -> Path:
@@ -124,10 +126,8 @@ class Runner:
             txn = Transaction(session, set_id or new_id(), time.time())
             result = work(txn)
             settle(txn)
-            causes_work = bool(txn.opened) or bool(session.pipelines.unfinished_jobs())
         fire_triggers(self.database, txn.finished)
-        if causes_work:
-            self.ensure_engine()
+        self.ensure_engine()
         return result
 
     def _verb(self, verb: str, **arguments: object) -> Any:
@@ -162,8 +162,8 @@ class Runner:
             return look(session)
 
     def _stream(self, look: Callable[[Session], Iterator[_T]]) -> Iterator[_T]:
-        """An iterator that holds one view of the records until it is used up or closed."""
-        with self.database.read() as session:
+        """An iterator that holds one view of the records until it is used up or closed; its user may change them meanwhile."""
+        with self.database.read_apart() as session:
             yield from look(session)
 
     def wait_until(self, look: Callable[[Session], _T | None]) -> _T:
@@ -195,8 +195,8 @@ class Runner:
             )
 
     def has_work(self) -> bool:
-        """Whether there is something for an engine to do: an unfinished job, or a pipeline that is to start."""
-        return self._look(lambda session: bool(session.pipelines.unfinished_jobs()) or pipelines.any_starting(session))
+        """Whether there is something for an engine to do."""
+        return self._look(has_work)
 
     # -- projects ------------------------------------------------------------------------------------------------------
 

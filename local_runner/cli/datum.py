@@ -71,14 +71,13 @@ def restart_datum(door: Door, job: str, paths: tuple[str, ...]) -> None:
 @command("next datum --error 'out of memory'", hidden=True)
 @click.option("--error", default="", metavar="TEXT", help="Why the datum before failed; it succeeded if nothing is said.")
 def next_datum(door: Door, error: str) -> None:
-    """For user code with datum batching: end the present datum, wait for the next, print its variables."""
+    """For user code with datum batching: end the present datum and wait for the next, whose variables are then in /pfs/.env."""
     from local_runner.engine.batching import next_datum as ask  # brings gRPC with it, and only workers ask
 
     port = os.environ.get(WORKER_PORT, "")
     if not port.isdecimal():
         raise Refused("`next datum` is for the user code of a pipeline with datum_batching", hint=f"{WORKER_PORT} names no port")
-    for variable in ask(int(port), error):
-        door.out.line(variable)
+    ask(int(port), error)  # the answer repeats the variables; pachctl prints nothing, and neither do we
 
 
 def _row(door: Door, info: DatumInfo) -> tuple[str, ...]:

@@ -19,12 +19,15 @@ def engine(door: Door) -> None:
     """Work on the home until nothing is left. Started by other commands; `LOCAL_RUNNER_EXECUTOR` and `LOCAL_RUNNER_JOBS` shape it."""
     from local_runner.executors.table import choose
     from local_runner.foreground import Crew, images_of, serve
+    from local_runner.runner import Runner
 
     # SIGTERM ends it as Ctrl-C ends a foreground run: jobs stay as they are, for the next engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"))
     click.echo(why, err=True)
-    serve(door.runner, Crew(executor, jobs_from_environment(), images_of(door.runner.home)))
+    # The home may have been removed since the command that started us: then there is nothing to do.
+    with Runner.open(background=False, create=False) as runner:
+        serve(runner, Crew(executor, jobs_from_environment(), images_of(runner.home)))
 
 
 def jobs_from_environment() -> int:

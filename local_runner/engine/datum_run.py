@@ -24,6 +24,7 @@ from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
 
 PREMATURE_EXIT = "user code exited prematurely"
+_INSIST_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ class DatumRunner:
     _events: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     _process: Process | None = None
     _call: Call | None = None
+    _idle: threading.Event = field(default_factory=threading.Event)  # set while no command runs
+
+    def __post_init__(self) -> None:
+        self._idle.set()
 
     # -- from other threads ------------------------------------------------------------------------------------------
 
@@ -105,6 +110,13 @@ class DatumRunner:
             self._stopping = True
         self._events.put(_INTERRUPT)
         self.worker.cancel()
+        if self._stopping and not self._idle.is_set():
+            threading.Thread(target=self._insist, name=f"{self.name} cancel", daemon=True).start()
+
+    def _insist(self) -> None:
+        """Cancel until it was heard: a command that is only just being started does not hear the first time."""
+        while not self._idle.wait(_INSIST_SECONDS):
+            self.worker.cancel()
 
     def resume(self) -> None:
         """Take datums again after an interrupt; before the next set."""
@@ -120,7 +132,13 @@ class DatumRunner:
     def _run_once(self, attempt: Attempt, cmd: tuple[str, ...], stdin: bytes | None, context: JobContext) -> RunResult:
         spec = context.spec
         request = RunRequest(cmd, attempt.env, attempt.staged.links, attempt.lines, stdin, spec.datum_timeout, spec.transform.working_dir)
-        return self.worker.run(request)
+        self._idle.clear()
+        try:
+            if self._stopping or self._restarting:  # asked to end while the datum was laid out
+                return RunResult(None, 0.0, cancelled=True)
+            return self.worker.run(request)
+        finally:
+            self._idle.set()
 
     def _tries(self, context: JobContext, datum: Datum, once: Callable[[Attempt], RunResult]) -> Outcome:
         spec, recovered = context.spec, False

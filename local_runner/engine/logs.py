@@ -51,7 +51,9 @@ class JobLog:
         line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             if self._descriptor is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                # Not `parents=True` from the top: a home that was removed is not to come back.
+                for folder in (self._path.parent.parent, self._path.parent):
+                    folder.mkdir(exist_ok=True)
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             os.write(self._descriptor, line)
 

@@ -19,8 +19,8 @@ from local_runner.engine.jobs import end_job, filter_names, output_commit
 from local_runner.engine.logs import JobLog
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.pipelines import NO_COMMAND
-from local_runner.engine.prepare import input_commits
-from local_runner.engine.slots import Broken, Done, Event, MakeRequest, SetDone, Slot
+from local_runner.engine.prepare import inputs_state
+from local_runner.engine.slots import Done, Event, MakeRequest, SetDone, Slot
 from local_runner.engine.specs_at_rest import spec_of
 from local_runner.engine.triggers import fire_triggers
 from local_runner.errors import LocalRunnerError
@@ -69,10 +69,10 @@ class Engine:
     def work(self, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False, stay: bool = False) -> None:
         """Work until nothing is left to do, and `linger` seconds more; or until `until` says so; with `stay`, until `stop`.
 
-        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine.
+        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine. A home that is removed ends it too.
         """
         idle_since: float | None = None
-        while not self._stopping and not until():
+        while not self._stopping and not until() and self._database.home.database.exists():
             again_in = self._beat()
             now = time.monotonic()
             if again_in is None and not self._runs:
@@ -98,7 +98,8 @@ class Engine:
             slot.join()
         self._drain()
         try:
-            self._flush()
+            if self._database.home.database.exists():
+                self._flush()
         finally:
             for run in self._runs.values():
                 run.log.close()
@@ -234,8 +235,10 @@ class Engine:
             if output is None:
                 failed, ready = "", False
             else:
-                failed, ready = _inputs_state(session, spec, output)
-        if output is None:
+                failed, ready = inputs_state(session, spec, output)
+        if row.state is PipelineState.FAILURE:
+            self._write_end(info, JobState.KILLED, row.reason)
+        elif output is None:
             self._write_end(info, JobState.KILLED, "output commit missing")
         elif failed:
             self._write_end(info, JobState.UNRUNNABLE, failed)
@@ -243,6 +246,8 @@ class Engine:
             self._begin(info, row, spec)
         elif info.state is JobState.CREATED:
             with self._database.write() as session:
+                if not _is_unfinished(session, info.job):
+                    return
                 session.pipelines.update_job(dataclasses.replace(info, state=JobState.STARTING))
             self._warm_up(info, row, spec)
 
@@ -250,6 +255,9 @@ class Engine:
         run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job))
         try:
             with self._database.write() as session:
+                # It may have been ended since it was listed, by us or by somebody else.
+                if not _is_unfinished(session, info.job):
+                    return
                 run.begin(Transaction(session, new_id(), time.time()))
         except LocalRunnerError as error:
             self._write_end(info, JobState.FAILURE, error.message)
@@ -300,6 +308,8 @@ class Engine:
     def _write_end(self, info: JobInfo, state: JobState, reason: str) -> None:
         """End a job that never began."""
         with self._database.write() as session:
+            if not _is_unfinished(session, info.job):
+                return
             closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
             ended = session.pipelines.job(info.job)
         self._ended_some = True
@@ -392,15 +402,6 @@ class Engine:
         for slots in self._slots.values():
             if slot in slots:
                 slots.remove(slot)
-
-
-def _inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, bool]:
-    """Why a job can never run ("" if it may), and whether all its inputs are finished."""
-    commits = input_commits(session, spec, output)
-    failed = [name for name, row in commits.items() if row.error]
-    if failed:
-        return f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False
-    return "", all(row.finished is not None for row in commits.values())
 
 
 def _is_unfinished(session: Session, job: JobRef) -> bool:

@@ -51,7 +51,11 @@ def _walk(files: ObjectFiles, staged: Staged, outside: Outside, folder: str, pre
 
 
 def _take(files: ObjectFiles, path: str) -> Content:
-    with open(path, "rb", buffering=0) as file:
+    try:
+        file = open(path, "rb", buffering=0)
+    except PermissionError:
+        raise BadOutput(f"cannot upload {path}: permission denied", hint="leave what is in /pfs/out readable") from None
+    with file:
         return files.take(file)
 
 

@@ -65,6 +65,7 @@ def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
         create_repo(txn, spec_repo, f"Spec repo for pipeline {spec.pipeline}.", update=True)
     spec_commit = finish_commit(txn, start_commit(txn, spec.spec_branch))
     salt = old.salt if old and not request.reprocess else ("" if request.reprocess else spec.salt) or new_id()
+    stopped = bool(old and old.stopped)
     row = PipelineRow(
         pipeline=spec.pipeline,
         version=old.version + 1 if old else 1,
@@ -72,9 +73,9 @@ def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
         user_spec=spec_json(user_spec(request.document, spec.pipeline.project)),
         effective_spec=spec_json(merged),
         salt=salt,
-        state=PipelineState.STARTING,
+        state=PipelineState.PAUSED if stopped else PipelineState.STARTING,
         reason="",
-        stopped=bool(old and old.stopped),
+        stopped=stopped,
         created=old.created if old else txn.now,
         updated=txn.now,
         code=request.code,
@@ -191,11 +192,6 @@ def cron_inputs(session: Session, ref: PipelineRef) -> list[Cron]:
     if not found:
         raise Refused("pipeline doesn't have a cron input")
     return found
-
-
-def any_starting(session: Session) -> bool:
-    """Whether some pipeline waits for an engine to come up."""
-    return any(row.state is PipelineState.STARTING for row in session.pipelines.pipelines())
 
 
 def possible_datums(session: Session, document: Mapping[str, Any], project: str) -> list[DatumInfo]:

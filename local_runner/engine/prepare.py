@@ -9,13 +9,14 @@ from local_runner.engine.enumerate import enumerate_datums
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.marks import Mark, read_marks
 from local_runner.engine.plan import Plan, plan_job
+from local_runner.engine.specs_at_rest import spec_of
 from local_runner.engine.staging import Roots
-from local_runner.errors import CommitNotFound
+from local_runner.errors import CommitNotFound, LocalRunnerError
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.globs import compile_glob
 from local_runner.model.inputs import Cron, Input, Pfs, leaves
-from local_runner.model.jobs import JobInfo
-from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.pipelines import PipelineSpec, PipelineState
 from local_runner.model.refs import META, USER, JobRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.commits import content_root
@@ -81,7 +82,12 @@ def base_of(session: Session, job: JobRef) -> CommitRow | None:
 
 
 def prepare(session: Session, info: JobInfo, spec: PipelineSpec, salt: str) -> Prepared:
-    """Enumerate and plan a job whose inputs are finished."""
+    """Enumerate and plan a job whose inputs are finished. Raises `LocalRunnerError` if it can never run.
+
+    A pipeline without input is accepted, but its jobs never end on a cluster; here they fail (DEVIATIONS.md).
+    """
+    if spec.input is None:
+        raise LocalRunnerError("the pipeline has no input, so there is nothing to run")
     output = output_commit(session, info.job)
     if output is None:
         raise CommitNotFound(info.job)
@@ -100,3 +106,24 @@ def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
     job = session.pipelines.job(JobRef(info.job.pipeline, base.ref.id))
     version = session.pipelines.version(info.job.pipeline, job.pipeline_version) if job else None
     return version.salt if version else ""
+
+
+def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, bool]:
+    """Why a job can never run ("" if it may), and whether all its inputs are finished."""
+    commits = input_commits(session, spec, output)
+    failed = [name for name, row in commits.items() if row.error]
+    if failed:
+        return f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False
+    return "", all(row.finished is not None for row in commits.values())
+
+
+def has_work(session: Session) -> bool:
+    """Whether there is something for an engine to do: a pipeline to start, or a job that does not merely wait for an open commit."""
+    rows = {row.pipeline: row for row in session.pipelines.pipelines()}
+    if any(row.state is PipelineState.STARTING for row in rows.values()):
+        return True
+    for info in session.pipelines.unfinished_jobs():
+        row, output = rows.get(info.job.pipeline), output_commit(session, info.job)
+        if info.state is not JobState.STARTING or row is None or output is None or any(inputs_state(session, spec_of(row), output)):
+            return True
+    return False

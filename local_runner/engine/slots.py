@@ -153,7 +153,7 @@ class Slot(threading.Thread):
             pfs.mkdir(parents=True)
             request = self._make_request(self.name, pfs, server.port if server else 0)
             with self._executor.worker(request) as worker:
-                yield DatumRunner(self._database, worker, self.name, pfs, request.env, server)
+                yield DatumRunner(self._database, worker, self.name, pfs, worker.env, server)
         finally:
             if server:
                 server.close()

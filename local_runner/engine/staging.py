@@ -83,8 +83,11 @@ def _lay(session: Session, staged: Staged, file: InputFile, target: str, content
     if lazy or empty:
         staged.stand_ins[os.path.realpath(target)] = Content(content, size)
     if lazy:
-        os.mkfifo(target, 0o666)
-        staged.pipes.append(Pipe(target, content))
+        # A second name, out of reach: user code may move the first one away or remove it.
+        private = str(staged.folder.parent.parent / f"lazy-{len(staged.pipes)}")
+        os.mkfifo(private, 0o666)
+        os.link(private, target)
+        staged.pipes.append(Pipe(private, content))
         return
     if empty:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o666))

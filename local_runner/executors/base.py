@@ -125,6 +125,11 @@ class Process(Protocol):
 class Worker(Protocol):
     """A place where commands run one at a time. Not safe for two threads, except `cancel`."""
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What its processes start from: the request's environment as this executor passes it on, `bin` on its PATH."""
+        ...
+
     def run(self, request: RunRequest) -> RunResult:
         """Run one command to its end and say how it ended.
 

@@ -84,6 +84,7 @@ class ScriptedExecutor:
 
 class _ScriptedWorker:
     def __init__(self, executor: ScriptedExecutor, request: WorkerRequest) -> None:
+        self.env: Mapping[str, str] = request.env
         self._executor = executor
         self._worker = request
         self._view = View({"/pfs": str(request.pfs)})

@@ -33,6 +33,7 @@ class LauncherWorker:
 
     def __init__(self, pfs: Path, plan: Plan, working_dir: str, view: View, translate: Callable[[str], str] = str) -> None:
         """Start the launcher and wait until it is ready. Raises `Unavailable`."""
+        self.env: Mapping[str, str] = plan["env"]
         self._pfs = pfs
         self._root = plan["pfs"]
         self._view = view

@@ -102,10 +102,29 @@ def base_root(session: Session, row: CommitRow) -> Root:
 
 
 def content_root(session: Session, row: CommitRow) -> Root:
-    """The tree a reader sees, of an open commit too. Raises `LocalRunnerError` if the content is no folder tree."""
+    """The tree a reader sees, of an open commit too.
+
+    Raises `LocalRunnerError` if the content is no folder tree, `Unavailable` while what an open commit builds on is unfinished.
+    """
     if row.unreadable:
         raise LocalRunnerError(row.unreadable)
-    return row.tree if row.begun or row.finished is not None else base_root(session, row)
+    if row.finished is not None:
+        return row.tree
+    base = base_root(session, row)
+    return row.tree if row.begun else base
+
+
+def writable_root(session: Session, row: CommitRow) -> Root:
+    """The tree an open commit is written on; what it builds on may be open itself, and counts as it is now."""
+    if row.begun or row.finished is not None:
+        return row.tree
+    parent = row.parent
+    while parent is not None:
+        ancestor = session.commits.at(parent)
+        if not ancestor.error:
+            return writable_root(session, ancestor)
+        parent = ancestor.parent
+    return None
 
 
 # -- starting and finishing --------------------------------------------------------------------------------------------

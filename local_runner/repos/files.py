@@ -12,7 +12,7 @@ from local_runner.model.globs import compile_glob
 from local_runner.model.names import check_path, clean_path
 from local_runner.model.refs import BranchRef, CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
-from local_runner.repos.commits import content_root, finish_commit, resolve, start_commit
+from local_runner.repos.commits import content_root, finish_commit, resolve, start_commit, writable_root
 from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk, with_folders
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
@@ -82,7 +82,7 @@ def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change]) -> C
 
 def _write(txn: Transaction, row: CommitRow, changes: Sequence[Change]) -> CommitRow:
     session = txn.session
-    root = content_root(session, row)
+    root = writable_root(session, row)
     session.commits.update(row.key, tree=apply(session, root, changes), begun=True)
     return session.commits.at(row.key)
 

@@ -9,7 +9,6 @@ from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.repo_records import BranchRow
 
-
 _Row = TypeVar("_Row", BranchRow, CommitRow)
 
 

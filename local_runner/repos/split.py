@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from local_runner.errors import Invalid
 
@@ -32,7 +33,7 @@ def pieces(
     Names are sixteen hex digits, counted from `first`.
     """
     iterator = iter(found)
-    header = b"".join(record for record, _ in zip(iterator, range(header_records), strict=False)) if header_records else b""
+    header = b"".join(islice(iterator, header_records))
     datums = datums or (0 if size else 1)
     held: list[bytes] = []
     for record in iterator:

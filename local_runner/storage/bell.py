@@ -12,16 +12,21 @@ import uuid
 from pathlib import Path
 from types import TracebackType
 
+_DRAFT = "."
+
 
 class Bell:
     """A place to wait until somebody rings. Rings while nobody waits are kept, so none is missed between looking and waiting."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        os.mkfifo(self._path)
+        name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._path, draft = folder / name, folder / f"{_DRAFT}{name}"
+        os.mkfifo(draft)
         # Open for writing too, or the pipe would be at its end whenever no ringer has it open.
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._descriptor = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Under its name only now: whoever rings takes down a pipe that nobody has open.
+        os.rename(draft, self._path)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -63,6 +68,8 @@ def ring_all(folder: Path) -> None:
     except FileNotFoundError:
         return
     for entry in paths:
+        if entry.name.startswith(_DRAFT):
+            continue
         try:
             descriptor = os.open(entry.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -78,5 +85,5 @@ def ring_all(folder: Path) -> None:
 def _strike(descriptor: int) -> None:
     try:
         os.write(descriptor, b"!")
-    except BlockingIOError:
-        pass  # full: it has been ringing for long
+    except (BlockingIOError, BrokenPipeError):
+        pass  # full: it has been ringing for long; or taken down this moment

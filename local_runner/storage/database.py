@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from local_runner.errors import LocalRunnerError, Unavailable
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.storage.bell import ring_all
 from local_runner.storage.commit_records import CommitRecords
-from local_runner.storage.home import Home
+from local_runner.storage.home import Home, disk_full
 from local_runner.storage.locks import FileLock
 from local_runner.storage.objects import ObjectFiles, Objects
 from local_runner.storage.pipeline_records import PipelineRecords
@@ -60,6 +61,7 @@ class Database:
         self._waiting = waiting
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._apart: list[Session] = []  # free ones
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
@@ -76,8 +78,20 @@ class Database:
                 session.connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
+    def read_apart(self) -> Iterator[Session]:
+        """A view as of `read`, on a connection of its own: for iterators, whose users may read and write meanwhile."""
+        with _translated(self.home):
+            session = self._apart.pop() if self._apart else Session(self._connect(), self.files)
+            session.connection.execute("BEGIN")
+            try:
+                yield session
+            finally:
+                session.connection.execute("ROLLBACK")
+                self._apart.append(session)
+
+    @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
-        """All changes made inside, or none of them if it is left by an exception. Not to be nested."""
+        """All changes made inside, or none of them if it is left by an exception. Not to be nested, nor done within `read`."""
         session = self._session()
         lock = FileLock(self.home.write_lock)
         with _translated(self.home):
@@ -102,6 +116,7 @@ class Database:
         for connection in self._opened:
             connection.close()
         self._opened.clear()
+        self._apart.clear()
         self._local = threading.local()
 
     def close_thread(self) -> None:
@@ -122,7 +137,10 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         # isolation_level None: transactions are ours. Threads: `close` is called by the one that opened the database.
-        connection = sqlite3.connect(self.home.database, isolation_level=None, timeout=60, check_same_thread=False)
+        # Mode rw once it is there: a home that was removed is not to come back as an empty database.
+        mode = "rw" if self._opened else "rwc"
+        address = f"file:{quote(str(self.home.database))}?mode={mode}"
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=60, check_same_thread=False)
         # NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last transactions, and never the whole.
         connection.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
@@ -156,9 +174,7 @@ def _translated(home: Home) -> Iterator[None]:
             raise
         text = getattr(error, "strerror", None) or str(error)
         if "full" in text or "No space" in text:
-            raise Unavailable(
-                f"the disk that holds {home.path} is full", hint="free some space; nothing that was committed is lost"
-            ) from error
+            raise disk_full(home) from error
         if isinstance(error, sqlite3.IntegrityError):
             raise
         raise Unavailable(f"cannot use the store in {home.path}: {text}", hint="nothing was changed") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from local_runner.errors import Unavailable
@@ -13,6 +15,7 @@ FORMAT = 1
 FOLDER = ".local_runner"
 VARIABLE = "LOCAL_RUNNER_HOME"
 PROJECT_FILE = "local_runner.toml"
+_SCRATCH = Path("/var/tmp")  # unlike /tmp it is never memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,10 @@ class Home:
 
     @property
     def workers(self) -> Path:
-        return self.path / "workers"
+        """Where workers lay out datums: on this machine's disk and not in the home, which may be copied or removed meanwhile."""
+        folder = _SCRATCH if os.access(_SCRATCH, os.W_OK) else Path(tempfile.gettempdir())
+        name = blake2b(str(self.path).encode(), digest_size=6).hexdigest()
+        return folder / f"local_runner-{os.getuid()}" / name
 
     @property
     def write_lock(self) -> Path:
@@ -56,6 +62,11 @@ class Home:
     @property
     def engine_log(self) -> Path:
         return self.path / "engine.log"
+
+
+def disk_full(home: Home) -> Unavailable:
+    """The error for a disk that takes no more."""
+    return Unavailable(f"the disk that holds {home.path} is full", hint="free some space; nothing that was committed is lost")
 
 
 def find_home(start: Path | None = None) -> Path:
@@ -71,12 +82,15 @@ def find_home(start: Path | None = None) -> Path:
     return here / FOLDER
 
 
-def open_home(path: Path) -> Home:
-    """The home at this path, made if it is not there. Raises `Unavailable` where it cannot be written or has a newer format."""
+def open_home(path: Path, create: bool = True) -> Home:
+    """The home at this path, made if it is not there. Raises `Unavailable` where it cannot be written or has a newer format,
+    or is not there and not to be made."""
     home, mark = Home(path), path / "FORMAT"
     try:
         if not mark.exists():
-            for folder in (home.path, home.objects, home.drafts, home.bells, home.logs, home.workers):
+            if not create:
+                raise Unavailable(f"there is no home at {path}")
+            for folder in (home.path, home.objects, home.drafts, home.bells, home.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             (home.path / ".gitignore").write_text("*\n")
             publish(mark, f"{FORMAT}\n".encode())

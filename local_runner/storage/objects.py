@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 from local_runner.errors import Unavailable
 from local_runner.model.file_hash import FileHasher, file_hash
-from local_runner.storage.home import Home
+from local_runner.storage.home import Home, disk_full
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
 INLINE_BYTES = 64 * 1024
@@ -38,7 +39,10 @@ class ObjectFiles:
         self._home = home
 
     def take(self, source: bytes | BinaryIO | Path) -> Content:
-        """Read content to its end and hash it; if it is large it is stored when this returns, else the caller stores `inline`."""
+        """Read content to its end and hash it; if it is large it is stored when this returns, else the caller stores `inline`.
+
+        Raises `Unavailable` if the disk is full.
+        """
         if isinstance(source, bytes):
             if len(source) <= INLINE_BYTES:
                 return Content(file_hash(source), len(source), source)
@@ -73,8 +77,10 @@ class ObjectFiles:
             path = self.path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             os.replace(draft, path)
-        except BaseException:
+        except BaseException as error:
             Path(draft).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise disk_full(self._home) from error
             raise
         return Content(name, size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import subprocess
@@ -114,7 +115,9 @@ def test_boolean_flags_take_values_as_those_of_pachctl_do(capsys):
 WORDS = st.one_of(
     st.sampled_from([*VERBS.keys() - {"engine", "run"}, *sorted({noun for nouns in NOUNS.values() for noun in nouns})]),
     st.sampled_from(["-p", "-f", "--raw", "-o", "yaml", "--project", "--all", "-x", "-i", "--since", "--history", "-r", "--split", "line"]),
-    st.sampled_from(["data@master", "data@master:/a", "5f93d03b65fa421996185e53f7f8b1e4", "p@5f93d03b65fa421996185e53f7f8b1e4", "-", "--", "@"]),
+    st.sampled_from(
+        ["data@master", "data@master:/a", "5f93d03b65fa421996185e53f7f8b1e4", "p@5f93d03b65fa421996185e53f7f8b1e4", "-", "--", "@"]
+    ),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
 )
 
@@ -126,7 +129,7 @@ def test_no_arguments_whatever_lead_to_a_traceback(capsys, monkeypatch, tmp_path
         raise Unavailable("no home in this test")
 
     monkeypatch.setattr(Runner, "open", refuse)
-    monkeypatch.setattr(sys, "stdin", open(os.devnull, encoding="utf-8"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     monkeypatch.chdir(tmp_path)
     if args[0] in ("engine", "run") or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
         return
@@ -162,9 +165,16 @@ def test_ctrl_c_ends_quietly_with_130(capsys, monkeypatch):
 def test_a_reader_that_goes_away_is_no_error_to_speak_of(tmp_path):
     env = {**os.environ, "LOCAL_RUNNER_HOME": str(tmp_path / "home")}
     command = f"{shlex.quote(sys.executable)} -m local_runner list commit data --raw"
-    made = "from local_runner.runner import Runner; from local_runner.model.refs import *; r = Runner.open(); r.create_repo(RepoRef('default', 'data'))\n"
-    made += "b = BranchRef(RepoRef('default', 'data'), 'master')\n"
-    made += "for n in range(200): r.finish_commit(CommitQuery(b.repo, id=r.start_commit(b).id))"
+    made = (
+        "from local_runner.runner import Runner\n"
+        "from local_runner.model.refs import BranchRef, CommitQuery, RepoRef\n"
+        "runner, branch = Runner.open(), BranchRef(RepoRef('default', 'data'), 'master')\n"
+        "runner.create_repo(branch.repo)\n"
+        "for _ in range(200):\n"
+        "    runner.finish_commit(CommitQuery(branch.repo, id=runner.start_commit(branch).id))\n"
+    )
     subprocess.run([sys.executable, "-c", made], env=env, check=True)
-    done = subprocess.run(["bash", "-c", f"{command} | head -c 1; exit ${{PIPESTATUS[0]}}"], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -c 1; exit ${{PIPESTATUS[0]}}"], env=env, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (141, "")

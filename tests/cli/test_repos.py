@@ -1,0 +1,179 @@
+"""Projects, repos, branches, commits and transactions by command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def commit_id(pachctl, commit="data@master"):
+    return pachctl.ok(f"inspect commit {commit} --raw").document["commit"]["id"]
+
+
+def test_repos_are_created_listed_and_deleted(pachctl):
+    pachctl.ok("create repo data --description words")
+    pachctl.ok("put file data@master:/a", stdin="hello\n")
+    header, row = pachctl.ok("list repo").out.splitlines()
+    assert header.split() == ["PROJECT", "NAME", "CREATED", "SIZE", "(MASTER)", "DESCRIPTION"]
+    assert header.index("DESCRIPTION") == row.index("words")
+    assert "≤ 6B" in row
+    assert pachctl.ok("inspect repo data").lines[0:2] == ["Name: data", "Description: words"]
+    deleted = pachctl.ok("delete repo data")
+    assert (deleted.out, deleted.err) == ("", "Repo deleted.\n")
+    missing = pachctl("delete repo data")
+    assert (missing.status, missing.err.splitlines()[0]) == (4, "No repo deleted.")
+
+
+def test_errors_have_exit_statuses_of_their_own(pachctl):
+    pachctl.ok("create repo data")
+    assert pachctl("create repo data").status == 1
+    assert pachctl("create repo not.valid").status == 2
+    assert pachctl("inspect repo nope").status == 4
+    assert pachctl("delete repo").status == 2
+
+
+def test_a_list_covers_one_project_or_all(pachctl):
+    pachctl.ok("create project lab")
+    pachctl.ok("create repo data")
+    pachctl.ok("create repo data --project lab")
+    assert [d["repo"]["project"]["name"] for d in pachctl.ok("list repo --raw").documents] == ["default"]
+    assert [d["repo"]["project"]["name"] for d in pachctl.ok("list repo -A --raw").documents] == ["default", "lab"]
+    pachctl.ok("config update context --project lab")
+    assert [d["repo"]["project"]["name"] for d in pachctl.ok("list repo --raw").documents] == ["lab"]
+    assert [row.split()[:2] for row in pachctl.ok("list project").lines if row.startswith("*")] == [["*", "lab"]]
+    assert pachctl.ok("config get context").document == {"project": "lab"}
+    assert pachctl("config update context --project nope").status == 4
+
+
+def test_a_project_with_something_in_it_is_deleted_only_after_asking(pachctl):
+    pachctl.ok("create project lab")
+    pachctl.ok("create repo data --project lab")
+    refused = pachctl("delete project lab", stdin="n\n")
+    assert refused.status == 1
+    assert refused.err.endswith("(y/N): cannot delete project with 1 repos\n")
+    pachctl.ok("delete project lab", stdin="y\n")
+    assert [d["project"]["name"] for d in pachctl.ok("list project --raw").documents] == ["default"]
+
+
+def test_everything_is_deleted_only_after_asking(pachctl):
+    pachctl.ok("create repo data")
+    assert "default/data" in pachctl.ok("delete all", stdin="n\n").err
+    assert len(pachctl.ok("list repo --raw").documents) == 1
+    pachctl.ok("delete all", stdin="y\n")
+    assert pachctl.ok("list repo --raw").documents == []
+    pachctl.ok("delete all -y")
+
+
+def test_branches_are_listed_with_what_triggers_them(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="a")
+    pachctl.ok("create branch data@big --trigger master --trigger-size 1K --trigger-commits 2")
+    pachctl.ok("create branch data@old --head master")
+    old, big, master = pachctl.ok("list branch data").lines[1:]
+    assert old.split()[:3] == ["old", commit_id(pachctl), "-"]
+    assert "master on Size(1K) or Commits(2)" in big
+    assert master.startswith("master ")
+    assert "Trigger: master on Size(1K) or Commits(2)" in pachctl.ok("inspect branch data@big").out
+    assert pachctl.ok("inspect branch data@big --raw").document["trigger"] == {"branch": "master", "size": "1K", "commits": "2"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "create branch data@not.valid",
+        "create branch data@0123456789ab4def8123456789abcdef",
+        "create branch data@x --trigger-size 1K",
+        "create branch data@x --trigger master -p other@master",
+        "create branch data",
+        "start commit data",
+        "inspect commit data",
+        "inspect commit 0123456789ab4def8123456789abcdef",
+        "list commit 0123456789ab4def8123456789abcdef --from x",
+        "list commit --origin AUTO",
+        "list commit data --all --origin AUTO",
+        "inspect job 0123456789ab4def8123456789abcdef",
+        "list job --state failure",
+        "list job --history all",
+        "list job -p p --state nope",
+        "list datum",
+        "list datum p@0123456789ab4def8123456789abcdef -f spec",
+        "list pipeline --spec --raw",
+        "list repo -o yaml",
+        "logs -p p -j p@0123456789ab4def8123456789abcdef",
+        "logs -p p --tail 3",
+        "inspect defaults",
+        "inspect defaults --cluster --project lab",
+        "delete pipeline",
+    ],
+)
+def test_contradictory_or_missing_arguments_are_bad_usage(pachctl, command):
+    pachctl.ok("create repo data")
+    ended = pachctl(command)
+    assert (ended.status, ended.out) == (2, "")
+    assert "internal error" not in ended.err
+
+
+def test_a_commit_is_started_finished_and_shown(pachctl):
+    pachctl.ok("create repo data")
+    found = pachctl.ok("start commit data@master -m first").out.strip()
+    pachctl.ok("put file data@master:/a", stdin="a\n")
+    assert pachctl.ok("inspect commit data@master").lines[-1].startswith("Started:")
+    pachctl.ok("finish commit", f"data@{found}")
+    shown = pachctl.ok("wait commit data@master").lines
+    assert shown[:2] == [f"Commit: data@{found}", "Description: first"]
+    assert shown[-1] == "Size: 2B"
+    assert pachctl.ok("list commit data@master").lines[1].split()[-3:] == ["USER", "-", "first"]
+
+
+def test_commits_are_listed_by_repo_set_and_range(pachctl):
+    pachctl.ok("create repo data")
+    for text in "123":
+        pachctl.ok("put file data@master:/a", stdin=text)
+    first = commit_id(pachctl, "data@master^2")
+    assert len(pachctl.ok("list commit data -n 2 --raw").documents) == 2
+    assert len(pachctl.ok(f"list commit data@master --from {first} --raw").documents) == 2
+    assert [d["commit"]["id"] for d in pachctl.ok(f"list commit {first} --raw").documents] == [first]
+    assert len(pachctl.ok("list commit --raw").documents) == 3
+    rows = pachctl.ok("list commit").lines
+    assert rows[0] == "ID SUBCOMMITS PROGRESS CREATED MODIFIED"
+    assert rows[-1].startswith(f"{first} 1 ▇▇▇▇▇▇▇▇ ")
+    assert len(pachctl.ok("list commit -x -n 2").lines) == 3
+
+
+def test_the_commits_that_changed_a_file_are_found(pachctl):
+    pachctl.ok("create repo data")
+    for path in "aba":
+        pachctl.ok(f"put file data@master:/{path}", stdin=path)
+    newest, oldest = commit_id(pachctl), commit_id(pachctl, "data@master^2")
+    assert pachctl.ok("find commit data@master:/b").lines[0] == "FOUND IN COMMITS"
+    found = json.loads(pachctl.ok("find commit data@master:/a --json").out)
+    assert oldest in {commit["id"] for commit in found["FoundCommits"]} <= {newest, oldest}
+    assert found["CommitsSearched"] == 3
+    assert "no commits found." in pachctl.ok("find commit data@master:/nope").out
+
+
+def test_a_transaction_collects_changes_and_makes_them_at_once(pachctl):
+    assert pachctl("finish transaction").err.splitlines()[0] == "no active transaction"
+    pachctl.ok("create repo data")
+    identity = pachctl.ok("start transaction").out.split('"')[1]
+    added = pachctl.ok("create repo more --description words")
+    assert (added.out, added.err) == ("", f"Added to transaction: {identity}\n")
+    started = pachctl.ok("start commit data@master").out.strip()
+    assert started == identity
+    assert [d["repo"]["name"] for d in pachctl.ok("list repo --raw").documents] == ["data"]
+    shown = pachctl.ok("inspect transaction").lines
+    assert shown[0] == f"ID: {identity}"
+    assert shown[3:] == ["create repo default/more", "start commit default/data@master"]
+    assert pachctl.ok("list transaction").lines[1].split()[-1] == "2"
+    assert pachctl.ok("finish transaction").out == f"Completed transaction with 2 requests: {identity}\n"
+    assert commit_id(pachctl) == identity
+
+
+def test_secrets_are_kept_but_not_shown(pachctl):
+    pachctl.ok("create secret", stdin='{"metadata": {"name": "key"}, "stringData": {"k": "hidden"}}')
+    assert pachctl.ok("list secret").lines[1].startswith("key Opaque ")
+    assert "hidden" not in pachctl.ok("inspect secret key").out
+    pachctl.ok("delete secret key")
+    assert len(pachctl.ok("list secret").lines) == 1
+    assert pachctl("create secret", stdin="no json").status == 2

@@ -1,0 +1,329 @@
+"""One datum: what it sees, what becomes of what it writes, and of its failures (reference pps 2.6, 3)."""
+
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from local_runner.executors.base import RunResult
+from local_runner.executors.scripted import ScriptedDatum
+from local_runner.model.jobs import JobState
+from local_runner.model.refs import CommitQuery, PipelineRef
+from tests.support.lab import Do, Lab, copy
+
+
+def run_once(lab: Lab, do: Do, files: dict[str, str | bytes | None] | None = None, **fields: object) -> None:
+    """One job of a pipeline "p" over `/*` of these files."""
+    lab.put("data@master", files or {"/a": "1"})
+    lab.pipeline("p", do=do, **fields)  # type: ignore[arg-type]
+    lab.run_all()
+
+
+class Tries:
+    """Fails as often as it is told; notes the commands it saw and what lay in `out` then."""
+
+    def __init__(self, failures: int, recover: bool = False) -> None:
+        self.failures, self.recover = failures, recover
+        self.seen: list[tuple[str, list[str]]] = []
+
+    def __call__(self, datum: ScriptedDatum) -> int:
+        command = datum.request.cmd[0]
+        self.seen.append((command, sorted(os.listdir(datum.out))))
+        if command == "mend":
+            return int(not self.recover)
+        (datum.out / "written").write_text("x")
+        self.failures -= 1
+        return int(self.failures >= 0)
+
+
+# -- failure -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_datum_has_three_tries_each_with_an_empty_out(lab: Lab) -> None:
+    tries = Tries(failures=2)
+    run_once(lab, tries)
+    assert lab.state("p") is JobState.SUCCESS
+    assert tries.seen == [("do", [])] * 3
+    assert lab.counts("p") == {"total": 1, "processed": 1}
+
+
+def test_a_datum_that_never_succeeds_fails_its_job_and_leaves_no_output(lab: Lab) -> None:
+    tries = Tries(failures=9)
+    run_once(lab, tries, datum_tries=2)
+    assert len(tries.seen) == 2
+    datum = next(iter(lab.runner.list_datum(lab.job("p").job)))
+    assert lab.job("p").reason == f"datum {datum.datum.id} failed"
+    assert (datum.state, datum.reason) == ("failed", "exit status 1")
+    assert lab.files("p@master") == {}
+
+
+def test_the_other_datums_of_a_failing_job_still_run(lab: Lab) -> None:
+    run_once(lab, lambda d: int((d.input("data") / "b").exists()), {"/a": "1", "/b": "1", "/c": "1"}, datum_tries=1)
+    assert lab.ran == ["p:/a", "p:/b", "p:/c"]
+    assert lab.counts("p") == {"total": 3, "processed": 2, "failed": 1}
+
+
+def test_a_recovered_datum_fails_nothing_writes_nothing_and_runs_next_time(lab: Lab) -> None:
+    tries = Tries(failures=9, recover=True)
+    run_once(lab, tries, transform={"err_cmd": ["mend"]})
+    assert tries.seen == [("do", []), ("mend", ["written"])] * 3
+    assert lab.state("p") is JobState.SUCCESS
+    assert lab.counts("p") == {"total": 1, "recovered": 1}
+    assert lab.files("p@master") == {}
+    lab.put("data@master", {"/b": "1"})
+    assert lab.plan("p") == {"/a": "run", "/b": "run"}
+
+
+def test_a_datum_recovered_once_that_then_succeeds_is_processed_and_runs_next_time(lab: Lab) -> None:
+    run_once(lab, Tries(failures=1, recover=True), transform={"err_cmd": ["mend"]})
+    assert lab.counts("p") == {"total": 1, "processed": 1}
+    assert lab.files("p@master") == {"/written": "x"}
+    lab.put("data@master", {"/a": "1"})
+    assert lab.plan("p") == {"/a": "run"}
+
+
+def test_accepted_codes_are_success(lab: Lab) -> None:
+    run_once(lab, lambda datum: 7, transform={"accept_return_code": [7]})
+    assert lab.state("p") is JobState.SUCCESS
+
+
+def test_a_timed_out_datum_is_never_recovered(lab: Lab) -> None:
+    commands: list[str] = []
+
+    def slow(datum: ScriptedDatum) -> RunResult:
+        commands.append(datum.request.cmd[0])
+        assert datum.request.timeout == 5
+        return RunResult(-9, 5.0, timed_out=True)
+
+    run_once(lab, slow, transform={"err_cmd": ["mend"]}, datum_timeout="5s", datum_tries=2)
+    assert commands == ["do", "do"]
+    assert lab.state("p") is JobState.FAILURE
+    assert next(iter(lab.runner.list_datum(lab.job("p").job))).reason == "timed out after 5.0s"
+
+
+def test_a_job_over_its_time_is_killed(lab: Lab) -> None:
+    run_once(lab, lambda datum: datum.cancelled.wait(30) and 0, job_timeout="0.2s")
+    assert lab.state("p") is JobState.KILLED
+    assert lab.job("p").reason == " jobtimed out"
+
+
+def test_a_stopped_job_ends_what_runs_at_once(lab: Lab) -> None:
+    def stop_me(datum: ScriptedDatum) -> int:
+        lab.runner.stop_job(lab.job("p").job)
+        return int(datum.cancelled.wait(30))
+
+    began = time.monotonic()
+    run_once(lab, stop_me)
+    assert time.monotonic() - began < 10
+    assert lab.state("p") is JobState.KILLED
+    assert lab.job("p").reason == "job stopped"
+    lab.does("p", copy)
+    lab.put("data@master", {"/b": "1"})
+    lab.run_all()
+    assert lab.files("p@master") == {"/a": "1", "/b": "1"}
+
+
+def test_an_update_kills_the_jobs_of_the_version_before(lab: Lab) -> None:
+    def update_me(datum: ScriptedDatum) -> int:
+        lab.pipeline("p", do=copy, update=True)
+        return int(datum.cancelled.wait(30))
+
+    run_once(lab, update_me)
+    assert [job.state for job in lab.jobs("p")] == [JobState.SUCCESS, JobState.KILLED]
+    assert "killed because pipeline was updated" in lab.jobs("p")[1].reason
+    assert lab.files("p@master") == {"/a": "1"}
+
+
+def test_a_restarted_datum_is_a_failed_attempt(lab: Lab) -> None:
+    attempts: list[int] = []
+
+    def hang_once(datum: ScriptedDatum) -> int:
+        attempts.append(1)
+        if len(attempts) > 1:
+            return 0
+        for _ in range(200):
+            if lab.job("p").running:
+                break
+            time.sleep(0.02)
+        lab.runner.restart_datum(lab.job("p").job, ["/a"])
+        return int(datum.cancelled.wait(30))
+
+    run_once(lab, hang_once)
+    assert len(attempts) == 2
+    assert lab.state("p") is JobState.SUCCESS
+
+
+def test_a_pipeline_without_a_command_fails_as_a_whole(lab: Lab) -> None:
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p", transform={"cmd": []})
+    lab.run_all()
+    assert lab.runner.inspect_pipeline(PipelineRef("default", "p")).state.value == "PIPELINE_FAILURE"
+
+
+# -- outputs -----------------------------------------------------------------------------------------------------------
+
+
+def test_links_to_inputs_become_their_content(lab: Lab) -> None:
+    def link(datum: ScriptedDatum) -> None:
+        (datum.out / "one").symlink_to("/pfs/data/d/x")
+        (datum.out / "all").symlink_to("/pfs/data/d")
+
+    run_once(lab, link, {"/d/x": "1", "/d/y": "2"})
+    assert lab.files("p@master") == {"/one": "1", "/all/x": "1", "/all/y": "2"}
+    assert lab.job("p").stats.upload_bytes == 0
+
+
+def test_a_link_that_leads_nowhere_fails_the_datum_by_name(lab: Lab) -> None:
+    run_once(lab, lambda d: (d.out / "bad").symlink_to("/pfs/data/nothing"), datum_tries=1)
+    assert lab.state("p") is JobState.FAILURE
+    assert "cannot upload /bad: it is a link that leads nowhere" in next(iter(lab.runner.list_datum(lab.job("p").job))).reason
+
+
+def test_links_in_a_circle_fail_the_datum(lab: Lab) -> None:
+    def circle(datum: ScriptedDatum) -> None:
+        (datum.out / "x").symlink_to("/pfs/out/y")
+        (datum.out / "y").symlink_to("/pfs/out/x")
+
+    run_once(lab, circle, datum_tries=1)
+    assert lab.state("p") is JobState.FAILURE
+
+
+@pytest.mark.parametrize("name", ["a*", "ü", "me@x", b"\xff"])
+def test_a_name_no_repo_accepts_fails_the_datum(lab: Lab, name: str | bytes) -> None:
+    run_once(lab, lambda d: open(os.path.join(os.fsencode(d.out), os.fsencode(name)), "w").close(), datum_tries=1)
+    assert lab.state("p") is JobState.FAILURE
+    assert "cannot upload file" in next(iter(lab.runner.list_datum(lab.job("p").job))).reason
+
+
+def test_empty_folders_and_pipes_are_passed_over_and_sockets_are_not(lab: Lab) -> None:
+    def odd(datum: ScriptedDatum) -> None:
+        (datum.out / "empty").mkdir()
+        os.mkfifo(datum.out / "pipe")
+        (datum.out / "file").write_text("x")
+
+    run_once(lab, odd)
+    assert lab.files("p@master") == {"/file": "x"}
+
+    def listen(datum: ScriptedDatum) -> None:
+        here = os.getcwd()
+        os.chdir(datum.out)  # a socket's name is short
+        try:
+            socket.socket(socket.AF_UNIX).bind("s")
+        finally:
+            os.chdir(here)
+
+    lab.does("p", listen)
+    lab.put("data@master", {"/b": "1"})
+    with pytest.warns(ResourceWarning):
+        lab.run_all()
+    assert lab.state("p") is JobState.FAILURE
+
+
+# -- what it sees ------------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_private_to_the_datum(lab: Lab) -> None:
+    def scribble(datum: ScriptedDatum) -> None:
+        (datum.input("data") / "a").write_text("changed")
+        (datum.input("data") / "more").write_text("x")
+
+    big = "x" * 100_000
+    run_once(lab, scribble, {"/a": big})
+    assert lab.files("data@master") == {"/a": big}
+    meta = lab.files("p.meta@master")
+    assert [text for path, text in meta.items() if path.endswith("/data/a")] == ["changed"]
+
+
+def test_a_datum_knows_itself_by_its_environment(lab: Lab) -> None:
+    seen: dict[str, str] = {}
+
+    def look(datum: ScriptedDatum) -> None:
+        seen.update(datum.env)
+        seen[".env"] = (datum.worker.pfs / datum.request.links[".env"]).read_text()
+
+    run_once(lab, look, {"/d/x": "1"}, transform={"env": {"MINE": "1"}})
+    datum = next(iter(lab.runner.list_datum(lab.job("p").job))).datum
+    expected = {
+        "data": "/pfs/data/d",
+        "data_COMMIT": lab.head("data@master").id,
+        "PACH_JOB_ID": lab.job("p").job.id,
+        "PACH_OUTPUT_COMMIT_ID": lab.job("p").job.id,
+        "PACH_DATUM_ID": datum.id,
+        "PPS_PIPELINE_NAME": "p",
+        "MINE": "1",
+    }
+    assert expected.items() <= seen.items()
+    assert f"PACH_DATUM_ID={datum.id}\n" in seen[".env"]
+
+
+@pytest.mark.parametrize("size", [1, 300_000])
+def test_a_lazy_file_is_read_when_it_is_opened(lab: Lab, size: int) -> None:
+    lab.put("data@master", {"/a": "x" * size})
+    spec = {"pfs": {"repo": "data", "glob": "/*", "lazy": True}}
+    lab.pipeline("p", spec, lambda datum: (datum.out / "n").write_text(str(len((datum.input("data") / "a").read_text()))) and 0)
+    lab.run_all()
+    assert lab.files("p@master") == {"/n": str(size)}
+    assert lab.job("p").stats.download_bytes == size
+
+
+@pytest.mark.parametrize("do", ["nothing", "unlink", "move"])
+def test_a_lazy_file_nobody_opens_costs_nothing_and_holds_up_nothing(lab: Lab, do: str) -> None:
+    def touch_not(datum: ScriptedDatum) -> None:
+        file = datum.input("data") / "a"
+        if do == "unlink":
+            file.unlink()
+        elif do == "move":
+            file.rename(datum.input("data") / "b")
+
+    before = threading.active_count()
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/*", "lazy": True}}, touch_not)
+    lab.run_all()
+    assert lab.state("p") is JobState.SUCCESS
+    assert lab.job("p").stats.download_bytes == 0
+    assert threading.active_count() == before
+
+
+def test_a_link_to_a_lazy_or_empty_file_commits_the_whole_content(lab: Lab) -> None:
+    lab.put("data@master", {"/a": "content"})
+    for name, flag in (("p", "lazy"), ("q", "empty_files")):
+        lab.pipeline(name, {"pfs": {"repo": "data", "glob": "/*", flag: True}}, lambda d: (d.out / "a").symlink_to("/pfs/data/a"))
+    lab.run_all()
+    assert lab.files("p@master") == lab.files("q@master") == {"/a": "content"}
+
+
+def test_empty_files_are_names_without_content(lab: Lab) -> None:
+    lab.put("data@master", {"/d/x": "1", "/d/y": "2"})
+    lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/*", "empty_files": True}})
+    lab.run_all()
+    assert lab.files("p@master") == {"/d/x": "", "/d/y": ""}
+    assert lab.job("p").stats.download_bytes == 0
+
+
+def test_a_group_sees_all_its_files_under_one_name(lab: Lab) -> None:
+    seen: list[list[str]] = []
+    lab.put("data@master", {"/a-1": "1", "/a-2": "2", "/b-1": "3"})
+    spec = {"group": [{"pfs": {"repo": "data", "glob": "/(*)-*", "group_by": "$1"}}]}
+    lab.pipeline("p", spec, lambda datum: seen.append(sorted(os.listdir(datum.input("data")))))
+    lab.run_all()
+    assert sorted(seen) == [["a-1", "a-2"], ["b-1"]]
+
+
+def test_nothing_is_left_of_workers_when_the_work_is_done(lab: Lab) -> None:
+    run_once(lab, copy, {f"/{n}": "1" for n in range(20)})
+    assert list(lab.runner.database.home.workers.iterdir()) == []
+    assert list(lab.runner.database.home.bells.iterdir()) == []
+
+
+def test_what_a_datum_printed_is_kept_with_its_paths(lab: Lab) -> None:
+    run_once(lab, lambda datum: datum.say("hello"))
+    lines = [line for line in lab.runner.logs(job=lab.job("p").job) if line.get("user")]
+    assert [(line["message"], line["data"][0]["path"]) for line in lines] == [("hello", "/a")]
+
+
+def test_content_comes_back_byte_for_byte(lab: Lab) -> None:
+    every = bytes(range(256)) * 1000
+    run_once(lab, copy, {"/a": every})
+    assert lab.content(CommitQuery(lab.head("p@master").repo, "master"), "/a") == every

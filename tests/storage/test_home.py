@@ -1,0 +1,50 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from local_runner.errors import Unavailable
+from local_runner.storage.home import find_home, open_home
+
+
+def test_a_home_is_made_where_none_is_and_hides_itself_from_git(home: Path) -> None:
+    open_home(home)
+    assert (home / ".gitignore").read_text() == "*\n"
+    assert (home / "FORMAT").read_text() == "1\n"
+
+
+def test_a_home_is_opened_again_as_it_is(home: Path) -> None:
+    (open_home(home).objects / "something").touch()
+    assert (open_home(home).objects / "something").exists()
+
+
+def test_a_newer_format_is_refused_with_what_to_do(home: Path) -> None:
+    open_home(home)
+    (home / "FORMAT").write_text("2\n")
+    with pytest.raises(Unavailable, match="format 2, this version knows 1") as error:
+        open_home(home)
+    assert "newer local_runner" in error.value.hint
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match=str(tmp_path / "file")):
+        open_home(tmp_path / "file" / "home")
+
+
+def test_the_home_is_found_upward_like_git(tmp_path: Path) -> None:
+    deep = tmp_path / "project" / "src" / "deep"
+    deep.mkdir(parents=True)
+    assert find_home(deep) == deep / ".local_runner"
+    (tmp_path / "project" / "local_runner.toml").touch()
+    assert find_home(deep) == tmp_path / "project" / ".local_runner"
+    (tmp_path / "project" / "src" / ".local_runner").mkdir()
+    assert find_home(deep) == tmp_path / "project" / "src" / ".local_runner"
+
+
+def test_the_environment_has_the_first_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RUNNER_HOME", str(tmp_path / "elsewhere"))
+    assert find_home(tmp_path) == tmp_path / "elsewhere"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCAL_RUNNER_HOME", "relative")
+    assert find_home() == Path(os.getcwd()) / "relative"

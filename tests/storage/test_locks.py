@@ -1,0 +1,73 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from local_runner.storage.locks import FileLock
+
+HOLD = "import sys; from local_runner.storage.locks import FileLock; from pathlib import Path\n"
+HOLD += "lock = FileLock(Path(sys.argv[1])); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a.lock"
+
+
+def holder(path: Path) -> "subprocess.Popen[str]":
+    """Another process that holds the lock until its input ends."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_holder_waits_and_is_told_for_whom(path: Path) -> None:
+    with holder(path) as first:
+        told: list[str] = []
+        lock = FileLock(path)
+        waiter = threading.Thread(target=lock.acquire, args=(told.append,))
+        waiter.start()
+        waiter.join(0.1)
+        assert waiter.is_alive()
+        assert FileLock(path).is_taken()
+        assert not FileLock(path).try_acquire()
+        first.communicate()
+        waiter.join(5)
+        assert lock.is_held
+        assert str(first.pid) in told[0]
+        lock.release()
+
+
+def test_the_lock_of_a_dead_holder_is_free(path: Path) -> None:
+    with holder(path) as first:
+        first.kill()
+        first.communicate()
+    assert not FileLock(path).is_taken()
+    lock = FileLock(path)
+    assert lock.try_acquire()
+    assert str(os.getpid()) in lock.holder()
+    lock.release()
+
+
+def test_a_lock_nobody_ever_took_is_free(path: Path) -> None:
+    assert not FileLock(path).is_taken()
+    assert not path.exists()
+    assert FileLock(path).holder() == ""
+
+
+def test_two_who_look_at_once_do_not_see_each_other(path: Path) -> None:
+    lock = FileLock(path)
+    lock.acquire()
+    lock.release()
+    seen: list[bool] = []
+    threads = [threading.Thread(target=lambda: seen.extend(FileLock(path).is_taken() for _ in range(200))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 800
+    assert not any(seen)

@@ -1,0 +1,299 @@
+"""Where this runner does otherwise than a cluster, on purpose: one test a row of DEVIATIONS.md, which gives the reasons."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from local_runner.errors import SpecError, Unsupported
+from local_runner.executors.base import RunResult
+from local_runner.executors.scripted import ScriptedDatum
+from local_runner.model.jobs import JobState
+from local_runner.model.pipelines import PipelineState
+from local_runner.model.refs import PipelineRef, parse_commit, parse_file
+from local_runner.model.units import rfc3339
+from local_runner.specs.read import read_documents
+from tests.support.lab import Lab
+
+FAILED, SUCCEEDED = JobState.FAILURE, JobState.SUCCESS
+
+DATA = {"/a": "1", "/b": "2"}
+
+
+@pytest.fixture
+def lab(lab: Lab) -> Lab:
+    """With a repo `data` of two files."""
+    lab.put("data@master", DATA)
+    return lab
+
+
+# -- what a datum leaves -----------------------------------------------------------------------------------------------
+
+
+def _bad_name(datum: ScriptedDatum) -> None:
+    (datum.out / "a*").write_text("x")
+
+
+def _dangling(datum: ScriptedDatum) -> None:
+    (datum.out / "link").symlink_to("/nowhere")
+
+
+def _socket(datum: ScriptedDatum) -> None:
+    # A socket's path may be a hundred bytes long, and this one is longer.
+    here = os.open(datum.out, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"/proc/self/fd/{here}/socket")
+    os.close(here)
+
+
+@pytest.mark.parametrize("leave", [_bad_name, _dangling, _socket])
+def test_output_that_cannot_be_stored_fails_its_datum(lab: Lab, leave: object) -> None:
+    lab.pipeline("p", "data:/a", leave)  # type: ignore[arg-type]
+    lab.run_all()
+    assert lab.state("p") is FAILED
+    assert lab.datums("p") == {"/a": "failed"}
+    assert lab.ran == ["p:/a"] * 3
+
+
+def test_a_link_from_out_to_out_is_content(lab: Lab) -> None:
+    def do(datum: ScriptedDatum) -> None:
+        (datum.out / "real").write_text("x")
+        (datum.out / "link").symlink_to(datum.out / "real")
+
+    lab.pipeline("p", "data:/a", do)
+    lab.run_all()
+    assert lab.files("p@master") == {"/link": "x", "/real": "x"}
+
+
+def test_an_appended_file_has_the_hash_of_its_content(lab: Lab) -> None:
+    piece = b"x" * 1_000_000
+    for append in (False, True):
+        with lab.runner.modify_file(parse_commit("data@master")) as change:
+            change.put("/pieces", piece, append=append)
+    with lab.runner.modify_file(parse_commit("data@master")) as change:
+        change.put("/whole", piece * 2)
+    pieces, whole = (lab.runner.inspect_file(parse_file(f"data@master:/{name}")).hash for name in ("pieces", "whole"))
+    assert pieces == whole
+
+
+def test_datums_of_a_job_that_wrote_one_path_run_again_and_are_shown_so(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", lambda datum: (datum.out / "same").write_text("x") and None)
+    lab.run_all()
+    assert lab.state("p") is FAILED
+    lab.put("data@master", {"/b": None})
+    lab.run_all()
+    assert lab.datums("p") == {"/a": "success"}
+    assert lab.counts("p") == {"total": 1, "processed": 1}
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_batching_process_that_ends_before_its_first_call_is_a_failed_attempt(lab: Lab) -> None:
+    lab.executor.stay = lambda datum: 1
+    lab.pipeline("p", "data:/a", transform={"datum_batching": True})
+    lab.run_all()
+    assert lab.state("p") is FAILED
+    assert len(lab.executor.requests) >= 3
+
+
+def test_jobs_of_a_pipeline_run_one_after_another(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", parallelism_spec={"constant": 2})
+    for number in range(3):
+        lab.put("data@master", {f"/new{number}": "x"})
+    lab.run_all()
+    spans = sorted((info.started or 0.0, info.finished or 0.0) for info in lab.jobs("p"))
+    assert len(spans) == 4
+    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+
+
+def test_workers_at_once_are_bounded_whatever_the_parallelism(home: Path) -> None:
+    lab = Lab(home, jobs=1)
+    lab.put("data@master", {f"/{number}": "x" for number in range(6)})
+    busy, most = threading.Semaphore(1), [0]
+
+    def do(datum: ScriptedDatum) -> int:
+        if not busy.acquire(blocking=False):
+            most[0] += 1
+            return 1
+        time.sleep(0.01)
+        busy.release()
+        return 0
+
+    lab.pipeline("p", "data:/*", do, parallelism_spec={"constant": 6})
+    lab.run_all()
+    lab.close()
+    assert most == [0]
+    assert lab.executor.requests
+
+
+def test_a_glob_that_does_not_compile_fails_its_job_once(lab: Lab) -> None:
+    lab.pipeline("p", "data:/[a")
+    lab.run_all()
+    assert lab.state("p") is FAILED
+    assert 'invalid glob "/[a"' in lab.job("p").reason
+
+
+def test_a_datum_set_spec_of_zeros_is_the_default(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", datum_set_spec={"number": 0, "per_worker": 0})
+    lab.run_all()
+    assert lab.counts("p") == {"total": 2, "processed": 2}
+
+
+def test_the_restart_counter_stays_at_zero(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", lambda datum: 1)
+    lab.run_all()
+    assert lab.job("p").restart == 0
+
+
+def test_an_input_may_be_named_like_out(lab: Lab) -> None:
+    lab.pipeline("p", {"pfs": {"repo": "data", "name": "outer", "glob": "/*"}})
+    lab.run_all()
+    lab.put("data@master", {"/a": None, "/b": "3"})
+    lab.run_all()
+    assert lab.files("p@master") == {"/b": "3"}
+
+
+def test_after_a_job_timeout_the_next_job_finds_its_worker_free(lab: Lab) -> None:
+    def hang(datum: ScriptedDatum) -> RunResult:
+        datum.cancelled.wait(20)
+        return RunResult(-9, 0.0, cancelled=True)
+
+    patience = time.monotonic() + 10
+    lab.pipeline("p", "data:/a", hang, job_timeout="0.3s")
+    lab.run_all(until=lambda: time.monotonic() > patience)
+    assert lab.state("p") is JobState.KILLED
+    lab.does("p", lambda datum: 0)
+    lab.put("data@master", {"/a": "other"})
+    lab.run_all(until=lambda: time.monotonic() > patience)
+    assert lab.state("p") is SUCCEEDED
+
+
+def test_dry_run_in_a_spec_changes_nothing(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*")
+    lab.run_all()
+    lab.pipeline("p", "data:/*", update=True, dry_run=True)
+    lab.run_all()
+    assert lab.counts("p") == {"total": 2, "skipped": 2}
+
+
+def test_missed_ticks_are_made_up_for_by_the_next_engine(lab: Lab) -> None:
+    start = rfc3339(int(time.time() - 2.5 * 3600))
+    lab.pipeline("p", {"cron": {"name": "tick", "spec": "@every 1h", "start": start}})
+    lab.run_all()
+    assert len(lab.files("p_tick@master")) == 2
+
+
+# -- what there is none of ---------------------------------------------------------------------------------------------
+
+
+def test_s3_is_refused(lab: Lab) -> None:
+    with pytest.raises(Unsupported, match="no S3 gateway"):
+        lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/", "s3": True}})
+    with pytest.raises(Unsupported, match="no S3 gateway"):
+        lab.pipeline("p", s3_out=True)
+
+
+def test_a_backup_is_not_restored(lab: Lab) -> None:
+    with pytest.raises(Unsupported, match="spec_commit"):
+        lab.pipeline("p", spec_commit={"id": "0" * 32})
+
+
+def test_egress_goes_nowhere(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", egress={"URL": "s3://bucket/folder"})
+    lab.run_all()
+    assert lab.state("p") is SUCCEEDED
+
+
+def test_a_spout_is_stored_and_not_run(lab: Lab) -> None:
+    document = {"pipeline": {"name": "p"}, "transform": {"cmd": ["do"]}, "spout": {}}
+    lab.runner.create_pipeline(document, project="default")
+    lab.run_all()
+    assert lab.ran == []
+    assert lab.runner.inspect_pipeline(PipelineRef("default", "p")).state is PipelineState.RUNNING
+
+
+def test_a_service_is_stored_and_its_job_fails(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", service={"internal_port": 8000})
+    lab.run_all()
+    assert lab.ran == []
+    assert lab.state("p") is FAILED
+
+
+def test_resources_and_scheduling_have_no_effect(lab: Lab) -> None:
+    more = {"resource_limits": {"memory": "1"}, "scheduling_spec": {"node_selector": {"disk": "none"}}, "autoscaling": True}
+    lab.pipeline("p", "data:/*", **more)
+    lab.run_all()
+    assert lab.state("p") is SUCCEEDED
+
+
+def test_secrets_become_variables_and_no_files(lab: Lab) -> None:
+    seen = {}
+
+    def do(datum: ScriptedDatum) -> None:
+        seen.update(datum.env)
+
+    lab.runner.create_secret({"metadata": {"name": "login"}, "stringData": {"key": "open sesame"}})
+    secrets = [{"name": "login", "key": "key", "env_var": "WORD"}, {"name": "login", "mount_path": "/login"}]
+    lab.pipeline("p", "data:/a", do, transform={"secrets": secrets})
+    lab.run_all()
+    assert seen["WORD"] == "open sesame"
+    assert not Path("/login").exists()
+
+
+def test_a_secret_that_does_not_exist_is_left_out(lab: Lab) -> None:
+    lab.pipeline("p", "data:/*", transform={"secrets": [{"name": "none", "key": "key", "env_var": "WORD"}]})
+    lab.run_all()
+    assert lab.state("p") is SUCCEEDED
+
+
+def test_variables_about_pods_are_absent(lab: Lab) -> None:
+    seen = {}
+
+    def do(datum: ScriptedDatum) -> None:
+        seen.update(datum.env)
+
+    lab.pipeline("p", "data:/a", do)
+    lab.run_all()
+    assert "PACH_JOB_ID" in seen
+    assert not {"PPS_WORKER_IP", "PACH_NAMESPACE", "PEER_PORT", "FILESET_ID"} & seen.keys()
+
+
+def test_the_meta_repo_of_a_pipeline_can_be_an_input(lab: Lab) -> None:
+    lab.pipeline("p", "data:/a")
+    lab.run_all()
+    lab.pipeline("q", {"pfs": {"repo": "p", "repo_type": "meta", "glob": "/meta/*"}})
+    lab.run_all()
+    [(_, text)] = lab.files("q@master").items()
+    assert json.loads(text)["job"]["pipeline"]["name"] == "p"
+
+
+# -- specs and commands ------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_list_of_specs_is_an_error() -> None:
+    with pytest.raises(SpecError, match="empty list"):
+        list(read_documents("[]", "specs.json"))
+
+
+# -- kept, though odd --------------------------------------------------------------------------------------------------
+
+
+def test_a_file_and_a_folder_of_one_name_escape_if_something_sorts_between(lab: Lab) -> None:
+    def do(datum: ScriptedDatum) -> None:
+        if datum.env["data"].endswith("/a"):
+            (datum.out / "x").write_text("file")
+            (datum.out / "x.txt").write_text("between")
+        else:
+            (datum.out / "x").mkdir()
+            (datum.out / "x" / "y").write_text("below")
+
+    lab.pipeline("p", "data:/*", do)
+    lab.run_all()
+    assert lab.state("p") is SUCCEEDED
