@@ -336,5 +336,6 @@ def _foretell(session: Session, info: JobInfo) -> Forecast:
     assert row is not None
     assert output is not None
     spec = spec_of(row)
-    waits = tuple(name for name, commit in input_commits(session, spec, output).items() if commit.finished is None)
+    commits = input_commits(session, spec, output)
+    waits = tuple(leaf.name for leaf in leaves(spec.input) if commits[leaf.source].finished is None)
     return Forecast(info.job.pipeline, None if waits else prepare(session, info, spec, row.salt).plan, waits)

@@ -112,7 +112,7 @@ class _Requests:
                 visible=(Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent),
                 writable=(self.database.home.path,),
                 bin=self.programs,
-                working_dir=transform.working_dir or (image.working_dir if image else "/"),
+                working_dir=image.working_dir if image else "/",
                 user=transform.user,
             )
 

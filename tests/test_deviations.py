@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,8 +55,8 @@ def _socket(datum: ScriptedDatum) -> None:
 
 
 @pytest.mark.parametrize("leave", [_bad_name, _dangling, _socket])
-def test_output_that_cannot_be_stored_fails_its_datum(lab: Lab, leave: object) -> None:
-    lab.pipeline("p", "data:/a", leave)  # type: ignore[arg-type]
+def test_output_that_cannot_be_stored_fails_its_datum(lab: Lab, leave: Callable[[ScriptedDatum], None]) -> None:
+    lab.pipeline("p", "data:/a", leave)
     lab.run_all()
     assert lab.state("p") is FAILED
     assert lab.datums("p") == {"/a": "failed"}
@@ -83,7 +85,10 @@ def test_an_appended_file_has_the_hash_of_its_content(lab: Lab) -> None:
 
 
 def test_datums_of_a_job_that_wrote_one_path_run_again_and_are_shown_so(lab: Lab) -> None:
-    lab.pipeline("p", "data:/*", lambda datum: (datum.out / "same").write_text("x") and None)
+    def same(datum: ScriptedDatum) -> None:
+        (datum.out / "same").write_text("x")
+
+    lab.pipeline("p", "data:/*", same)
     lab.run_all()
     assert lab.state("p") is FAILED
     lab.put("data@master", {"/b": None})
@@ -110,7 +115,7 @@ def test_jobs_of_a_pipeline_run_one_after_another(lab: Lab) -> None:
     lab.run_all()
     spans = sorted((info.started or 0.0, info.finished or 0.0) for info in lab.jobs("p"))
     assert len(spans) == 4
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_workers_at_once_are_bounded_whatever_the_parallelism(home: Path) -> None:
@@ -175,6 +180,18 @@ def test_after_a_job_timeout_the_next_job_finds_its_worker_free(lab: Lab) -> Non
     assert lab.state("p") is SUCCEEDED
 
 
+def test_after_a_forced_delete_in_the_middle_the_jobs_below_end(lab: Lab) -> None:
+    for name, source in (("a", "data"), ("b", "a"), ("c", "b")):
+        lab.pipeline(name, f"{source}:/*")
+    lab.run_all()
+    lab.runner.delete_pipeline(PipelineRef("default", "b"), force=True)
+    lab.put("data@master", {"/new": "3"})
+    lab.run_all()
+    assert lab.counts("a") == {"total": 3, "processed": 1, "skipped": 2}
+    assert all(info.state.is_final for info in lab.jobs("c"))
+    assert lab.files("c@master") == DATA
+
+
 def test_dry_run_in_a_spec_changes_nothing(lab: Lab) -> None:
     lab.pipeline("p", "data:/*")
     lab.run_all()
@@ -227,7 +244,7 @@ def test_a_service_is_stored_and_its_job_fails(lab: Lab) -> None:
 
 
 def test_resources_and_scheduling_have_no_effect(lab: Lab) -> None:
-    more = {"resource_limits": {"memory": "1"}, "scheduling_spec": {"node_selector": {"disk": "none"}}, "autoscaling": True}
+    more: dict[str, Any] = {"resource_limits": {"memory": "1"}, "scheduling_spec": {"node_selector": {"disk": "none"}}, "autoscaling": True}
     lab.pipeline("p", "data:/*", **more)
     lab.run_all()
     assert lab.state("p") is SUCCEEDED
@@ -263,15 +280,6 @@ def test_variables_about_pods_are_absent(lab: Lab) -> None:
     lab.run_all()
     assert "PACH_JOB_ID" in seen
     assert not {"PPS_WORKER_IP", "PACH_NAMESPACE", "PEER_PORT", "FILESET_ID"} & seen.keys()
-
-
-def test_the_meta_repo_of_a_pipeline_can_be_an_input(lab: Lab) -> None:
-    lab.pipeline("p", "data:/a")
-    lab.run_all()
-    lab.pipeline("q", {"pfs": {"repo": "p", "repo_type": "meta", "glob": "/meta/*"}})
-    lab.run_all()
-    [(_, text)] = lab.files("q@master").items()
-    assert json.loads(text)["job"]["pipeline"]["name"] == "p"
 
 
 # -- specs and commands ------------------------------------------------------------------------------------------------

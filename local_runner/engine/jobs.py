@@ -44,7 +44,8 @@ def list_job(
     """
     if pipeline and session.pipelines.pipeline(pipeline) is None:
         raise PipelineNotFound(pipeline)
-    wanted = [resolve(session, query) for query in inputs]
+    # The server compares the text of commits, so that one named by its branch is that of no job (reference pps 4.11, *live*).
+    wanted = [resolve(session, query) if query.id else None for query in inputs]
     newest = {row.pipeline: row.version for row in session.pipelines.pipelines()}
     for info in session.pipelines.jobs(pipeline):
         if projects is not None and info.job.pipeline.project not in projects:
@@ -52,9 +53,8 @@ def list_job(
         if history >= 0 and info.pipeline_version < newest.get(info.job.pipeline, 0) - history:
             continue
         if wanted:
-            output = output_commit(session, info.job)
-            sources = {row.key for row in session.commits.sources(output.key)} if output else set()
-            if not {row.key for row in wanted} <= sources:
+            sources = {source.key for row in session.commits.of_set(info.job.id) for source in session.commits.sources(row.key)}
+            if not all(row is not None and row.key in sources for row in wanted):
                 continue
         yield info
 

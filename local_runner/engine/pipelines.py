@@ -45,7 +45,7 @@ def effective(session: Session, document: Mapping[str, Any], project: str) -> di
     """The spec with all defaults merged in, camelCase. Raises `NotFound` for the project, `SpecError`."""
     named = document.get("pipeline") or {}
     project = (named.get("project") or {}).get("name") or project
-    return effective_spec(document, json.loads(get_defaults(session)), json.loads(get_defaults(session, project)))
+    return effective_spec(user_spec(document, project), json.loads(get_defaults(session)), json.loads(get_defaults(session, project)))
 
 
 def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
@@ -201,7 +201,7 @@ def possible_datums(session: Session, document: Mapping[str, Any], project: str)
     for leaf in leaves(expression):
         if isinstance(leaf, Cron):
             raise Refused("can't list datums with a cron input, there will be no datums until the pipeline is created")
-        found[leaf.name] = resolve(session, CommitQuery(leaf.source.repo, leaf.source.name))
+        found[leaf.source] = resolve(session, CommitQuery(leaf.source.repo, leaf.source.name))
     datums, _ = datums_of(session, expression, found)
     return [DatumInfo(datum, "", "unknown", "", None) for datum in datums]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from local_runner.engine.enumerate import enumerate_datums
@@ -17,7 +17,7 @@ from local_runner.model.globs import compile_glob
 from local_runner.model.inputs import Cron, Input, Pfs, leaves
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineSpec, PipelineState
-from local_runner.model.refs import META, USER, JobRef
+from local_runner.model.refs import META, USER, BranchRef, JobRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.commits import content_root
 from local_runner.repos.nodes import matching
@@ -37,24 +37,24 @@ class Prepared:
     committed: dict[str, float]
 
 
-def input_commits(session: Session, spec: PipelineSpec, output: CommitRow) -> dict[str, CommitRow]:
-    """Input name -> the commit a job reads."""
+def input_commits(session: Session, spec: PipelineSpec, output: CommitRow) -> dict[BranchRef, CommitRow]:
+    """Branch -> the commit of it that a job reads. (Not by name: the children of a union may share one.)"""
     sources = {row.ref.repo: row for row in session.commits.sources(output.key)}
     found = {}
     for leaf in leaves(spec.input):
         row = sources.get(leaf.source.repo)
         if row is None:
             raise CommitNotFound(f"{leaf.source.repo} in the provenance of {output.ref}")
-        found[leaf.name] = row
+        found[leaf.source] = row
     return found
 
 
-def datums_of(session: Session, expression: Input | None, commits: dict[str, CommitRow]) -> tuple[list[Datum], Roots]:
-    """The datums an input expression makes of these commits (by input name), ascending by id; and the trees they are read from."""
-    roots = {name: content_root(session, row) for name, row in commits.items()}
+def datums_of(session: Session, expression: Input | None, commits: Mapping[BranchRef, CommitRow]) -> tuple[list[Datum], Roots]:
+    """The datums an input expression makes of the commits of its branches, ascending by id; and the trees they are read from."""
+    roots = {branch: content_root(session, row) for branch, row in commits.items()}
 
     def files_of(leaf: Pfs | Cron) -> Sequence[InputFile]:
-        commit, root = commits[leaf.name].ref.id, roots[leaf.name]
+        commit, root = commits[leaf.source].ref.id, roots[leaf.source]
         if isinstance(leaf, Cron):
             return [InputFile(leaf, commit, n.path, n.hash, n.size) for n in matching(session.trees, root, compile_glob(EVERY_FILE))]
         glob = compile_glob(leaf.glob)
@@ -111,7 +111,7 @@ def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
 def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, bool]:
     """Why a job can never run ("" if it may), and whether all its inputs are finished."""
     commits = input_commits(session, spec, output)
-    failed = [name for name, row in commits.items() if row.error]
+    failed = [leaf.name for leaf in leaves(spec.input) if commits[leaf.source].error]
     if failed:
         return f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False
     return "", all(row.finished is not None for row in commits.values())

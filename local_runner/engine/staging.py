@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -10,12 +11,15 @@ from pathlib import Path
 
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.inputs import Pfs
+from local_runner.model.refs import BranchRef
 from local_runner.repos.nodes import files_below
 from local_runner.storage.database import Database, Session
 from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
 
-Roots = Mapping[str, Root]  # input name -> tree of the commit it is read from
+_PIPE_BYTES = 64 * 1024
+
+Roots = Mapping[BranchRef, Root]  # branch -> tree of the commit of it that is read
 
 
 @dataclass
@@ -67,7 +71,7 @@ def _files(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[st
     if not file.path.endswith("/"):
         yield file.path, file.hash, file.size
         return
-    for node in files_below(session.trees, roots[file.source.name], file.path):
+    for node in files_below(session.trees, roots[file.source.source], file.path):
         yield node.path, node.hash, node.size
 
 
@@ -121,7 +125,7 @@ class Pipe:
             with database.read() as session:
                 for block in session.objects.read(self._content):
                     view = memoryview(block)
-                    while view:
+                    while view and not self._given_up:
                         written = os.write(descriptor, view)
                         self.read_bytes += written
                         view = view[written:]
@@ -132,10 +136,13 @@ class Pipe:
             database.close_thread()
 
     def close(self) -> None:
-        """Let go of a pipe nobody opened."""
+        """Let go of a pipe, whether anybody opened it or not."""
         self._given_up = True
+        # Its writer may be anywhere: about to open it, waiting for a reader, or in the middle of a write.
         reader = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
-        os.unlink(self._path)
+        while self._thread and self._thread.is_alive():
+            with contextlib.suppress(BlockingIOError):
+                os.read(reader, _PIPE_BYTES)
+            self._thread.join(0.001)
         os.close(reader)
-        if self._thread:
-            self._thread.join()
+        os.unlink(self._path)

@@ -30,7 +30,7 @@ class ProjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """A repo. Sizes are bytes of the newest finished commit on `master`; `size` is filled by `inspect_repo` only."""
+    """A repo. Sizes are bytes of the newest finished commit on `master`: `inspect_repo` fills `size`, `list_repo` the upper bound."""
 
     repo: RepoRef
     description: str

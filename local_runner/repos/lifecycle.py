@@ -116,5 +116,6 @@ def _repo_info(session: Session, row: RepoRow, exact: bool) -> RepoInfo:
         commit = session.commits.at(commit.parent) if commit.parent is not None else None
     if commit is not None:
         size = commit.size
-    branches = tuple(branch.ref for branch in session.repos.branches(row.key))
-    return RepoInfo(row.ref, row.description, row.created, size, size if exact else None, branches)
+    branches = tuple(branch.ref for branch in reversed(session.repos.branches(row.key)))
+    # A cluster fills one of the two, and so do we.
+    return RepoInfo(row.ref, row.description, row.created, 0 if exact else size, size if exact else None, branches)

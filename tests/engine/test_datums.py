@@ -313,8 +313,8 @@ def test_a_group_sees_all_its_files_under_one_name(lab: Lab) -> None:
 
 def test_nothing_is_left_of_workers_when_the_work_is_done(lab: Lab) -> None:
     run_once(lab, copy, {f"/{n}": "1" for n in range(20)})
-    assert list(lab.runner.database.home.workers.iterdir()) == []
-    assert list(lab.runner.database.home.bells.iterdir()) == []
+    home = lab.runner.database.home
+    assert [*home.workers.glob("*"), *home.bells.iterdir(), *home.drafts.iterdir()] == []
 
 
 def test_what_a_datum_printed_is_kept_with_its_paths(lab: Lab) -> None:
