@@ -12,8 +12,8 @@ from typing import Any
 
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.pipelines import Request, create_pipeline, effective
-from local_runner.engine.prepare import input_commits, prepare
 from local_runner.engine.plan import Plan
+from local_runner.engine.prepare import input_commits, prepare
 from local_runner.engine.specs_at_rest import spec_of
 from local_runner.engine.triggers import settle
 from local_runner.errors import Invalid, SpecError, Unavailable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,6 +179,8 @@ class Runner:
         """Start an engine in the background if there is unfinished work and none runs."""
         if not self._background or FileLock(self.database.home.engine_lock).is_taken() or not self.has_work():
             return
+        import subprocess  # 6 ms, and an engine is seldom missing
+
         env = {**os.environ, VARIABLE: str(self.home)}
         package = str(Path(__file__).parent.parent)
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))

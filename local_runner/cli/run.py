@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -154,14 +155,15 @@ def _dry_run(project: Project, reprocess: bool) -> None:
 
     os.chdir(project.root)
     home = find_home()
-    with tempfile.TemporaryDirectory() as scratch:
-        # A home that is not there yet is not made for a look ahead.
-        with Runner.open(home if home.exists() else Path(scratch) / "home", background=False) as runner:
-            with runner.database.read() as session:
-                todo = compare(session, project, reprocess=reprocess)
-            for sentence in todo.sentences:
-                click.echo(sentence)
-            foretold = forecast(runner, todo)
+    with contextlib.ExitStack() as stack:
+        if not home.exists():  # it is not made for a look ahead
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory()), "home")
+        runner = stack.enter_context(Runner.open(home, background=False))
+        with runner.database.read() as session:
+            todo = compare(session, project, reprocess=reprocess)
+        for sentence in todo.sentences:
+            click.echo(sentence)
+        foretold = forecast(runner, todo)
     if not foretold:
         click.echo("nothing would run")
     for one in foretold:

@@ -109,7 +109,7 @@ def read_logs(
                 if not line.endswith("\n"):
                     break  # being written
                 document = json.loads(line)
-                if datum and document["datumId"] != datum or document["ts"] < earliest:
+                if (datum and document["datumId"] != datum) or document["ts"] < earliest:
                     continue
                 if all(any(_is_named(item, wanted) for item in document["data"]) for wanted in inputs):
                     yield document

@@ -118,7 +118,10 @@ class Engine:
     def _beat(self) -> float | None:
         """Do everything that can be done now; returns in how many seconds to look again at the latest, None for when rung."""
         self._drain()
-        if any(run.has_news or self._running(run) != run.info.running for run in self._runs.values()) and time.monotonic() >= self._flush_at:
+        if (
+            any(run.has_news or self._running(run) != run.info.running for run in self._runs.values())
+            and time.monotonic() >= self._flush_at
+        ):
             self._flush()
         with self._database.read() as session:
             unfinished = session.pipelines.unfinished_jobs()

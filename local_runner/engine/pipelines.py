@@ -1,4 +1,7 @@
-"""What people do with pipelines: create, update, rerun, start, stop, delete, and tick their clocks (reference pps 5.5-5.7, 4.9)."""
+"""What people do with pipelines: create, update, rerun, start, stop, delete, and tick their clocks (reference pps 5.5-5.7, 4.9).
+
+The reader of specs is imported by those functions that need it: it takes 25 ms, and most commands meet no spec.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,6 @@ from local_runner.repos.branches import create_branch
 from local_runner.repos.commits import finish_commit, resolve, start_commit
 from local_runner.repos.lifecycle import create_repo, inspect_project, related_repos, remove_repos
 from local_runner.repos.transaction import Transaction
-from local_runner.specs.effective import BUILT_IN_CLUSTER_DEFAULTS, check_defaults, effective_spec, spec_json, user_spec
-from local_runner.specs.inputs import parse_input
-from local_runner.specs.parse import parse_spec
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
 
@@ -43,6 +43,8 @@ class Request:
 
 def effective(session: Session, document: Mapping[str, Any], project: str) -> dict[str, Any]:
     """The spec with all defaults merged in, camelCase. Raises `NotFound` for the project, `SpecError`."""
+    from local_runner.specs.effective import effective_spec, user_spec
+
     named = document.get("pipeline") or {}
     project = (named.get("project") or {}).get("name") or project
     return effective_spec(user_spec(document, project), json.loads(get_defaults(session)), json.loads(get_defaults(session, project)))
@@ -50,6 +52,9 @@ def effective(session: Session, document: Mapping[str, Any], project: str) -> di
 
 def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
     """Create a pipeline, or make a new version of one. Raises `AlreadyExists`, `SpecError`, `NotFound`, `Refused`."""
+    from local_runner.specs.effective import spec_json, user_spec
+    from local_runner.specs.parse import parse_spec
+
     session = txn.session
     merged = effective(session, request.document, request.project)
     spec = parse_spec(merged, request.project, now=txn.now)
@@ -196,6 +201,8 @@ def cron_inputs(session: Session, ref: PipelineRef) -> list[Cron]:
 
 def possible_datums(session: Session, document: Mapping[str, Any], project: str) -> list[DatumInfo]:
     """The datums that the input of a spec makes of the present heads (reference pps 1.7). Raises `Refused` for a clock, `NotFound`."""
+    from local_runner.specs.inputs import parse_input
+
     expression = parse_input(document.get("input") or {}, "", project)
     found = {}
     for leaf in leaves(expression):
@@ -211,6 +218,8 @@ def possible_datums(session: Session, document: Mapping[str, Any], project: str)
 
 def get_defaults(session: Session, project: str | None = None) -> str:
     """The defaults of a project, or of everything, as JSON. Raises `NotFound`."""
+    from local_runner.specs.effective import BUILT_IN_CLUSTER_DEFAULTS
+
     if project is not None:
         inspect_project(session, project)
         return session.repos.project_defaults(project) or "{}"
@@ -219,6 +228,8 @@ def get_defaults(session: Session, project: str | None = None) -> str:
 
 def set_defaults(txn: Transaction, document: Mapping[str, Any] | None, project: str | None = None) -> list[PipelineRef]:
     """Replace defaults (None: remove them); returns the pipelines whose effective spec they change. Raises `SpecError`."""
+    from local_runner.specs.effective import check_defaults, spec_json
+
     text = json.dumps(check_defaults(document)) if document is not None else "{}"
     if project is None:
         txn.session.repos.set_setting(CLUSTER_DEFAULTS, text)

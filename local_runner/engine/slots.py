@@ -1,4 +1,4 @@
-"""Workers of pipelines as threads: each owns a place to run commands in, takes one set of datums at a time, and reports what became of them."""
+"""Workers of pipelines as threads: each owns a place to run commands in, takes a set of datums at a time, and says what became of them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 from local_runner.model.inputs import leaves
 from local_runner.model.pipelines import PipelineInfo, PipelineSpec
 from local_runner.model.refs import BranchRef
-from local_runner.specs.parse import parse_spec
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
 
@@ -16,6 +15,8 @@ from local_runner.storage.pipeline_records import PipelineRow
 @lru_cache(maxsize=256)
 def _parsed(effective: str, project: str, updated: float) -> PipelineSpec:
     """Parsing takes a millisecond; rows are read far more often than they change."""
+    from local_runner.specs.parse import parse_spec  # 25 ms, and most commands meet no spec
+
     return parse_spec(json.loads(effective), project, now=updated)
 
 

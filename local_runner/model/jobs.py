@@ -73,10 +73,10 @@ class JobInfo:
     created: float
     started: float | None
     finished: float | None
-    counters: Counters = Counters()
-    stats: DatumStats = DatumStats()
+    counters: Counters = field(default_factory=Counters)
+    stats: DatumStats = field(default_factory=DatumStats)
     restart: int = 0
-    running: tuple[RunningDatum, ...] = field(default=())
+    running: tuple[RunningDatum, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -75,10 +76,8 @@ def node_at(trees: Trees, root: Root, path: str) -> Node | None:
     if found:
         return found
     top = path if path == "/" else path + "/"
-    last = None
-    for last in with_folders(files_below(trees, root, path), top):
-        pass
-    return last
+    # The folder itself comes after all it holds.
+    return next(iter(deque(with_folders(files_below(trees, root, path), top), maxlen=1)), None)
 
 
 def children(trees: Trees, root: Root, path: str) -> Iterator[Node]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import uuid
 from pathlib import Path
 from types import TracebackType
 
@@ -20,7 +19,7 @@ class Bell:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._path, draft = folder / name, folder / f"{_DRAFT}{name}"
         os.mkfifo(draft)
         # Open for writing too, or the pipe would be at its end whenever no ringer has it open.

@@ -1,4 +1,4 @@
-"""Contents of files, each stored once under its Pachyderm hash: small ones as rows, large ones as read-only files (FORMAT.md, *Objects*)."""
+"""Contents of files, each stored once under its Pachyderm hash: small ones as rows, large ones as files (FORMAT.md, *Objects*)."""
 
 from __future__ import annotations
 

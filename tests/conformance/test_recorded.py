@@ -1,0 +1,61 @@
+"""What a real Pachyderm answered in over a hundred `pachctl` sessions, step by step, is what we answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conformance import replay
+from tests.conformance.differences import ON_PURPOSE
+
+HERE = Path(__file__).parent
+NAMES = sorted(path.stem for path in (HERE / "scenarios").glob("*.yaml"))
+# Sessions mostly wait, for each other's processes to start and for user code that sleeps.
+AT_ONCE = 3 * (os.cpu_count() or 1)
+
+Sessions = dict[str, "Future[list[dict[str, object]]]"]
+
+
+@pytest.fixture(scope="session")
+def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
+    """All sessions this run asks for, played at once in homes of their own."""
+    chosen = [name for name in NAMES if any(f"[{name}]" in item.nodeid for item in request.session.items)]
+    command = f"{shlex.quote(sys.executable)} -m local_runner"
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(_play, name, command) for name in chosen}
+
+
+def _play(name: str, command: str) -> list[dict[str, object]]:
+    scenario = yaml.safe_load((HERE / "scenarios" / f"{name}.yaml").read_text())
+    observed: list[dict[str, object]] = replay.play(scenario, command, None)
+    return observed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recorded_session_goes_as_on_a_cluster(name: str, sessions: Sessions) -> None:
+    expected = json.loads((HERE / "recorded" / f"{name}.json").read_text())
+    found = list(replay.differences(expected, sessions[name].result()))
+    on_purpose = ON_PURPOSE.get(name, (frozenset(), ""))[0]
+    surprising = [text for text in found if _step(text) not in on_purpose and _step(text) >= 0]
+    assert not surprising, "\n".join(surprising)
+
+
+def test_each_difference_on_purpose_has_its_row_in_the_table_of_deviations() -> None:
+    table = (Path(replay.__file__).parents[2] / "local_runner" / "DEVIATIONS.md").read_text()
+    for name, (_, row) in ON_PURPOSE.items():
+        assert row in table, f"{name}: {row}"
+
+
+def _step(text: str) -> int:
+    """The step a difference is about; -1 for the line about standard error, which never stands alone."""
+    found = re.match(r"step (\d+)", text)
+    return int(found[1]) if found else -1

@@ -1,0 +1,93 @@
+"""User code that stays up and asks for one datum after the other (reference pps 2.8)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from local_runner.engine.batching import NextDatumServer, next_datum
+from local_runner.errors import Refused
+from local_runner.executors.scripted import ScriptedDatum
+from local_runner.model.jobs import JobState
+from tests.support.lab import Lab
+
+FOUR: "dict[str, str | bytes | None]" = {f"/{n}": str(n) for n in range(4)}
+
+
+class Program:
+    """A user's program: for each datum calls `do` with its path and the folder `/pfs`; what it returns is the error it reports."""
+
+    def __init__(self, do: Callable[[str], str | None] = lambda path: "") -> None:
+        self.do = do
+        self.starts = 0
+        self.seen: list[str] = []
+
+    def __call__(self, process: ScriptedDatum) -> int:
+        self.starts += 1
+        assert "PACH_DATUM_ID" not in process.env
+        error = ""
+        while True:
+            try:
+                env = dict(pair.split("=", 1) for pair in next_datum(int(process.env["PPS_WORKER_GRPC_PORT"]), error))
+            except Refused:
+                return 0
+            path = env["data"].removeprefix("/pfs/data")
+            self.seen.append(path)
+            (process.worker.pfs / "out" / path[1:]).write_bytes((process.worker.pfs / "data" / path[1:]).read_bytes())
+            answer = self.do(path)
+            if answer is None:
+                return 0
+            error = answer
+
+
+def run(lab: Lab, program: Program, **fields: object) -> None:
+    lab.executor.stay = program
+    lab.put("data@master", FOUR)
+    lab.pipeline("batch", transform={"datum_batching": True}, datum_set_spec={"number": 4}, **fields)  # type: ignore[arg-type]
+    lab.run_all()
+
+
+def test_one_process_serves_a_whole_set(lab: Lab) -> None:
+    program = Program()
+    run(lab, program)
+    assert program.starts == 1
+    assert sorted(program.seen) == sorted(FOUR)
+    assert lab.files("batch@master") == FOUR
+
+
+def test_an_error_starts_a_new_process_and_repeats_that_datum_alone(lab: Lab) -> None:
+    failed: list[str] = []
+
+    def fail_once(path: str) -> str:
+        if path == "/2" and not failed:
+            failed.append(path)
+            return "no good"
+        return ""
+
+    program = Program(fail_once)
+    run(lab, program)
+    assert program.starts == 2
+    assert sorted(program.seen) == sorted([*FOUR, "/2"])
+    assert lab.files("batch@master") == FOUR
+
+
+def test_an_error_that_stays_fails_the_datum_with_its_words(lab: Lab) -> None:
+    run(lab, Program(lambda path: "no good" if path == "/1" else ""), datum_tries=2)
+    assert lab.state("batch") is JobState.FAILURE
+    failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
+    assert [info.reason for info in failed] == ["no good"]
+    assert lab.counts("batch") == {"total": 4, "processed": 3, "failed": 1}
+
+
+def test_a_process_that_ends_by_itself_is_a_failed_attempt(lab: Lab) -> None:
+    run(lab, Program(lambda path: None if path == "/3" else ""), datum_tries=1)
+    failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
+    assert [info.reason for info in failed] == ["user code exited prematurely"]
+
+
+def test_next_datum_outside_batching_is_refused() -> None:
+    server = NextDatumServer()
+    try:
+        with pytest.raises(Refused, match="datum batching not enabled"):
+            next_datum(server.port)
+    finally:
+        server.close()

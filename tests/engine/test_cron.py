@@ -1,0 +1,60 @@
+"""Clocks (reference pps 4.9)."""
+
+import time
+
+import pytest
+
+from local_runner.engine.cron import next_ticks
+from local_runner.errors import Refused
+from local_runner.model.refs import PipelineRef, RepoRef
+from local_runner.model.units import parse_rfc3339, rfc3339
+from tests.support.lab import Lab
+
+TICK = PipelineRef("default", "tick")
+
+
+def clock(lab: Lab, **fields: object) -> RepoRef:
+    """A pipeline with a clock; returns the repo of its ticks."""
+    lab.pipeline("tick", {"cron": {"name": "time", "spec": "@never", **fields}})
+    lab.run_all()
+    return next(info.repo for info in lab.runner.list_repo() if info.repo.name != "tick")
+
+
+def test_a_tick_is_a_file_named_by_its_time_and_a_job(lab: Lab) -> None:
+    repo = clock(lab)
+    lab.runner.run_cron(TICK)
+    lab.run_all()
+    (path,) = lab.files(f"{repo}@master")
+    assert abs(parse_rfc3339(path[1:]) - time.time()) < 60
+    assert lab.files("tick@master") == {path: ""}
+
+
+def test_ticks_add_up_unless_they_overwrite(lab: Lab) -> None:
+    repo = clock(lab, overwrite=True)
+    for _ in range(2):
+        lab.runner.run_cron(TICK)
+        time.sleep(1.01)
+    assert len(lab.files(f"{repo}@master")) == 1
+    lab.pipeline("tick", {"cron": {"name": "time", "spec": "@never"}}, update=True)
+    lab.runner.run_cron(TICK)
+    assert len(lab.files(f"{repo}@master")) == 2
+
+
+def test_missed_ticks_are_made_up_for_each_in_a_commit_of_its_own(lab: Lab) -> None:
+    repo = clock(lab, spec="@every 1h", start=rfc3339(int(time.time()) - 3 * 3600 - 60))
+    assert len(lab.files(f"{repo}@master")) == 3
+    assert sum(job.state.is_final for job in lab.jobs("tick")) >= 3
+
+
+def test_the_next_tick_is_known_beforehand(lab: Lab) -> None:
+    clock(lab, spec="@every 1h", start=rfc3339(int(time.time())))
+    with lab.runner.database.read() as session:
+        ((due, _),) = next_ticks(session, session.pipelines.pipelines())
+    assert 3500 < due - time.time() <= 3601
+
+
+def test_a_pipeline_without_a_clock_does_not_tick(lab: Lab) -> None:
+    lab.repo("data")
+    lab.pipeline("copy")
+    with pytest.raises(Refused, match="doesn't have a cron input"):
+        lab.runner.run_cron(PipelineRef("default", "copy"))
