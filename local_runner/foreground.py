@@ -42,7 +42,8 @@ class Crew:
 def engine_of(runner: Runner, crew: Crew) -> Iterator[Engine]:
     """Be the engine of a home until the block ends. Raises `Busy` if somebody else is."""
     lock = FileLock(runner.database.home.engine_lock)
-    if not lock.try_acquire():
+    # Somebody who merely looks whether it is taken holds it for a moment, too.
+    if not lock.try_acquire(patience=0.2):
         raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
     try:
         _clear_workers(runner.database)

@@ -13,9 +13,9 @@ if __name__ == "__main__":
     sys.modules["pandas"] = None  # type: ignore[assignment]
     gc.disable()
 
-from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
-from sklearn.svm import SVC  # noqa: E402
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 
 def read_table(path: Path) -> tuple[list[list[float]], list[str]]:

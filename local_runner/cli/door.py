@@ -53,7 +53,7 @@ class Door:
         if self._runner is None:
             from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
 
-            self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional))
+            self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional, waiting=_say_who_writes))
             self._stack.push(_let_go)
         return self._runner
 
@@ -125,6 +125,10 @@ def _let_go(kind: type[BaseException] | None, error: BaseException | None, trace
     """After an error, half-read lists must end before the runner closes; the frames of the traceback still hold them."""
     if trace is not None:
         traceback.clear_frames(trace)
+
+
+def _say_who_writes(holder: str) -> None:
+    note(f"waiting for {holder or 'somebody'}, who writes to this home")
 
 
 def _check_has_commit(text: str) -> None:

@@ -52,11 +52,10 @@ def _walk(files: ObjectFiles, staged: Staged, outside: Outside, folder: str, pre
 
 def _take(files: ObjectFiles, path: str) -> Content:
     try:
-        file = open(path, "rb", buffering=0)
+        with open(path, "rb", buffering=0) as file:
+            return files.take(file)
     except PermissionError:
         raise BadOutput(f"cannot upload {path}: permission denied", hint="leave what is in /pfs/out readable") from None
-    with file:
-        return files.take(file)
 
 
 def _named(path: str) -> str:

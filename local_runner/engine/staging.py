@@ -43,20 +43,24 @@ class Staged:
 def stage(database: Database, datum: Datum, roots: Roots, pfs: Path, place: str, env: Mapping[str, str]) -> Staged:
     """Lay out a datum below `<pfs>/.scratch/<place>`. Raises `OSError` and `Unavailable` for a broken disk or store."""
     relative = f".scratch/{place}/{datum.id}/pfs/{datum.id}"
-    folder = pfs / relative
-    os.makedirs(folder / "out")
+    folder = f"{pfs}/{relative}"
+    os.makedirs(f"{pfs}/.scratch/{place}", exist_ok=True)
+    # One by one and as text: most of what a datum costs that does nothing is spent here, and makedirs asks for each folder first.
+    for made_now in (f"{pfs}/.scratch/{place}/{datum.id}", folder.rpartition("/")[0], folder, f"{folder}/out"):
+        os.mkdir(made_now)
     links = {name: f"{relative}/{name}" for name in ("out", ".env")}
-    staged = Staged(folder, links)
-    (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in env.items()))
+    staged = Staged(Path(folder), links)
+    with open(f"{folder}/.env", "wb", buffering=0) as variables:
+        variables.write("".join(f"{key}={value}\n" for key, value in env.items()).encode())
     made: set[str] = set()
     with database.read() as session:
         for file in datum.inputs:
             name = file.source.name
             top = f"{folder}/{name}"
             links[name] = f"{relative}/{name}"
-            if name not in made:
+            if top not in made:
                 os.mkdir(top, 0o700)
-                made.add(name)
+                made.add(top)
             for path, content, size in _files(session, file, roots):
                 _lay(session, staged, file, f"{top}{path}", content, size, made)
     for pipe in staged.pipes:

@@ -5,6 +5,7 @@ A bell is a named pipe in `bells/`. It carries no news: the records do. Nobody p
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -82,7 +83,6 @@ def ring_all(folder: Path) -> None:
 
 
 def _strike(descriptor: int) -> None:
-    try:
+    # Full: it has been ringing for long. Broken: it was taken down this moment.
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
         os.write(descriptor, b"!")
-    except (BlockingIOError, BrokenPipeError):
-        pass  # full: it has been ringing for long; or taken down this moment

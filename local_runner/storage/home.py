@@ -92,6 +92,8 @@ def open_home(path: Path, create: bool = True) -> Home:
                 raise Unavailable(f"there is no home at {path}")
             for folder in (home.path, home.objects, home.drafts, home.bells, home.logs):
                 folder.mkdir(parents=True, exist_ok=True)
+            for lock in (home.write_lock, home.engine_lock):
+                lock.touch()
             (home.path / ".gitignore").write_text("*\n")
             publish(mark, f"{FORMAT}\n".encode())
         found = mark.read_text().strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,26 @@ def myself() -> str:
     return f"process {os.getpid()} ({' '.join(Path(sys.argv[0]).name and sys.argv[1:4]) or 'python'})"
 
 
+def _lock(descriptor: int, patience: float) -> bool:
+    """Lock an open file within some seconds. It is asked for again after 1, 2, 4 … ms: writes take a few."""
+    pause, deadline = 0.001, time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left, 0.05))
+            pause *= 2
+
+
 class FileLock:
-    """An exclusive lock on a file, whose content says who holds it. Not re-entrant."""
+    """An exclusive lock on a file that is there, whose content says who holds it. Not re-entrant.
+
+    The file is not made: a home that was removed while somebody works on it is not to come back.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -28,24 +47,20 @@ class FileLock:
         """Whether this object holds it."""
         return self._descriptor is not None
 
-    def try_acquire(self) -> bool:
-        """Take it if nobody has it."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def try_acquire(self, patience: float = 0.0) -> bool:
+        """Take it if nobody has it, or lets go of it within `patience` seconds."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        if not _lock(descriptor, patience):
             os.close(descriptor)
             return False
         self._take(descriptor)
         return True
 
-    def acquire(self, waiting: Callable[[str], None] = lambda holder: None) -> None:
-        """Take it, however long that needs; `waiting` is called once with the holder's name if it is not free at once."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def acquire(self, waiting: Callable[[str], None] = lambda holder: None, patience: float = PATIENCE) -> None:
+        """Take it, however long that needs; `waiting` is told the holder's name if that is more than `patience` seconds."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _lock(descriptor, patience):
                 waiting(self.holder())
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         except BaseException:

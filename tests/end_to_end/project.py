@@ -72,7 +72,7 @@ class ProjectCopy:
 
     def copy(self, root: Path) -> ProjectCopy:
         """Another one, with the home as it is now."""
-        shutil.copytree(self.root, root, symlinks=True, ignore=shutil.ignore_patterns("engine.lock", "write.lock"))
+        shutil.copytree(self.root, root, symlinks=True)
         return ProjectCopy(root)
 
     def bash(self, command: str, timeout: float = 120) -> Answer:

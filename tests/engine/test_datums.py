@@ -4,9 +4,11 @@ import os
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
+from local_runner.engine.staging import Staged, stage
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
@@ -123,6 +125,19 @@ def test_a_stopped_job_ends_what_runs_at_once(lab: Lab) -> None:
     lab.put("data@master", {"/b": "1"})
     lab.run_all()
     assert lab.files("p@master") == {"/a": "1", "/b": "1"}
+
+
+def test_a_job_that_is_stopped_while_a_datum_is_laid_out_never_starts_its_command(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop_meanwhile(*parts: Any) -> Staged:
+        staged = stage(*parts)
+        lab.runner.stop_job(lab.job("p").job)
+        time.sleep(0.3)  # the engine hears of it at once
+        return staged
+
+    monkeypatch.setattr("local_runner.engine.datum_run.stage", stop_meanwhile)
+    run_once(lab, copy)
+    assert lab.ran == []
+    assert lab.state("p") is JobState.KILLED
 
 
 def test_an_update_kills_the_jobs_of_the_version_before(lab: Lab) -> None:

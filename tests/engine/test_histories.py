@@ -52,7 +52,7 @@ def happen(lab: Lab, verb: str, what: object) -> None:
             remove(doomed.id)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(HISTORIES)
 def test_incremental_work_gives_what_work_from_scratch_gives(history: list[tuple[str, object]]) -> None:
     with TemporaryDirectory() as folder, contextlib.ExitStack() as labs:

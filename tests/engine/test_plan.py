@@ -61,7 +61,9 @@ def test_every_job_means_every_datum() -> None:
     assert found == [(b.id, Verb.RUN, NEW), (a.id, Verb.RUN, EVERY_JOB)]
 
 
-@given(st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("12")), st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("12")))
+@given(
+    st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("12")), st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("12"))
+)
 def test_every_datum_of_then_and_now_has_exactly_one_step(then: dict[str, str], now: dict[str, str]) -> None:
     base = {d.id: mark(d) for d in (datum(f"/{name}", content) for name, content in then.items())}
     wanted = [datum(f"/{name}", content, index) for index, (name, content) in enumerate(now.items())]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,13 +118,12 @@ def test_processes_that_write_at_once_lose_nothing(home: Path, here: dict[str, s
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
+def project(tmp_path: Path) -> Path:
     """A project whose datums hang while the file `hang` is there, under a name nothing else has."""
     command = f"if [ -e {tmp_path}/hang ]; then touch {tmp_path}/hanging; sleep {_SECONDS}; fi; cp /pfs/data/in/* /pfs/out/"
     (tmp_path / "local_runner.toml").write_text('pipelines = ["p.json"]\n[[repo]]\nname = "data"\nfiles = { "in" = "files" }\n')
-    (tmp_path / "p.json").write_text(
-        '{"pipeline": {"name": "p"}, "transform": {"cmd": ["sh"], "stdin": ["%s"]}, "input": {"pfs": {"repo": "data", "glob": "/in/*"}}}' % command
-    )
+    transform, data = {"cmd": ["sh"], "stdin": [command]}, {"pfs": {"repo": "data", "glob": "/in/*"}}
+    (tmp_path / "p.json").write_text(json.dumps({"pipeline": {"name": "p"}, "transform": transform, "input": data}))
     (tmp_path / "files").mkdir()
     for name in "abc":
         (tmp_path / "files" / name).write_text(name)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from local_runner.errors import BranchNotFound, Invalid, LocalRunnerError, Refused
@@ -177,7 +179,7 @@ def test_a_fired_trigger_starts_the_pipelines_behind_it(lab: Lab) -> None:
         ({"rate_limit_spec": "often"}, Invalid, "often"),
     ],
 )
-def test_a_trigger_that_cannot_work_is_refused(lab: Lab, fields: dict[str, object], error: type[Exception], says: str) -> None:
+def test_a_trigger_that_cannot_work_is_refused(lab: Lab, fields: dict[str, Any], error: type[Exception], says: str) -> None:
     branch(lab, "data@master")
     with pytest.raises(error, match=says):
         watch(lab, **fields)

@@ -9,6 +9,7 @@ import pytest
 from local_runner.errors import Refused, Unavailable
 from local_runner.storage.database import Database
 from local_runner.storage.home import open_home
+from local_runner.storage.locks import PATIENCE
 from tests.support.lab import Lab
 
 
@@ -77,7 +78,7 @@ def test_a_writer_that_has_to_wait_is_told_for_whom(home: Path) -> None:
     with first.write():
         writer = threading.Thread(target=note, args=(second, "a", "1"))
         writer.start()
-        writer.join(0.2)
+        writer.join(PATIENCE + 0.3)
         assert writer.is_alive()
     writer.join()
     assert f"process {os.getpid()}" in told[0]
