@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from local_runner.engine import cron, jobs, pipelines
 from local_runner.engine.logs import last_lines, read_logs
@@ -26,6 +26,7 @@ from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, JobRef, PipelineRef, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
 from local_runner.repos import branches, commits, files, lifecycle
+from local_runner.repos.file_changes import FileChanges
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.bell import Bell
 from local_runner.storage.database import Database, Session
@@ -34,46 +35,9 @@ from local_runner.storage.locks import FileLock
 from local_runner.storage.pipeline_records import PendingRow
 
 _CURRENT_PROJECT, _ACTIVE_TRANSACTION = "current project", "active transaction"  # settings
-_INLINE_BUDGET = 32 * 1024 * 1024  # small contents held in memory before they are stored
 _WATCH_SECONDS = 5.0  # how often somebody who waits makes sure that an engine lives
 
 _T = TypeVar("_T")
-
-
-class FileChanges:
-    """Changes of files, collected in the block of `modify_file` and applied at its end: all of them, or none."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.changes: list[files.Change] = []
-        self._held = 0
-
-    def put(self, path: str, content: bytes | Path | BinaryIO, append: bool = False) -> None:
-        """Write a file, or with `append` what follows its present content. Raises `Invalid` for the path."""
-        taken = self._database.files.take(content)
-        self.changes.append(files.check_change(files.Put(path, taken, append)))
-        self._held += len(taken.inline or b"")
-        if self._held > _INLINE_BUDGET:
-            self._store()
-
-    def delete(self, path: str, recursive: bool = False) -> None:
-        """Take away a file; with `recursive`, or a trailing slash, a folder. What is not there is no error."""
-        folder = recursive and not path.endswith("/")
-        self.changes.append(files.check_change(files.Delete(path + "/" if folder else path)))
-
-    def copy(self, source: FileQuery, path: str, append: bool = False) -> None:
-        """Write a file or folder of some commit under another path; a missing source copies nothing."""
-        self.changes.append(files.check_change(files.Copy(source, path, append)))
-
-    def _store(self) -> None:
-        """Make rows of what is held; until the commit refers to them they are merely unused."""
-        with self._database.write() as session:
-            session.objects.add(change.content for change in self.changes if isinstance(change, files.Put))
-        self.changes = [
-            files.Put(c.path, type(c.content)(c.content.name, c.content.size), c.append) if isinstance(c, files.Put) else c
-            for c in self.changes
-        ]
-        self._held = 0
 
 
 class Runner:

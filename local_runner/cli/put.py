@@ -17,7 +17,7 @@ from local_runner.model.refs import CommitQuery, FileQuery
 from local_runner.model.units import parse_size
 
 if TYPE_CHECKING:
-    from local_runner.runner import FileChanges
+    from local_runner.repos.file_changes import FileChanges
 
 
 @dataclass(frozen=True, slots=True)

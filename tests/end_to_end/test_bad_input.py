@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_home_of_a_newer_format_is_left_alone(shell: Shell) -> None:
 def failed_stage(answer: Answer, stage: str) -> str:
     """What was said about the stage that failed; nothing below it ran."""
     assert answer.status == EXIT_WORK_FAILED, answer.text
-    assert 'Traceback (most recent call last):\n  File "' + str(Path(__file__).parents[2] / "local_runner") not in answer.text
+    assert not re.search("^Traceback", answer.text, flags=re.M)  # that of user code is indented
     states = {name: row[3] for name, row in answer.rows().items()}
     below = list(states)[list(states).index(stage) + 1 :]
     assert states[stage] == "failure"

@@ -1,0 +1,46 @@
+"""Changes of files on their way into a commit: contents are read and stored as they come, the commit refers to them at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from local_runner.model.refs import FileQuery
+from local_runner.repos.files import Change, Copy, Delete, Put, check_change
+from local_runner.storage.database import Database
+from local_runner.storage.objects import Content
+
+_INLINE_BUDGET = 32 * 1024 * 1024  # small contents held in memory before they are stored
+
+
+class FileChanges:
+    """Changes of files, collected in the block of `modify_file` and applied at its end: all of them, or none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.changes: list[Change] = []
+        self._held = 0
+
+    def put(self, path: str, content: bytes | Path | BinaryIO, append: bool = False) -> None:
+        """Write a file, or with `append` what follows its present content. Raises `Invalid` for the path."""
+        taken = self._database.files.take(content)
+        self.changes.append(check_change(Put(path, taken, append)))
+        self._held += len(taken.inline or b"")
+        if self._held > _INLINE_BUDGET:
+            self._store()
+
+    def delete(self, path: str, recursive: bool = False) -> None:
+        """Take away a file; with `recursive`, or a trailing slash, a folder. What is not there is no error."""
+        folder = recursive and not path.endswith("/")
+        self.changes.append(check_change(Delete(path + "/" if folder else path)))
+
+    def copy(self, source: FileQuery, path: str, append: bool = False) -> None:
+        """Write a file or folder of some commit under another path; a missing source copies nothing."""
+        self.changes.append(check_change(Copy(source, path, append)))
+
+    def _store(self) -> None:
+        """Make rows of what is held; until the commit refers to them they are merely unused."""
+        with self._database.write() as session:
+            session.objects.add(change.content for change in self.changes if isinstance(change, Put))
+        self.changes = [Put(c.path, Content(c.content.name, c.content.size), c.append) if isinstance(c, Put) else c for c in self.changes]
+        self._held = 0
