@@ -68,7 +68,7 @@ def plan(runner: Runner, case: str) -> int:
     """Enumerate and plan from the store, as a job does before its first datum."""
     with runner.database.read() as session:
         expression = parse_input(CASES[case][1], "", "default")
-        commits = {leaf.name: resolve(session, CommitQuery(leaf.source.repo, "master")) for leaf in leaves(expression)}
+        commits = {leaf.source: resolve(session, CommitQuery(leaf.source.repo, "master")) for leaf in leaves(expression)}
         datums, _ = datums_of(session, expression, commits)
         return plan_job(datums, {}, "salt").total
 

@@ -29,7 +29,10 @@ class _Folder(NamedTuple):
 
 def files_below(trees: Trees, root: Root, folder: str = "/") -> Iterator[Node]:
     """All files below a folder, in path order."""
-    lower, upper = folder_range(folder)
+    return _files(trees, root, *folder_range(folder))
+
+
+def _files(trees: Trees, root: Root, lower: bytes, upper: bytes) -> Iterator[Node]:
     for key, value in trees.scan(root, lower, upper):
         path, _, tag = key.decode().partition("\0")
         yield Node(path, value[:32], int.from_bytes(value[32:], "big"), tag)
@@ -37,9 +40,7 @@ def files_below(trees: Trees, root: Root, folder: str = "/") -> Iterator[Node]:
 
 def file_at(trees: Trees, root: Root, path: str) -> Node | None:
     """The file of exactly this path."""
-    for key, value in trees.scan(root, *file_range(path)):
-        return Node(path, value[:32], int.from_bytes(value[32:], "big"), key.decode().partition("\0")[2])
-    return None
+    return next(_files(trees, root, *file_range(path)), None)
 
 
 def with_folders(files: Iterable[Node], top: str = "/") -> Iterator[Node]:
@@ -107,9 +108,9 @@ def matching(trees: Trees, root: Root, glob: Glob) -> Iterator[Node]:
         if found:
             yield found
         return
-    # The deepest whole folder all matches lie in; what is outside need not be read.
-    top = glob.literal_prefix.rpartition("/")[0] + "/"
-    nodes = with_folders(files_below(trees, root, top), top)
+    # Whatever a matched folder holds begins with the prefix, too. Folders above it are incomplete here, and match nothing.
+    prefix = glob.literal_prefix.encode()
+    nodes = with_folders(_files(trees, root, prefix, prefix + b"\x7f"), "/")
     if glob.depth is not None:
         # Matches of one depth do not contain each other, so they come in path order already.
         slashes = glob.depth
