@@ -136,7 +136,7 @@ def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
             if there.get(path) != taken.name:
                 changes.append(check_change(Put(path, taken)))
                 sources[path] = content
-        stale = (path for path in there if (path == top or path.startswith(top + "/")) and path not in here)
+        stale = (path for path in there if (path == top or path.startswith(top.rstrip("/") + "/")) and path not in here)
         changes += [Delete(path) for path in stale]
     is_new = session.repos.repo(ref) is None
     return FilesChanged(repo, tuple(changes), sources) if changes or is_new else None
@@ -145,7 +145,7 @@ def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
 def _project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[str, Path | bytes]]:
     """Path in the repo -> file, or the bytes of a record."""
     for file in sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]:
-        path = top if file == source else f"{top}/{file.relative_to(source).as_posix()}"
+        path = top if file == source else clean_path(f"{top}/{file.relative_to(source).as_posix()}")
         if not repo.split:
             yield path, file
             continue

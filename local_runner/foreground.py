@@ -25,6 +25,7 @@ from local_runner.storage.database import Database
 from local_runner.storage.locks import FileLock
 from local_runner.storage.pipeline_records import PipelineRow
 
+_OWNER = "home"  # a file in a workers folder that says whose it is
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
 
 
@@ -53,7 +54,7 @@ def engine_of(runner: Runner, crew: Crew) -> Iterator[Engine]:
             yield engine
     finally:
         with contextlib.suppress(OSError):
-            runner.database.home.workers.rmdir()
+            remove_folder(runner.database.home.workers)
         lock.release()
 
 
@@ -139,14 +140,20 @@ def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
 
 
 def _clear_workers(database: Database) -> None:
-    """Remove what workers of an engine that was killed left behind."""
+    """Remove what workers of engines that were killed left behind: of this home, and of homes that are gone."""
     folder = database.home.workers
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     if folder.parent.stat().st_uid != os.getuid():
         raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
-    if folder.exists():
-        remove_folder(folder)
-    folder.mkdir()
+    for other in folder.parent.glob("[!.]*"):
+        owner = other / _OWNER
+        if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
+            remove_folder(other)
+    # It appears with its owner's name in it, or another engine might take it for one that is left over.
+    draft = folder.with_name(f".{folder.name}")
+    draft.mkdir(exist_ok=True)
+    (draft / _OWNER).write_text(str(database.home.path))
+    draft.rename(folder)
 
 
 def _install_programs(database: Database) -> Path:

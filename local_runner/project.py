@@ -62,13 +62,18 @@ def _specs(path: Path, document: Mapping[str, Any]) -> tuple[Path, ...]:
 
 def _repos(path: Path, document: Mapping[str, Any]) -> tuple[InputRepo, ...]:
     repos = []
-    for number, repo in enumerate(document.get("repo", []), 1):
+    listed = document.get("repo", [])
+    if not isinstance(listed, list):
+        raise Invalid(f"{path}: repo: expected a list", hint="write [[repo]] above each")
+    for number, repo in enumerate(listed, 1):
         where = f"{path}: repo {repo.get('name', number)}"
         _check_keys(path, repo, ("name", "files", "split", "branch"), f"repo {repo.get('name', number)}: ")
         if not isinstance(repo.get("name"), str) or not isinstance(repo.get("files"), dict):
             raise Invalid(f'{where}: it needs a name and files, for example files = {{ "iris.csv" = "data/iris.csv" }}')
         if repo.get("split", "") not in ("", "line", "json", "csv"):
             raise Invalid(f"{where}: split: {repo['split']} is none of line, json, csv")
+        if not all(isinstance(source, str) for source in repo["files"].values()):
+            raise Invalid(f"{where}: files: expected a path in the repo = a path here")
         files = {name: path.parent / source for name, source in repo["files"].items()}
         for name, source in files.items():
             if not source.exists():
@@ -78,7 +83,10 @@ def _repos(path: Path, document: Mapping[str, Any]) -> tuple[InputRepo, ...]:
 
 
 def _images(path: Path, document: Mapping[str, Any]) -> dict[str, Path]:
-    images = {name: path.parent / folder for name, folder in document.get("images", {}).items()}
+    listed = document.get("images", {})
+    if not isinstance(listed, dict) or not all(isinstance(folder, str) for folder in listed.values()):
+        raise Invalid(f"{path}: images: expected the name of an image and its folder on each line")
+    images = {name: path.parent / folder for name, folder in listed.items()}
     for name, folder in images.items():
         if not (folder / "Dockerfile").is_file():
             raise Invalid(f"{path}: images: {name}: {folder} has no Dockerfile")

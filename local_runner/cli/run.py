@@ -176,6 +176,6 @@ def _foretold(one: Forecast) -> str:
     name = one.pipeline.name
     if one.plan is None:
         return f"{name}: waits for {', '.join(one.waits_for)}; what it runs depends on what they write"
-    counts = Counter(f"{step.verb.value} {{}} datums: {step.reason}" for step in one.plan.steps())
-    parts = [text.format(count) for text, count in counts.items()]
+    counts = Counter((step.verb.value, step.reason) for step in one.plan.steps())
+    parts = [f"{verb} {count} datum{'s' * (count != 1)}: {reason}" for (verb, reason), count in counts.items()]
     return f"{name}: " + ("; ".join(parts) if parts else "no datums")

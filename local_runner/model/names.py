@@ -59,6 +59,7 @@ def check_path(path: str) -> str:
     found = _GLOBBING.search(path)
     if found:
         raise Invalid(f"path ({path}) invalid: globbing character ({found.group()}) not allowed in path")
-    if posixpath.normpath(path) != path or not path.startswith("/"):
+    # POSIX lets two leading slashes stand.
+    if posixpath.normpath(path) != path or not path.startswith("/") or path.startswith("//"):
         raise Invalid(f"path ({path}) invalid: relative file paths are not allowed")
     return path

@@ -98,10 +98,12 @@ def open_home(path: Path, create: bool = True) -> Home:
                 raise Unavailable(f"there is no home at {path}")
             for folder in (home.path, home.objects, home.drafts, home.bells, home.logs):
                 folder.mkdir(parents=True, exist_ok=True)
-            for lock in (home.write_lock, home.engine_lock):
-                lock.touch()
             (home.path / ".gitignore").write_text("*\n")
             publish(mark, f"{FORMAT}\n".encode())
+        if create:  # a copy made without them is a home, too
+            for lock in (home.write_lock, home.engine_lock):
+                if not lock.exists():
+                    lock.touch()
         found = mark.read_text().strip()
     except OSError as error:
         raise Unavailable(

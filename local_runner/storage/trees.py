@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
+from local_runner.errors import Unavailable
 from local_runner.model.ids import digest
 
 Root = bytes | None  # None is the empty tree
@@ -252,6 +253,8 @@ class Trees:
         node = self._cache.get(name)
         if node is None:
             content = self._nodes.get_node(name)
+            if digest(content) != name:
+                raise Unavailable(f"the piece {name.hex()} of a tree is damaged", hint="run fsck to see what else is")
             level, width, count, length = _HEAD.unpack_from(content)
             begin = _HEAD.size + length
             keys = content[_HEAD.size : begin].split(b"\n")
