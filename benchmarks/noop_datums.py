@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from measure import machine, median, run, table, verdict
@@ -72,7 +73,7 @@ def xargs(folder: Path, files: int) -> float:
 
 def main(many: int) -> None:
     print(machine())
-    ways = {
+    ways: dict[str, Callable[[Path, int], float]] = {
         MAKE: make,
         XARGS: xargs,
         PROCESS: lambda folder, files: job(folder / "home", "process", files),
