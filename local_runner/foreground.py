@@ -13,7 +13,7 @@ from pathlib import Path
 from local_runner.engine.environment import worker_env
 from local_runner.engine.loop import Engine, Staffing
 from local_runner.engine.observers import Observer, Silent
-from local_runner.engine.slots import MakeRequest
+from local_runner.engine.slots import LARGE, MakeRequest
 from local_runner.errors import Busy, Unavailable
 from local_runner.executors.base import Executor, WorkerRequest
 from local_runner.executors.images import ImageSource, image_folder, read_image
@@ -22,6 +22,7 @@ from local_runner.model.pipelines import PipelineSpec
 from local_runner.project import read_project
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
+from local_runner.storage.home import Home
 from local_runner.storage.locks import FileLock
 from local_runner.storage.pipeline_records import PipelineRow
 
@@ -47,14 +48,15 @@ def engine_of(runner: Runner, crew: Crew) -> Iterator[Engine]:
     if not lock.try_acquire(patience=0.2):
         raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
     try:
-        _clear_workers(runner.database)
+        _clear_workers(runner.database.home)
         programs = _install_programs(runner.database)
         staffing = Staffing(crew.executor, crew.jobs, _Requests(runner.database, crew, programs).make, crew.observer)
         with Engine(runner.database, staffing) as engine:
             yield engine
     finally:
-        with contextlib.suppress(OSError):
-            remove_folder(runner.database.home.workers)
+        for folder in runner.database.home.workers:
+            with contextlib.suppress(OSError):
+                remove_folder(folder)
         lock.release()
 
 
@@ -95,7 +97,7 @@ class _Requests:
         image = image_source(self.crew.images, transform.image)
         secrets = self._secrets(spec)
 
-        def request(worker: str, pfs: Path, port: int) -> WorkerRequest:
+        def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
             env = worker_env(
                 spec,
                 image.env if image else {},
@@ -108,11 +110,12 @@ class _Requests:
             return WorkerRequest(
                 name=worker,
                 pfs=pfs,
+                folder=folder,
                 env=env,
                 image=transform.image,
                 code=image.code if image else {},
                 visible=(Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent),
-                writable=(self.database.home.path,),
+                writable=(self.database.home.path, folder / LARGE),
                 bin=self.programs,
                 working_dir=image.working_dir if image else "/",
                 user=transform.user,
@@ -139,21 +142,21 @@ def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
     return read_image(folder) if folder else None
 
 
-def _clear_workers(database: Database) -> None:
+def _clear_workers(home: Home) -> None:
     """Remove what workers of engines that were killed left behind: of this home, and of homes that are gone."""
-    folder = database.home.workers
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    if folder.parent.stat().st_uid != os.getuid():
-        raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
-    for other in folder.parent.glob("[!.]*"):
-        owner = other / _OWNER
-        if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
-            remove_folder(other)
-    # It appears with its owner's name in it, or another engine might take it for one that is left over.
-    draft = folder.with_name(f".{folder.name}")
-    draft.mkdir(exist_ok=True)
-    (draft / _OWNER).write_text(str(database.home.path))
-    draft.rename(folder)
+    for folder in home.workers:
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        if folder.parent.stat().st_uid != os.getuid():
+            raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
+        for other in folder.parent.glob("[!.]*"):
+            owner = other / _OWNER
+            if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
+                remove_folder(other)
+        # It appears with its owner's name in it, or another engine might take it for one that is left over.
+        draft = folder.with_name(f".{folder.name}")
+        draft.mkdir(exist_ok=True)
+        (draft / _OWNER).write_text(str(home.path))
+        draft.rename(folder)
 
 
 def _install_programs(database: Database) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import shutil
 import threading
@@ -23,6 +24,9 @@ from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
 
+# A datum with more input is laid out on the disk, as is any while memory for files is short (a container may have 64 MB of it).
+_SMALL_BYTES = 16 * 1024 * 1024
+_PLENTY_BYTES = 1024 * 1024 * 1024
 PREMATURE_EXIT = "user code exited prematurely"
 _INSIST_SECONDS = 0.05
 
@@ -79,17 +83,19 @@ class Attempt:
 class DatumRunner:
     """Runs datums on one worker, one at a time. Another thread may call `interrupt`.
 
-    `pfs` is the folder that is the worker's `/pfs`; `place` a name below `.scratch` for the present datum set; `base_env` the
-    environment the worker's processes start with, which `.env` repeats.
+    `pfs` is the folder that is the worker's `/pfs`, in memory where there is some; `large`, on a disk, is for datums that may not fit
+    there. `base_env` is the environment the worker's processes start with, which `.env` repeats.
     """
 
     database: Database
     worker: Worker
     name: str
     pfs: Path
+    large: Path
     base_env: Mapping[str, str]
     server: NextDatumServer | None = None
-    place: str = ""
+    _place: str = ""
+    _on_disk: bool = False
     _stopping: bool = False
     _restarting: bool = False
     _events: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
@@ -122,6 +128,37 @@ class DatumRunner:
         """Take datums again after an interrupt; before the next set."""
         self._stopping = self._restarting = False
 
+    # -- where datums lie ----------------------------------------------------------------------------------------------
+
+    def begin_set(self, name: str) -> None:
+        """Lay out the datums to come below `.scratch/<name>`; with `-large` behind it, on the disk."""
+        self._place = name
+
+    def clear(self) -> None:
+        """Remove what the present set left."""
+        for place in (self.pfs / ".scratch" / self._place, self.large / self._place):
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _place_for(self, datum: Datum) -> str:
+        """In memory if its inputs are small, there is plenty, and no datum of this worker filled it yet."""
+        small = sum(file.size for file in datum.inputs) <= _SMALL_BYTES
+        if small and not self._on_disk and _free_bytes(self.pfs) >= _PLENTY_BYTES:
+            return self._place
+        name = f"{self._place}-large"
+        link = self.pfs / ".scratch" / name
+        if not link.is_symlink():
+            (self.large / self._place).mkdir(exist_ok=True)
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(self.large / self._place)
+        return name
+
+    def _filled_memory(self) -> bool:
+        """Whether an attempt failed, in all likelihood, because it wrote more than memory holds; then the disk is used from now on."""
+        if self._on_disk or _free_bytes(self.pfs) >= _SMALL_BYTES:
+            return False
+        self._on_disk = True
+        return True
+
     # -- one datum, one command --------------------------------------------------------------------------------------
 
     def run(self, context: JobContext, datum: Datum) -> Outcome:
@@ -143,7 +180,9 @@ class DatumRunner:
     def _tries(self, context: JobContext, datum: Datum, once: Callable[[Attempt], RunResult]) -> Outcome:
         spec, recovered = context.spec, False
         tries = spec.datum_tries if spec.datum_tries > 0 else 1
-        for number in range(1, tries + 1):
+        number = 0
+        while number < tries:
+            number += 1
             with self._attempt(context, datum) as attempt:
                 result = once(attempt)
                 if self._stopping:
@@ -155,6 +194,9 @@ class DatumRunner:
                     if not attempt.error:
                         state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
                         return self._outcome(attempt, datum, DatumState.PROCESSED, state)
+                elif self._filled_memory():
+                    number -= 1  # that was our doing
+                    continue
                 else:
                     attempt.error = result.reason
                     recovered = self._recover(context, attempt, result) or recovered
@@ -267,7 +309,7 @@ class DatumRunner:
             raise Stopped
         began = time.monotonic()
         env = datum_env(datum, context.job.id)
-        staged = stage(self.database, datum, context.roots, self.pfs, self.place, {**self.base_env, **env})
+        staged = stage(self.database, datum, context.roots, self.pfs, self._place_for(datum), {**self.base_env, **env})
         lines = LastLines(context.log, self.name, datum)
         attempt = Attempt(staged, env, lines, began, time.monotonic() - began)
         try:
@@ -320,6 +362,11 @@ class _BatchLines:
 
 
 _INTERRUPT = object()
+
+
+def _free_bytes(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
 def _stdin(lines: tuple[str, ...]) -> bytes | None:

@@ -48,7 +48,8 @@ class Broken:
 
 
 Event = Done | SetDone | Broken
-MakeRequest = Callable[[str, Path, int], WorkerRequest]  # worker name, its /pfs, port of NextDatum
+MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
+LARGE = "large"  # in that folder: datums that are too large for memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +147,21 @@ class Slot(threading.Thread):
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[DatumRunner]:
-        folder = self._database.home.workers / f"{self.name}-{uuid.uuid4().hex[:8]}"
-        pfs = folder / "pfs"
+        name = f"{self.name}-{uuid.uuid4().hex[:8]}"
+        folders = [place / name for place in self._database.home.workers]
+        pfs, large = folders[0] / "pfs", folders[-1] / LARGE
         server = NextDatumServer() if self._batching else None
         try:
             pfs.mkdir(parents=True)
-            request = self._make_request(self.name, pfs, server.port if server else 0)
+            large.mkdir(parents=True)
+            request = self._make_request(self.name, pfs, folders[-1], server.port if server else 0)
             with self._executor.worker(request) as worker:
-                yield DatumRunner(self._database, worker, self.name, pfs, worker.env, server)
+                yield DatumRunner(self._database, worker, self.name, pfs, large, worker.env, server)
         finally:
             if server:
                 server.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
@@ -170,7 +174,7 @@ class Slot(threading.Thread):
         runner.resume()
         if self._abandoned:
             runner.interrupt()
-        runner.place = uuid.uuid4().hex
+        runner.begin_set(uuid.uuid4().hex)
         left = len(request.datums)
         run = runner.run_batched if self._batching else runner.run
         try:
@@ -185,5 +189,5 @@ class Slot(threading.Thread):
             self.current = None
             if self._batching:
                 runner.end_batch()
-            shutil.rmtree(runner.pfs / ".scratch" / runner.place, ignore_errors=True)
+            runner.clear()
         self._report(SetDone(request.context.job, self, left))

@@ -37,7 +37,8 @@ class WorkerRequest:
     `bin` is a host folder with programs appended to PATH (`pachctl`).
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
-    Beside `pfs` the executor may keep a folder of its own, `<pfs>.worker`; it goes with the worker, or with its next one after a crash.
+    In `folder`, else beside `pfs`, the executor may keep what else is the worker's (its /tmp); it goes with the worker, or with its next
+    one after a crash. `pfs` may lie in memory, `folder` is to be on a disk.
     """
 
     name: str
@@ -50,6 +51,7 @@ class WorkerRequest:
     bin: Path | None = None
     working_dir: str = "/"
     user: str = ""
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

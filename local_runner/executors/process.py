@@ -42,7 +42,7 @@ class ProcessExecutor:
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if the launcher cannot be started or `transform.user` is not known here."""
         pfs = str(request.pfs.absolute())
-        with own_folder(request.pfs.absolute()) as own:
+        with own_folder(request) as own:
             places = {"/pfs": pfs} | mirror(own, request.code, request.working_dir)
             translate = translator(places)
             env = {name: translate(value) for name, value in request.env.items()}

@@ -69,7 +69,7 @@ class SandboxExecutor:
         env = dict(request.env)
         if request.bin:
             env["PATH"] = f"{env.get('PATH', os.defpath)}:{_BIN}"
-        with own_folder(request.pfs.resolve()) as own:
+        with own_folder(request) as own:
             (own / "root").mkdir()
             steps = arrange(request, own)
             plan: Plan = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import RunRequest, RunResult
+from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
 from local_runner.executors.launcher import CHUNK, Plan, pack, unpack
 from local_runner.executors.view import View, activate, remove_folder
 
@@ -209,9 +209,10 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def own_folder(pfs: Path) -> Iterator[Path]:
-    """A folder beside `pfs` for what else a worker has of its own; it goes with the worker."""
-    folder = pfs.with_name(pfs.name + ".worker")
+def own_folder(request: WorkerRequest) -> Iterator[Path]:
+    """A folder for what a worker has of its own besides /pfs; it goes with the worker."""
+    pfs = request.pfs.resolve()
+    folder = request.folder.resolve() / "own" if request.folder else pfs.with_name(pfs.name + ".worker")
     if folder.exists():
         remove_folder(folder)  # left by an engine that was killed
     folder.mkdir(parents=True)

@@ -4,10 +4,12 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local_runner.engine import datum_run
 from local_runner.engine.staging import Staged, stage
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
@@ -329,7 +331,8 @@ def test_a_group_sees_all_its_files_under_one_name(lab: Lab) -> None:
 def test_nothing_is_left_of_workers_when_the_work_is_done(lab: Lab) -> None:
     run_once(lab, copy, {f"/{n}": "1" for n in range(20)})
     home = lab.runner.database.home
-    assert [*home.workers.glob("*"), *home.bells.iterdir(), *home.drafts.iterdir()] == []
+    assert not any(folder.exists() for folder in home.workers)
+    assert [*home.bells.iterdir(), *home.drafts.iterdir()] == []
 
 
 def test_what_a_datum_printed_is_kept_with_its_paths(lab: Lab) -> None:
@@ -342,3 +345,43 @@ def test_content_comes_back_byte_for_byte(lab: Lab) -> None:
     every = bytes(range(256)) * 1000
     run_once(lab, copy, {"/a": every})
     assert lab.content(CommitQuery(lab.head("p@master").repo, "master"), "/a") == every
+
+
+# -- memory and disk ---------------------------------------------------------------------------------------------------
+
+
+def test_a_datum_with_much_input_is_laid_out_on_the_disk_and_a_small_one_in_memory(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datum_run, "_SMALL_BYTES", 10)
+    monkeypatch.setattr(datum_run, "_PLENTY_BYTES", 0)
+    seen: dict[str, Path] = {}
+
+    def look(datum: ScriptedDatum) -> int:
+        (found,) = datum.input("in").iterdir()
+        seen[found.name] = found.resolve()
+        return copy(datum)
+
+    lab.put("data@master", {"/large": "x" * 100, "/small": "y"})
+    lab.pipeline("p", {"pfs": {"repo": "data", "name": "in", "glob": "/*"}}, look)
+    lab.run_all()
+    memory, disk = lab.runner.database.home.workers[0], lab.runner.database.home.workers[-1]
+    assert seen["large"].is_relative_to(disk.resolve())
+    assert seen["small"].is_relative_to(memory.resolve())
+    assert lab.files("p@master") == {"/large": "x" * 100, "/small": "y"}
+
+
+def test_an_attempt_that_filled_memory_is_made_again_on_the_disk_and_does_not_count(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    if len(lab.runner.database.home.workers) < 2:
+        pytest.skip("there is no /dev/shm to fill")
+    monkeypatch.setattr(datum_run, "_PLENTY_BYTES", 0)
+    free = [1 << 40, 0]  # before the first attempt, and after it
+    monkeypatch.setattr(datum_run, "_free_bytes", lambda folder: free.pop(0))
+    disk = lab.runner.database.home.workers[-1].resolve()
+
+    def fill(datum: ScriptedDatum) -> int:
+        return copy(datum) if datum.out.resolve().is_relative_to(disk) else 1
+
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p", do=fill, datum_tries=1)
+    lab.run_all()
+    assert lab.state("p") is JobState.SUCCESS
+    assert lab.files("p@master") == {"/a": "1"}
