@@ -34,6 +34,7 @@ from local_runner.repos.split import pieces, records
 from local_runner.repos.transaction import Transaction
 from local_runner.runner import Runner
 from local_runner.specs.effective import spec_json, user_spec
+from local_runner.specs.notes import notes
 from local_runner.specs.parse import parse_spec
 from local_runner.specs.read import read_documents
 from local_runner.storage.database import Session
@@ -60,15 +61,17 @@ class FilesChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpecChanged:
-    """A pipeline that has to be created or updated, and why; `reprocess` says that its datums have to run again."""
+    """A pipeline that has to be created or updated, and why; `notes` are what to know about its spec."""
 
     request: Request
     pipeline: PipelineRef
     reason: str
+    notes: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
-        return f"{self.pipeline.name}: {self.reason}" + (", so every datum runs again" if self.request.reprocess else "")
+        again = ", so every datum runs again" if self.request.reprocess else ""
+        return "\n".join((f"{self.pipeline.name}: {self.reason}{again}", *(f"{self.pipeline.name}: {text}" for text in self.notes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def compare(session: Session, project: Project, *, reprocess: bool = True) -> To
         code = _code(project, spec)
         change = _spec_change(session, document, spec, source, code, reprocess)
         if change is not None:
-            changed.append(change)
+            changed.append(dataclasses.replace(change, notes=tuple(notes(spec))))
         elif reprocess and (row := session.pipelines.pipeline(spec.pipeline)) is not None and not row.code:
             adopt[spec.pipeline] = code
     files = (_files_change(session, repo) for repo in project.repos)

@@ -59,6 +59,8 @@ def _make(door: Door, specs: Iterator[Any], push_images: bool, dry_run: bool, *,
     `update` and `reprocess` in a document hold for those that follow too (reference pps 5.3).
     """
     from local_runner.specs.effective import image_warnings  # no `--help` needs specs
+    from local_runner.specs.notes import notes
+    from local_runner.specs.parse import parse_spec
 
     if push_images:
         note("--push-images is not done here: an image is a folder under images/, and its code is read from there")
@@ -74,6 +76,9 @@ def _make(door: Door, specs: Iterator[Any], push_images: bool, dry_run: bool, *,
             raise spec.locate(error) from None
         if dry_run:
             door.out.documents([effective])
+        else:
+            for sentence in notes(parse_spec(effective, door.project)):
+                note(sentence)
 
 
 @command("validate pipeline -f edges.yaml")

@@ -68,11 +68,14 @@ def _do(door: Door, runner: Runner, project: Project, todo: ToDo, executor: str,
     from local_runner.cli.engine import EXECUTOR_VARIABLE, jobs_from_environment
     from local_runner.cli.progress import Progress
     from local_runner.develop import bring_up_to_date
+    from local_runner.engine.batching import prefetch
     from local_runner.executors.table import choose
     from local_runner.foreground import Crew, engine_of
 
     for sentence in todo.sentences:
         note(sentence)
+    if any(info.spec.transform.datum_batching for info in runner.list_pipeline()):
+        prefetch()
     chosen, why = choose(executor or os.environ.get(EXECUTOR_VARIABLE, "auto"))
     if not quiet:
         note(why)

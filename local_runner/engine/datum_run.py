@@ -17,7 +17,7 @@ from local_runner.engine.batching import Call, NextDatumServer
 from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
-from local_runner.engine.staging import Roots, Staged, stage
+from local_runner.engine.staging import Roots, Staged, give_to, stage
 from local_runner.executors.base import Process, RunRequest, RunResult, Worker
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.pipelines import PipelineSpec
@@ -84,7 +84,8 @@ class DatumRunner:
     """Runs datums on one worker, one at a time. Another thread may call `interrupt`.
 
     `pfs` is the folder that is the worker's `/pfs`, in memory where there is some; `large`, on a disk, is for datums that may not fit
-    there. `base_env` is the environment the worker's processes start with, which `.env` repeats.
+    there. `base_env` is the environment the worker's processes start with, which `.env` repeats. `owner` is `transform.user` as user and
+    group id, if the worker's processes run as that.
     """
 
     database: Database
@@ -94,6 +95,7 @@ class DatumRunner:
     large: Path
     base_env: Mapping[str, str]
     server: NextDatumServer | None = None
+    owner: tuple[int, int] | None = None
     _place: str = ""
     _on_disk: bool = False
     _stopping: bool = False
@@ -309,7 +311,10 @@ class DatumRunner:
             raise Stopped
         began = time.monotonic()
         env = datum_env(datum, context.job.id)
-        staged = stage(self.database, datum, context.roots, self.pfs, self._place_for(datum), {**self.base_env, **env})
+        place, s3_out = self._place_for(datum), context.spec.s3_out
+        staged = stage(self.database, datum, context.roots, self.pfs, place, {**self.base_env, **env}, s3_out=s3_out)
+        if self.owner:
+            give_to(staged.folder, self.owner)
         lines = LastLines(context.log, self.name, datum)
         attempt = Attempt(staged, env, lines, began, time.monotonic() - began)
         try:

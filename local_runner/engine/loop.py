@@ -380,12 +380,13 @@ class Engine:
             self._bell.ring()
 
     def _warm_up(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
-        """Start batching processes while the stage before still works; they import what they need and wait."""
-        if not spec.transform.datum_batching or not spec.transform.cmd:
+        """Set up workers while the stage before still works: one, or all if they batch; then their processes import what they need."""
+        if not spec.transform.cmd:
             return
+        wanted = min(spec.parallelism, self._staffing.jobs) if spec.transform.datum_batching else 1
         slots = self._slots.setdefault((info.job.pipeline, row.version), [])
         context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job))
-        for number in range(len(slots), min(spec.parallelism, self._staffing.jobs)):
+        for number in range(len(slots), wanted):
             slots.append(self._new_slot(info, spec, number))
         for slot in slots:
             if slot.job is None:

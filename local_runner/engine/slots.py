@@ -11,11 +11,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from local_runner.engine.batching import NextDatumServer
 from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
 from local_runner.errors import LocalRunnerError
-from local_runner.executors.base import Executor, WorkerRequest
+from local_runner.executors.base import Executor, Worker, WorkerRequest
+from local_runner.executors.users import find_user
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
@@ -50,6 +52,32 @@ class Broken:
 Event = Done | SetDone | Broken
 MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
 LARGE = "large"  # in that folder: datums that are too large for memory
+
+
+class Place(NamedTuple):
+    """A worker with its folders; `owner` is the user and group id its processes run as, if `transform.user` names one."""
+
+    worker: Worker
+    pfs: Path
+    large: Path
+    owner: tuple[int, int] | None
+
+
+@contextlib.contextmanager
+def hired(database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0) -> Iterator[Place]:
+    """A worker in folders of its own, which go with it. Raises `Unavailable`."""
+    folders = [place / f"{name}-{uuid.uuid4().hex[:8]}" for place in database.home.workers]
+    pfs, large = folders[0] / "pfs", folders[-1] / LARGE
+    try:
+        pfs.mkdir(parents=True)
+        large.mkdir(parents=True)
+        request = make_request(name, pfs, folders[-1], port)
+        owner = find_user(request.user) if request.user and executor.capabilities.runs_as_user else None
+        with executor.worker(request) as worker:
+            yield Place(worker, pfs, large, owner)
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +124,7 @@ class Slot(threading.Thread):
         self._inbox.put(_Set(context, datums))
 
     def warm(self, context: JobContext) -> None:
-        """Start the batching process of a job whose datums are not known yet."""
+        """Be ready for a job whose datums are not known yet: with its process started, if it is one that batches."""
         self._inbox.put(_Warm(context))
 
     def cool(self) -> None:
@@ -147,25 +175,17 @@ class Slot(threading.Thread):
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[DatumRunner]:
-        name = f"{self.name}-{uuid.uuid4().hex[:8]}"
-        folders = [place / name for place in self._database.home.workers]
-        pfs, large = folders[0] / "pfs", folders[-1] / LARGE
         server = NextDatumServer() if self._batching else None
         try:
-            pfs.mkdir(parents=True)
-            large.mkdir(parents=True)
-            request = self._make_request(self.name, pfs, folders[-1], server.port if server else 0)
-            with self._executor.worker(request) as worker:
-                yield DatumRunner(self._database, worker, self.name, pfs, large, worker.env, server)
+            with hired(self._database, self._executor, self._make_request, self.name, server.port if server else 0) as place:
+                yield DatumRunner(self._database, place.worker, self.name, place.pfs, place.large, place.worker.env, server, place.owner)
         finally:
             if server:
                 server.close()
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
-            if not self._abandoned:
+            if self._batching and not self._abandoned:
                 runner.start_batch(request.context)
             return
         if isinstance(request, _Cool):

@@ -40,15 +40,20 @@ class Staged:
         return self.folder / "out"
 
 
-def stage(database: Database, datum: Datum, roots: Roots, pfs: Path, place: str, env: Mapping[str, str]) -> Staged:
-    """Lay out a datum below `<pfs>/.scratch/<place>`. Raises `OSError` and `Unavailable` for a broken disk or store."""
+def stage(
+    database: Database, datum: Datum, roots: Roots, pfs: Path, place: str, env: Mapping[str, str], *, s3_out: bool = False
+) -> Staged:
+    """Lay out a datum below `<pfs>/.scratch/<place>`; with `s3_out` no `/pfs/out` stands for its output folder.
+
+    Raises `OSError` and `Unavailable` for a broken disk or store.
+    """
     relative = f".scratch/{place}/{datum.id}/pfs/{datum.id}"
     folder = f"{pfs}/{relative}"
     os.makedirs(f"{pfs}/.scratch/{place}", exist_ok=True)
     # One by one and as text: most of what a datum costs that does nothing is spent here, and makedirs asks for each folder first.
     for made_now in (f"{pfs}/.scratch/{place}/{datum.id}", folder.rpartition("/")[0], folder, f"{folder}/out"):
         os.mkdir(made_now)
-    links = {name: f"{relative}/{name}" for name in ("out", ".env")}
+    links = {name: f"{relative}/{name}" for name in ("out", ".env") if name != "out" or not s3_out}
     staged = Staged(Path(folder), links)
     with open(f"{folder}/.env", "wb", buffering=0) as variables:
         variables.write("".join(f"{key}={value}\n" for key, value in env.items()).encode())
@@ -66,6 +71,13 @@ def stage(database: Database, datum: Datum, roots: Roots, pfs: Path, place: str,
     for pipe in staged.pipes:
         pipe.start(database)
     return staged
+
+
+def give_to(folder: Path, owner: tuple[int, int]) -> None:
+    """Make a user and group own a folder with all below; links themselves, not what they lead to (reference pps 3.1)."""
+    for parent, folders, files in os.walk(folder):
+        for name in (".", *folders, *files):
+            os.chown(os.path.join(parent, name), *owner, follow_symlinks=False)
 
 
 def _files(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[str, bytes, int]]:

@@ -50,15 +50,22 @@ class SandboxExecutor:
 
     @cached_property
     def _why_not(self) -> str:
-        """Only trying tells: kernels, distributions and containers each forbid namespaces in their own way. 25 ms, once."""
+        """Only trying tells: kernels, distributions and containers each forbid namespaces in their own way. 30 ms, once a boot."""
         if sys.platform != "linux":
             return "the sandbox needs Linux; use --executor process"
+        proof, boot = _proof()
+        with contextlib.suppress(OSError):
+            if proof.read_text() == boot:
+                return ""
         with tempfile.TemporaryDirectory(prefix="local_runner-") as folder:
             pfs = Path(folder, "pfs")
             pfs.mkdir()
             try:
                 with self.worker(WorkerRequest(name="probe", pfs=pfs, env={})):
-                    return ""
+                    pass
+                with contextlib.suppress(OSError):
+                    proof.write_text(boot)
+                return ""
             except Unavailable as why:
                 remedy = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)"
                 return f"{why.message}; {remedy} or use --executor process"
@@ -86,6 +93,13 @@ class SandboxExecutor:
                 yield worker
             finally:
                 worker.close()
+
+
+def _proof() -> tuple[Path, str]:
+    """A file that says of which boot and user it is known that the sandbox works, and what it has to say for that to be now."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    said = boot.read_text() if boot.exists() else ""
+    return Path(tempfile.gettempdir(), f"local_runner-sandbox-{os.getuid()}"), f"{said}{os.readlink('/proc/self/ns/user')}\n"
 
 
 def arrange(request: WorkerRequest, own: Path) -> Steps:

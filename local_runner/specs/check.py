@@ -81,7 +81,7 @@ def real(value: object) -> float | None:
 def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[Fault]:
     """Everything in a document that its message does not allow, in the document's order (reference pps 5.1)."""
     if not isinstance(value, dict):
-        yield Fault(path, f"unexpected value {_shown(value)}, expected an object", _object_hint(message, value))
+        yield _unexpected(path, value, "an object", _object_hint(message, value))
         return
     seen: dict[str, str] = {}
     for key, item in value.items():
@@ -101,13 +101,13 @@ def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[F
 def _field_faults(value: object, field: Field, path: Path) -> Iterator[Fault]:
     if field.is_list:
         if not isinstance(value, list):
-            yield Fault(path, f"unexpected value {_shown(value)}, expected a list", f"write it in brackets: [{_shown(value)}]")
+            yield _unexpected(path, value, "a list", f"write it in brackets: [{_shown(value)}]")
             return
         for index, item in enumerate(value):
             yield from _value_faults(item, field.element, (*path, index))
     elif field.type == MAP:
         if not isinstance(value, dict):
-            yield Fault(path, f"unexpected value {_shown(value)}, expected an object")
+            yield _unexpected(path, value, "an object")
             return
         for key, item in value.items():
             yield from _value_faults(key, "string", path)
@@ -176,6 +176,10 @@ def _duration_hint(value: object) -> str:
     except Invalid:
         seconds = 90.0
     return f'write the seconds, as in "{proto_duration(seconds)}"'
+
+
+def _unexpected(path: Path, value: object, expected: str, hint: str = "") -> Fault:
+    return Fault(path, f"syntax error: unexpected value {_shown(value)}, expected {expected}", hint)
 
 
 def _object_hint(message: str, value: object) -> str:

@@ -48,6 +48,7 @@ class Field(NamedTuple):
 
 MAP = "map<string,string>"
 
+_NO_GATEWAY = "there is no S3 gateway"
 _NO_CLUSTER = "there is no cluster to schedule on"
 _RESTORE = "restores a pipeline from a backup of a cluster"
 
@@ -60,7 +61,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("egress", "Egress", IGNORED, "nothing leaves this machine"),
         Field("update", "bool", HONOURED, "overrides the command line, also for the documents that follow"),
         Field("output_branch", "string", HONOURED, "default master"),
-        Field("s3_out", "bool", REFUSED, "there is no S3 gateway"),
+        Field("s3_out", "bool", IGNORED, f"{_NO_GATEWAY}: there is no /pfs/out, and nothing is skipped"),
         Field("resource_requests", "ResourceSpec", IGNORED, _NO_CLUSTER),
         Field("resource_limits", "ResourceSpec", IGNORED, _NO_CLUSTER),
         Field("sidecar_resource_limits", "ResourceSpec", IGNORED, "there is no sidecar"),
@@ -144,7 +145,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("group_by", "string", HONOURED, "captures of the glob, as in $1"),
         Field("lazy", "bool", HONOURED, "named pipes in place of files"),
         Field("empty_files", "bool", HONOURED, "names without content"),
-        Field("s3", "bool", REFUSED, "there is no S3 gateway"),
+        Field("s3", "bool", IGNORED, f"{_NO_GATEWAY}: the input's folder is empty"),
         Field("trigger", "Trigger", HONOURED, "reads a branch that moves on conditions"),
         Field("propagation_spec", "PropagationSpec", HONOURED, ""),
         Field("reference", "bool", HONOURED, "content is left out of what decides about skipping"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_runner.errors import Invalid, SpecError, Unsupported
-from local_runner.model.inputs import Input, Pfs, leaves
+from local_runner.model.inputs import Input
 from local_runner.model.names import DEFAULT_PROJECT, check_name
 from local_runner.model.pipelines import DatumSets, PipelineSpec, Secret, Transform
 from local_runner.model.refs import PipelineRef
@@ -38,7 +38,9 @@ def parse_spec(effective: Document, default_project: str = DEFAULT_PROJECT, *, n
     if spout and "service" in spout:
         spout = {**spout, "service": _with_type(spout["service"])}
     _check_rest(request, service, spout, source)
-    spec = PipelineSpec(
+    if "spec_commit" in request:
+        raise Unsupported("spec_commit restores a pipeline from a backup of a cluster, which is not supported", hint="leave it out")
+    return PipelineSpec(
         pipeline=pipeline,
         transform=transform,
         input=source,
@@ -57,8 +59,6 @@ def parse_spec(effective: Document, default_project: str = DEFAULT_PROJECT, *, n
         service=service,
         spout=spout,
     )
-    _check_supported(request, spec)
-    return spec
 
 
 def _pipeline(request: Request, default_project: str) -> PipelineRef:
@@ -126,15 +126,6 @@ def _check_rest(request: Request, service: Request | None, spout: Request | None
         raise SpecError("services can only be run with a constant parallelism of 1", field="parallelism_spec.constant")
     if spout is not None and "service" not in spout and source is not None:
         raise SpecError("spout pipelines (without a service) must not have an input", field="input")
-
-
-def _check_supported(request: Request, spec: PipelineSpec) -> None:
-    """What a cluster would take and this runner cannot do."""
-    if "spec_commit" in request:
-        raise Unsupported("spec_commit restores a pipeline from a backup of a cluster, which is not supported", hint="leave it out")
-    gateway = ["s3_out"] * spec.s3_out + [f"input {leaf.name}: s3" for leaf in leaves(spec.input) if isinstance(leaf, Pfs) and leaf.s3]
-    if gateway:
-        raise Unsupported(f"{gateway[0]}: there is no S3 gateway here", hint="read and write files under /pfs instead")
 
 
 def _transform(document: Request) -> Transform:

@@ -1,0 +1,42 @@
+"""`explain spec`: which fields a pipeline spec may have, and what becomes of each here."""
+
+from __future__ import annotations
+
+import difflib
+
+import click
+
+from local_runner.cli.door import Door, command, raw_output
+from local_runner.errors import Invalid
+from local_runner.specs.fields import Field, lower_camel, rows
+
+HEADER = ("FIELD", "TYPE", "HERE", "WHY")
+
+
+@command("explain spec input.pfs")
+@click.argument("field", default="")
+@raw_output
+def explain_spec(door: Door, field: str) -> None:
+    """Say what becomes of the fields of a spec: honoured, emulated by other means, ignored, or refused.
+
+    FIELD is one of them, with all below it: transform, input.pfs.glob.
+    """
+
+    def document(row: tuple[str, Field]) -> dict[str, str]:
+        return dict(zip(("field", "type", "here", "why"), cells(row), strict=True))
+
+    def cells(row: tuple[str, Field]) -> tuple[str, ...]:
+        return row[0], row[1].type, row[1].treatment, row[1].why
+
+    door.out.show(_below(field), document, HEADER, cells)
+
+
+def _below(name: str) -> list[tuple[str, Field]]:
+    """The field, in either spelling, and those inside it; all fields for "". Raises `Invalid` for a name that is none."""
+    known = {lower_camel(path): (path, field) for path, field in rows()}
+    wanted = lower_camel(name)
+    found = [row for path, row in known.items() if not name or path == wanted or path.startswith(f"{wanted}.")]
+    if not found:
+        near = difflib.get_close_matches(wanted, known, 1)
+        raise Invalid(f'a spec has no field "{name}"', hint=f"did you mean {known[near[0]][0]}?" if near else "explain spec lists all")
+    return found

@@ -1,0 +1,54 @@
+"""What somebody who creates a pipeline should know about it: fields of its spec that are taken, but do less than on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from local_runner.model.inputs import Pfs, leaves
+from local_runner.model.pipelines import SERVICE, PipelineSpec
+
+
+def notes(spec: PipelineSpec) -> list[str]:
+    """One sentence for each field that changes what comes out; fields that only shape pods are passed over (reference pps 2.9)."""
+    return list(_notes(spec))
+
+
+def _notes(spec: PipelineSpec) -> Iterator[str]:
+    for leaf in leaves(spec.input):
+        if isinstance(leaf, Pfs) and leaf.s3:
+            yield f"input {leaf.name}: s3: there is no S3 gateway here, and its folder is empty"
+    if spec.s3_out:
+        yield "s3_out: there is no S3 gateway here, so nothing can be written; /pfs/out is for pipelines without it"
+    yield from remote_egress(spec)
+    if spec.kind == SERVICE or (spec.spout and "service" in spec.spout):
+        service = spec.service or (spec.spout or {})["service"]
+        if "external_port" in service:
+            yield f"service: nothing is forwarded from external_port {service['external_port']}; ask the port the process opens here"
+    for secret in spec.transform.secrets:
+        if secret.mount_path:
+            yield f"secret {secret.name}: nothing is mounted at {secret.mount_path} here; env_var and key make it a variable"
+
+
+def local_egress(spec: PipelineSpec, base: Path) -> Path | None:
+    """The folder that `egress` names on this machine, a relative path counting from `base`; None if it names none."""
+    url = _egress_url(spec)
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return base / url if url else None
+    host, slash, path = rest.partition("/")
+    return Path("/", unquote(path)) if scheme == "file" and host in ("", "localhost") and slash else None
+
+
+def remote_egress(spec: PipelineSpec) -> Iterator[str]:
+    """What there is to say about an `egress` to somewhere else."""
+    if spec.egress is not None and local_egress(spec, Path("/")) is None:
+        where = _egress_url(spec) or (spec.egress.get("sql_database") or {}).get("url") or "nowhere"
+        yield f"egress: nothing is copied to {where}; a local path or a file:// URL would be"
+
+
+def _egress_url(spec: PipelineSpec) -> str:
+    egress = spec.egress or {}
+    url: str = egress.get("URL") or (egress.get("object_storage") or {}).get("url") or ""
+    return url
