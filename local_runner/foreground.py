@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_runner.engine.environment import worker_env
-from local_runner.engine.loop import Engine, Staffing
+from local_runner.engine.loop import SOMEBODY_ELSE, Engine, Staffing
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.slots import LARGE, MakeRequest
 from local_runner.errors import Busy, Unavailable
@@ -27,37 +28,69 @@ from local_runner.storage.locks import FileLock
 from local_runner.storage.pipeline_records import PipelineRow
 
 _OWNER = "home"  # a file in a workers folder that says whose it is
+_PASSAGE = 0o711  # the user of a `transform.user` gets through to a worker's folder, and sees no other
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
+_HANDOVER = 3.0  # seconds an engine that is asked to has for giving way
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """How an engine works: the executor, datums at once over all pipelines, and folders behind images (name without tag -> folder)."""
+    """How an engine works: the executor, datums at once over all pipelines, and folders behind images (name without tag -> folder).
+
+    With `residents` it lets spouts and services run as well, and then stays for ever: that is for engines in the background.
+    """
 
     executor: Executor
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     images: Mapping[str, Path] = field(default_factory=dict)
     observer: Observer = field(default_factory=Silent)
+    residents: bool = False
 
 
 @contextlib.contextmanager
-def engine_of(runner: Runner, crew: Crew) -> Iterator[Engine]:
-    """Be the engine of a home until the block ends. Raises `Busy` if somebody else is."""
+def engine_of(runner: Runner, crew: Crew, *, take_over: bool = False) -> Iterator[Engine]:
+    """Be the engine of a home until the block ends. Raises `Busy` if somebody else is.
+
+    With `take_over` an engine in the background that has no job under way is asked to give way.
+    """
     lock = FileLock(runner.database.home.engine_lock)
+    collector = gc.get_threshold()
     # Somebody who merely looks whether it is taken holds it for a moment, too.
-    if not lock.try_acquire(patience=0.2):
+    if not lock.try_acquire(patience=0.2) and not (take_over and _take_over(runner.database, lock)):
         raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
     try:
+        # A job makes a million small values that stay: looking through them again and again took half its planning (0.8 s of 1.5
+        # for 60 000 datums). What goes round in circles is little, and may wait.
+        gc.set_threshold(200_000, 20, 100)
+        _withdraw(runner.database)
         _clear_workers(runner.database.home)
         programs = _install_programs(runner.database)
-        staffing = Staffing(crew.executor, crew.jobs, _Requests(runner.database, crew, programs).make, crew.observer)
+        staffing = Staffing(crew.executor, crew.jobs, _Requests(runner.database, crew, programs).make, crew.observer, crew.residents)
         with Engine(runner.database, staffing) as engine:
             yield engine
     finally:
+        gc.set_threshold(*collector)
         for folder in runner.database.home.workers:
             with contextlib.suppress(OSError):
                 remove_folder(folder)
         lock.release()
+
+
+def _take_over(database: Database, lock: FileLock) -> bool:
+    with database.write() as session:
+        session.repos.set_setting(SOMEBODY_ELSE, "yes")
+    taken = lock.try_acquire(patience=_HANDOVER)
+    if not taken:
+        _withdraw(database)
+    return taken
+
+
+def _withdraw(database: Database) -> None:
+    with database.read() as session:
+        wanted = session.repos.setting(SOMEBODY_ELSE)
+    if wanted:
+        with database.write() as session:
+            session.repos.set_setting(SOMEBODY_ELSE, None)
 
 
 def work(runner: Runner, crew: Crew, until: Callable[[], bool] = lambda: False) -> None:
@@ -73,6 +106,8 @@ def serve(runner: Runner, crew: Crew) -> None:
             with engine_of(runner, crew) as engine:
                 engine.work(linger=LINGER)
         except Busy:
+            return
+        if engine.gave_way:
             return
         # Whoever left work after the last look saw the lock taken, and relies on us.
         if not runner.has_work():
@@ -148,13 +183,15 @@ def _clear_workers(home: Home) -> None:
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         if folder.parent.stat().st_uid != os.getuid():
             raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
+        if os.geteuid() == 0:
+            folder.parent.chmod(_PASSAGE)
         for other in folder.parent.glob("[!.]*"):
             owner = other / _OWNER
             if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
                 remove_folder(other)
         # It appears with its owner's name in it, or another engine might take it for one that is left over.
         draft = folder.with_name(f".{folder.name}")
-        draft.mkdir(exist_ok=True)
+        draft.mkdir(mode=_PASSAGE, exist_ok=True)
         (draft / _OWNER).write_text(str(home.path))
         draft.rename(folder)
 

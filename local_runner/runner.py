@@ -23,9 +23,10 @@ from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobSetInfo
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.pipelines import PipelineInfo
-from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, JobRef, PipelineRef, RepoRef
+from local_runner.model.refs import SPEC, BranchRef, CommitQuery, CommitRef, FileQuery, JobRef, PipelineRef, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
 from local_runner.repos import branches, commits, files, lifecycle
+from local_runner.repos.check import Finding, check
 from local_runner.repos.file_changes import FileChanges
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.bell import Bell
@@ -50,6 +51,7 @@ class Runner:
         self.database = database
         self._background = background
         self._transactional = transactional
+        self._spec_commit = _spec_commit_here()
 
     @classmethod
     def open(
@@ -86,7 +88,7 @@ class Runner:
     def change(self, work: Callable[[Transaction], _T], set_id: str = "") -> _T:
         """Do some work as one change: all of it under one commit set id, or none of it; then see that an engine takes up what follows."""
         with self.database.write() as session:
-            txn = Transaction(session, set_id or new_id(), time.time())
+            txn = Transaction(session, set_id or new_id(), time.time(), spout=self._spec_commit)
             result = work(txn)
             settle(txn)
         fire_triggers(self.database, txn.finished)
@@ -109,7 +111,7 @@ class Runner:
             pass
 
         with contextlib.suppress(TakeBack), self.database.write() as session:
-            txn = Transaction(session, transaction, time.time())
+            txn = Transaction(session, transaction, time.time(), spout=self._spec_commit)
             for request in row.requests:
                 apply(txn, request["verb"], request["arguments"])
             result.append(apply(txn, verb, document))
@@ -159,9 +161,9 @@ class Runner:
                 start_new_session=True,
             )
 
-    def has_work(self) -> bool:
-        """Whether there is something for an engine to do."""
-        return self._look(has_work)
+    def has_work(self, residents: bool = True) -> bool:
+        """Whether there is something for an engine to do; with `residents`, also if that is only to let spouts and services run."""
+        return self._look(lambda session: has_work(session, residents))
 
     # -- projects ------------------------------------------------------------------------------------------------------
 
@@ -559,6 +561,13 @@ class Runner:
         self.change(work, row.id)
         return row
 
+    def stop_transaction(self) -> str:
+        """Leave the active transaction, which stays listed with what it has collected; returns its id. Raises `Refused` without one."""
+        row = self.inspect_transaction()
+        with self.database.write() as session:
+            session.repos.set_setting(_ACTIVE_TRANSACTION, None)
+        return row.id
+
     def delete_transaction(self, id: str = "") -> str:
         """Forget it; nothing of it was done. Returns its id."""
         row = self.inspect_transaction(id)
@@ -582,6 +591,10 @@ class Runner:
         return self._look(lambda session: session.pipelines.all_pending())
 
     # -- the rest ------------------------------------------------------------------------------------------------------
+
+    def fsck(self, *, contents: bool = True) -> list[Finding]:
+        """All that is wrong with the home; `contents` reads every byte of every file once, which is what takes time."""
+        return self._look(lambda session: check(session, contents=contents))
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
         """A Kubernetes secret document: metadata.name, and data (base64) or stringData."""
@@ -625,6 +638,12 @@ class Runner:
             txn.session.repos.set_setting(_CURRENT_PROJECT, None)
 
         self.change(work)
+
+
+def _spec_commit_here() -> CommitRef | None:
+    """The spec commit of the pipeline in whose worker this process runs, by its environment (reference pps 3.2)."""
+    project, pipeline, commit = (os.environ.get(f"PPS_{name}", "") for name in ("PROJECT_NAME", "PIPELINE_NAME", "SPEC_COMMIT"))
+    return CommitRef(RepoRef(project or DEFAULT_PROJECT, pipeline, SPEC), commit) if pipeline and commit else None
 
 
 class _DryRun(Exception):

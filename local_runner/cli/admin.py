@@ -39,3 +39,15 @@ def delete_all(door: Door, yes: bool) -> None:
             note(f"{what} to delete: {', '.join(door.out.paint(name, RED) for name in names)}")
     if door.confirm(yes):
         door.runner.delete_all()
+
+
+@command("fsck --quick")
+@click.option("--quick", is_flag=True, help="Do not read the content of every file.")
+def fsck(door: Door, quick: bool) -> int:
+    """Check that nothing is missing or damaged in the home, and change nothing; exit status 1 says that something is."""
+    findings = door.runner.fsck(contents=not quick)
+    for finding in findings:
+        door.out.line(f"{finding.subject}: {finding.problem}")
+    if not findings:
+        door.out.line("No errors found.")
+    return int(bool(findings))

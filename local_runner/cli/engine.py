@@ -27,7 +27,7 @@ def engine(door: Door) -> None:
     click.echo(why, err=True)
     # The home may have been removed since the command that started us: then there is nothing to do.
     with Runner.open(background=False, create=False) as runner:
-        serve(runner, Crew(executor, jobs_from_environment(), images_of(runner.home)))
+        serve(runner, Crew(executor, jobs_from_environment(), images_of(runner.home), residents=True))
 
 
 def jobs_from_environment() -> int:

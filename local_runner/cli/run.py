@@ -43,8 +43,9 @@ def run(door: Door, dry_run: bool, no_reprocess: bool, executor: str, jobs: int 
     runner = door.runner
     with runner.database.read() as session:
         todo = compare(session, project, reprocess=not no_reprocess)
-    if todo.is_nothing and not todo.adopt and not runner.has_work():
+    if todo.is_nothing and not todo.adopt and not runner.has_work(residents=False):
         note("nothing changed since the last run, nothing to do")
+        runner.ensure_engine()  # spouts and services
         _show_results(door, runner, project)
         return
     began = time.time()
@@ -81,11 +82,12 @@ def _do(door: Door, runner: Runner, project: Project, todo: ToDo, executor: str,
         note(why)
     with Progress(quiet) as progress:
         crew = Crew(chosen, jobs or jobs_from_environment(), project.images, progress)
-        with engine_of(runner, crew) as engine:
+        with engine_of(runner, crew, take_over=True) as engine:
             # Only now, when nobody else can take the work: the progress of it is to be seen here.
             known = {info.job for info in runner.list_job(history=-1) if info.state.is_final}
             bring_up_to_date(runner, todo)
             engine.work()
+    runner.ensure_engine()  # what stays for ever, spouts and services, is not for the foreground
     return [info for info in reversed(list(runner.list_job(history=-1))) if info.job not in known]
 
 

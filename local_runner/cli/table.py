@@ -89,6 +89,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
 # Verbs that stand alone. `run` brings the project up to date; with a noun it is pachctl's verb.
 ALONE: Mapping[str, str] = {
     "engine": "engine:engine",
+    "fsck": "admin:fsck",
     "logs": "logs:logs",
     "run": "run:run",
     "version": "admin:version",
@@ -108,6 +109,7 @@ VERBS: Mapping[str, str] = {
     "explain": "Say what becomes of the fields of a spec.",
     "find": "Find the commits that changed a file.",
     "finish": "Finish a commit or a transaction.",
+    "fsck": "Check that the home is whole.",
     "get": "Get files out of a repo.",
     "glob": "List files that match a pattern.",
     "inspect": "Show one thing with all that is known about it.",

@@ -35,8 +35,9 @@ def finish_transaction(door: Door, transaction: str) -> None:
 
 @command("stop transaction")
 def stop_transaction(door: Door) -> None:
-    """Give up the active transaction; nothing of it is done."""
-    door.out.line(f"Cleared active transaction: {door.runner.delete_transaction(_active(door))}")
+    """Leave the active transaction: commands act at once again, `resume transaction` goes on with it."""
+    _active(door)
+    door.out.line(f"Cleared active transaction: {door.runner.stop_transaction()}")
 
 
 @command("delete transaction")

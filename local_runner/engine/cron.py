@@ -1,29 +1,36 @@
-"""Clocks of pipelines: which ticks are due, and how a tick is put (reference pps 4.9)."""
+"""Clocks, of pipelines and of branches that move on a schedule: which ticks are due, and what a tick does (reference pps 4.9, 5.9)."""
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from local_runner.engine.pipelines import cron_inputs
 from local_runner.engine.specs_at_rest import spec_of
-from local_runner.engine.triggers import settle
+from local_runner.engine.triggers import due_triggers, settle
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import Cron, leaves
 from local_runner.model.pipelines import PipelineState
-from local_runner.model.refs import CommitQuery, PipelineRef
+from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef
 from local_runner.model.units import parse_rfc3339, rfc3339
 from local_runner.repos.commits import content_root, resolve
 from local_runner.repos.files import Change, Delete, Put, modify
 from local_runner.repos.nodes import files_below
 from local_runner.repos.transaction import Transaction
+from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session
 from local_runner.storage.pipeline_records import PipelineRow
+from local_runner.storage.repo_records import BranchRow
+
+Clock = Cron | BranchRow
 
 
-def tick(txn: Transaction, clock: Cron, at: float) -> None:
-    """Put the file of one tick, and start what waits for it."""
+def tick(txn: Transaction, clock: Clock, at: float) -> None:
+    """Put the file of one tick, or move the branch; and start what waits for it."""
+    if isinstance(clock, BranchRow):
+        _move(txn, clock, at)
+        return
     name = rfc3339(int(at))
     put = Put(f"/{name}", txn.session.objects.files.take(b""))
     changes: list[Change] = [Delete("/"), put] if clock.overwrite else [put]
@@ -58,11 +65,43 @@ def next_tick(session: Session, clock: Cron) -> float | None:
     return due.timestamp() if due else None
 
 
-def next_ticks(session: Session, rows: Iterable[PipelineRow]) -> list[tuple[float, Cron]]:
-    """The next tick of every clock of pipelines that run, the earliest first."""
-    found = []
+def next_ticks(session: Session, rows: Iterable[PipelineRow]) -> list[tuple[float, Clock]]:
+    """The next tick of every clock of pipelines that run, and of every branch that has to move then, the earliest first."""
+    found: list[tuple[float, Clock]] = []
     for row in rows:
         if row.state is PipelineState.RUNNING:
             clocks = (leaf for leaf in leaves(spec_of(row).input) if isinstance(leaf, Cron))
             found += [(due, clock) for clock in clocks if (due := next_tick(session, clock)) is not None]
+    for branch in session.repos.branches():
+        if branch.trigger is not None and branch.trigger.cron_spec:
+            waits = [due for _, due in _waiting(session, branch)]
+            found += [(min(waits), branch)] if waits else []
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _waiting(session: Session, branch: BranchRow) -> Iterator[tuple[CommitRow, float]]:
+    """The commits that a branch with a clock has not moved to yet, newest first, and the first tick after each was finished."""
+    from local_runner.model.schedule import parse_schedule  # as above
+
+    assert branch.trigger is not None
+    schedule = parse_schedule(branch.trigger.cron_spec)
+    watched = session.repos.branch(BranchRef(branch.ref.repo, branch.trigger.branch))
+    key = watched.head if watched is not None else None
+    while key is not None and key != branch.head:
+        row = session.commits.at(key)
+        if row.finished is not None and not row.error:
+            due = schedule.next_after(datetime.datetime.fromtimestamp(max(row.finished, branch.created), datetime.UTC))
+            if due is not None:
+                yield row, due.timestamp()
+        key = row.parent
+
+
+def _move(txn: Transaction, branch: BranchRow, at: float) -> None:
+    """To the newest commit that was there at that time."""
+    target = next((row for row, _ in _waiting(txn.session, branch) if (row.finished or 0.0) <= at), None)
+    if target is None:
+        return
+    txn.move(branch.key, target.key)
+    for other, commit in due_triggers(txn.session, target, branch.ref.name):
+        txn.move(other.key, commit.key)
+    settle(txn)

@@ -166,7 +166,7 @@ class DatumRunner:
     def run(self, context: JobContext, datum: Datum) -> Outcome:
         """Run a datum to its end. Raises `Stopped` if it was interrupted for good."""
         transform = context.spec.transform
-        return self._tries(context, datum, lambda attempt: self._run_once(attempt, transform.cmd, _stdin(transform.stdin), context))
+        return self._tries(context, datum, lambda attempt: self._run_once(attempt, transform.cmd, stdin_bytes(transform.stdin), context))
 
     def _run_once(self, attempt: Attempt, cmd: tuple[str, ...], stdin: bytes | None, context: JobContext) -> RunResult:
         spec = context.spec
@@ -213,7 +213,7 @@ class DatumRunner:
         transform = context.spec.transform
         if not transform.err_cmd or failed.timed_out:
             return False
-        result = self._run_once(attempt, transform.err_cmd, _stdin(transform.err_stdin), context)
+        result = self._run_once(attempt, transform.err_cmd, stdin_bytes(transform.err_stdin), context)
         if self._stopping:
             raise Stopped
         return result.accepted(transform.accept_return_code)
@@ -232,7 +232,7 @@ class DatumRunner:
         env = job_env(context.job.id)
         lines = _BatchLines(context, self.name)
         self._lines = lines
-        process = self.worker.start(RunRequest(transform.cmd, env, {}, lines, _stdin(transform.stdin), None, transform.working_dir))
+        process = self.worker.start(RunRequest(transform.cmd, env, {}, lines, stdin_bytes(transform.stdin), None, transform.working_dir))
         self._process = process
         events = self._events
         # A thread that sleeps until the process ends, so that nobody has to ask again and again.
@@ -374,6 +374,6 @@ def _free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def _stdin(lines: tuple[str, ...]) -> bytes | None:
+def stdin_bytes(lines: tuple[str, ...]) -> bytes | None:
     """Lines joined by newlines, with one at the end; no lines at all is /dev/null (reference pps 3.3)."""
     return ("\n".join(lines) + "\n").encode() if lines else None

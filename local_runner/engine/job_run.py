@@ -1,4 +1,4 @@
-"""One job through its states: plan, parallel step, serial step, commit (reference pps 2.3, 2.4, 4.1).
+"""One job through its states: plan, parallel step, serial step, egress, commit (reference pps 2.3, 2.4, 4.1).
 
 Lives in the engine's main thread. Everything that has to survive a kill is in the records: the open output and meta commits hold
 what is done so far, and a job that is taken up again goes on from there.
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
+from pathlib import Path
 
 from local_runner.engine.datum_run import JobContext, Outcome
 from local_runner.engine.jobs import end_job, output_commit
@@ -24,11 +25,13 @@ from local_runner.model.entries import entry_key, entry_value, folder_range
 from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import META
+from local_runner.repos.check_tree import first_collision
 from local_runner.repos.commits import base_root
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.objects import Content
+from local_runner.storage.trees import Root
 
 # A set of datums is cut so that each worker gets about four (reference pps 2.7).
 _SETS_PER_WORKER = 4
@@ -38,17 +41,23 @@ TIMED_OUT = " jobtimed out"  # the blank is a cluster's
 class Phase(Enum):
     PARALLEL = "parallel"
     SERIAL = "serial"
+    EGRESS = "egress"
     DONE = "done"
 
 
 class JobRun:
-    """A job under way. `sets` are the datum sets that wait for a worker; `outstanding` counts datums that have been handed out or wait."""
+    """A job under way. `sets` are the datum sets that wait for a worker; `outstanding` counts datums that have been handed out or wait.
 
-    def __init__(self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog) -> None:
+    `target` is the folder its output is to be copied to, if any; `egress_error` what was wrong with that.
+    """
+
+    def __init__(self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog, target: Path | None = None) -> None:
         self.info = info
         self.spec = spec
         self.salt = salt
         self.log = log
+        self.target = target
+        self.egress_error = ""
         self.sets: deque[tuple[Datum, ...]] = deque()
         self.outstanding = 0
         self.phase = Phase.PARALLEL
@@ -174,13 +183,29 @@ class JobRun:
             if self.outstanding:
                 txn.session.pipelines.update_job(self.info)
                 return []
-        self.phase = Phase.DONE
         self.info = dataclasses.replace(self.info, running=())
+        if self.phase is Phase.SERIAL and not self.failed and self.target is not None and not self._has_collision(txn.session):
+            self.phase = Phase.EGRESS
+            self.outstanding += 1  # the copying itself, which somebody else does
+            self.info = dataclasses.replace(self.info, state=JobState.EGRESSING)
+            txn.session.pipelines.update_job(self.info)
+            return []
+        self.phase = Phase.DONE
+        if self.egress_error:
+            return self.end(txn, JobState.FAILURE, self.egress_error)
         if self.failed:
             first = min((datum.index, datum.id) for datum, _ in self.failed)[1]
             return self.end(txn, JobState.FAILURE, f"datum {first} failed")
         self.info = dataclasses.replace(self.info, state=JobState.FINISHING)
         return self.end(txn, JobState.SUCCESS, "")
+
+    def output_root(self, session: Session) -> Root:
+        """The tree of what it wrote so far."""
+        return self._commits(session)[0].tree
+
+    def _has_collision(self, session: Session) -> bool:
+        """Whether the output is no folder tree, and its end will say so."""
+        return bool(first_collision(session.trees, None, self.output_root(session)))
 
     def _begin_serial(self, session: Session) -> None:
         plan = self._prepared.plan

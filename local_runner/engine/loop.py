@@ -9,27 +9,31 @@ from __future__ import annotations
 import dataclasses
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local_runner.engine.cron import next_ticks, tick
 from local_runner.engine.datum_run import JobContext
-from local_runner.engine.job_run import TIMED_OUT, JobRun
+from local_runner.engine.egress import Copied, Egress
+from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
 from local_runner.engine.jobs import end_job, filter_names, output_commit
 from local_runner.engine.logs import JobLog
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.pipelines import NO_COMMAND
 from local_runner.engine.prepare import inputs_state
 from local_runner.engine.slots import Done, Event, MakeRequest, SetDone, Slot
-from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.specs_at_rest import is_service, spec_of
+from local_runner.engine.spouts import Residents
 from local_runner.engine.triggers import fire_triggers
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor
+from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState, RunningDatum
-from local_runner.model.pipelines import PipelineSpec, PipelineState
+from local_runner.model.pipelines import SERVICE, PipelineSpec, PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.repos.transaction import Transaction
+from local_runner.specs.notes import local_egress, remote_egress
 from local_runner.storage.bell import Bell
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session
@@ -40,16 +44,21 @@ from local_runner.storage.pipeline_records import PipelineRow
 FLUSH_SECONDS = 0.5
 _FLUSH_SHARE = 0.1
 _CRON_PATIENCE = 60.0  # a clock that ticks sooner keeps the engine up
+SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in place of one that only keeps clocks and residents
 
 
 @dataclass(frozen=True, slots=True)
 class Staffing:
-    """Who does the work: the executor, how many datums at once over all pipelines, and what a worker of a version is asked for."""
+    """Who does the work: the executor, how many datums at once over all pipelines, and what a worker of a version is asked for.
+
+    With `residents` spouts and services run too, and the engine stays as long as they do.
+    """
 
     executor: Executor
     jobs: int
     request_for: Callable[[PipelineRow, PipelineSpec], MakeRequest]
     observer: Observer = field(default_factory=Silent)
+    residents: bool = False
 
 
 class Engine:
@@ -58,10 +67,13 @@ class Engine:
     def __init__(self, database: Database, staffing: Staffing) -> None:
         self._database = database
         self._staffing = staffing
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event | Copied] = queue.SimpleQueue()
         self._runs: dict[JobRef, JobRun] = {}
         self._slots: dict[tuple[PipelineRef, int], list[Slot]] = {}
+        self._egresses: dict[JobRef, Egress] = {}
         self._bell = Bell(database.home.bells)
+        self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
+        self.gave_way = False  # `work` ended because somebody else would do it
         self._flush_at = 0.0  # not before this moment of the monotonic clock
         self._stopping = False
         self._ended_some = False  # whoever waited for it may begin
@@ -77,7 +89,9 @@ class Engine:
         while not self._stopping and not until() and self._database.home.database.exists():
             again_in = self._beat()
             now = time.monotonic()
-            if again_in is None and not self._runs:
+            if self.gave_way:
+                return
+            if again_in is None and not self._runs and not self._residents:
                 idle_since = idle_since if idle_since is not None else now
                 if not stay and now - idle_since >= linger:
                     return
@@ -96,6 +110,9 @@ class Engine:
         slots = [slot for slots in self._slots.values() for slot in slots]
         for slot in slots:
             slot.close()
+        self._residents.close()
+        for egress in self._egresses.values():
+            egress.give_up()
         for slot in slots:
             slot.join()
         self._drain()
@@ -127,6 +144,7 @@ class Engine:
             unfinished = session.pipelines.unfinished_jobs()
             rows = {row.pipeline: row for row in session.pipelines.pipelines()}
             ticks = next_ticks(session, rows.values())
+            wanted = session.repos.setting(SOMEBODY_ELSE)
         if ticks and ticks[0][0] <= time.time():
             # One at a time: missed ticks are made up for, each in a commit of its own.
             with self._database.write() as session:
@@ -134,9 +152,12 @@ class Engine:
             return 0.0
         self._adjust_pipelines(rows)
         self._drop_ended({info.job: info for info in unfinished})
+        if self._staffing.residents:
+            self._residents.keep(rows.values(), unfinished)
         self._take_on(unfinished, rows)
         self._advance()
         self._dispatch()
+        self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
         if self._ended_some:
             self._ended_some = False
             return 0.0
@@ -168,6 +189,10 @@ class Engine:
                 event.slot.job = None
                 if run is not None and event.left:
                     run.outstanding -= event.left
+            elif isinstance(event, Copied):
+                if run is not None:
+                    run.outstanding -= 1
+                    run.egress_error = event.error
             else:
                 self._forget(event.slot)
                 if run is not None:
@@ -215,21 +240,26 @@ class Engine:
                         slot.restart(datum)
 
     def _take_on(self, unfinished: list[JobInfo], rows: Mapping[PipelineRef, PipelineRow]) -> None:
-        """Begin the oldest job of each pipeline once its inputs are finished.
+        """Begin the oldest job of each pipeline once its inputs are finished; of a service each one that can, for it ends those before it.
 
         Jobs of a pipeline run one after another, whatever its parallelism: each is based on the one before, and the result is the
         same (reference pps 7, *UNSURE*, parallel jobs).
         """
         seen: set[PipelineRef] = set()
-        for info in unfinished:
+        for number, info in enumerate(unfinished):
             pipeline = info.job.pipeline
-            if pipeline in seen:
+            if pipeline in seen or pipeline not in rows:
+                continue
+            if is_service(rows[pipeline]):
+                if self._staffing.residents and not self._residents.serves(info):
+                    before = [other for other in unfinished[:number] if other.job.pipeline == pipeline]
+                    self._try_to_begin(info, rows[pipeline], before)
                 continue
             seen.add(pipeline)
-            if info.job not in self._runs and pipeline in rows:
+            if info.job not in self._runs:
                 self._try_to_begin(info, rows[pipeline])
 
-    def _try_to_begin(self, info: JobInfo, row: PipelineRow) -> None:
+    def _try_to_begin(self, info: JobInfo, row: PipelineRow, before: Sequence[JobInfo] = ()) -> None:
         spec = spec_of(row)
         with self._database.read() as session:
             output = output_commit(session, info.job)
@@ -243,6 +273,10 @@ class Engine:
             self._write_end(info, JobState.KILLED, "output commit missing")
         elif failed:
             self._write_end(info, JobState.UNRUNNABLE, failed)
+        elif ready and spec.kind == SERVICE:
+            for older in before:
+                self._write_end(older, JobState.SUCCESS, "")
+            self._begin_service(info, row, spec)
         elif ready:
             self._begin(info, row, spec)
         elif info.state is JobState.CREATED:
@@ -253,7 +287,8 @@ class Engine:
             self._warm_up(info, row, spec)
 
     def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
-        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job))
+        target = local_egress(spec, self._database.home.path.parent)
+        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target)
         try:
             with self._database.write() as session:
                 # It may have been ended since it was listed, by us or by somebody else.
@@ -264,7 +299,23 @@ class Engine:
             self._write_end(info, JobState.FAILURE, error.message)
             return
         self._runs[info.job] = run
+        for remark in _remarks(spec, self._staffing.executor):
+            run.log.worker("", Datum("", ()), remark)
         self._staffing.observer.job_changed(run.info)
+
+    def _begin_service(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
+        running = dataclasses.replace(info, state=JobState.RUNNING, started=info.started or time.time())
+        try:
+            with self._database.write() as session:
+                if not _is_unfinished(session, info.job):
+                    return
+                post = self._residents.post_of(session, info, row, spec)
+                session.pipelines.update_job(running)
+        except LocalRunnerError as error:
+            self._write_end(info, JobState.FAILURE, error.message)
+            return
+        self._residents.serve(post)
+        self._staffing.observer.job_changed(running)
 
     def _advance(self) -> None:
         for run in list(self._runs.values()):
@@ -277,8 +328,12 @@ class Engine:
                     if not _is_unfinished(session, run.info.job):
                         break
                     closed = run.advance(Transaction(session, new_id(), time.time()))
+                    root = run.output_root(session) if run.phase is Phase.EGRESS else None
                 if run.is_over:
                     self._ended(run, closed)
+                elif run.phase is Phase.EGRESS and run.target is not None:
+                    egress = self._egresses[run.info.job] = Egress(self._database, run.info.job, root, run.target, self._put)
+                    egress.start()
 
     def _flush(self) -> None:
         """Write the outcomes of all jobs, and what their workers are doing."""
@@ -329,6 +384,9 @@ class Engine:
 
     def _release(self, run: JobRun) -> None:
         self._runs.pop(run.info.job, None)
+        egress = self._egresses.pop(run.info.job, None)
+        if egress is not None:
+            egress.give_up()
         for slot in self._slots_of(run):
             slot.abandon()
         self._cool(run.info.job)
@@ -373,7 +431,7 @@ class Engine:
         slot.start()
         return slot
 
-    def _put(self, event: Event) -> None:
+    def _put(self, event: Event | Copied) -> None:
         self._events.put(event)
         # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
         if not isinstance(event, Done):
@@ -406,6 +464,13 @@ class Engine:
         for slots in self._slots.values():
             if slot in slots:
                 slots.remove(slot)
+
+
+def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:
+    """What the log of a job says first: what its spec asks for and does not get here."""
+    if spec.transform.user and not executor.capabilities.runs_as_user:
+        yield f"transform.user: the executor {executor.name} cannot run commands as {spec.transform.user}; root's sandbox could"
+    yield from remote_egress(spec)
 
 
 def _is_unfinished(session: Session, job: JobRef) -> bool:

@@ -9,7 +9,7 @@ from local_runner.engine.enumerate import enumerate_datums
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.marks import Mark, read_marks
 from local_runner.engine.plan import Plan, plan_job
-from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.specs_at_rest import is_live_spout, is_service, spec_of
 from local_runner.engine.staging import Roots
 from local_runner.errors import CommitNotFound, LocalRunnerError
 from local_runner.model.datums import Datum, InputFile
@@ -117,13 +117,20 @@ def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tup
     return "", all(row.finished is not None for row in commits.values())
 
 
-def has_work(session: Session) -> bool:
-    """Whether there is something for an engine to do: a pipeline to start, or a job that does not merely wait for an open commit."""
+def has_work(session: Session, residents: bool = True) -> bool:
+    """Whether there is something for an engine to do: a pipeline to start, or a job that does not merely wait for an open commit.
+
+    With `residents` also if it is only to let a spout or a service run.
+    """
     rows = {row.pipeline: row for row in session.pipelines.pipelines()}
     if any(row.state is PipelineState.STARTING for row in rows.values()):
         return True
+    if residents and any(map(is_live_spout, rows.values())):
+        return True
     for info in session.pipelines.unfinished_jobs():
         row, output = rows.get(info.job.pipeline), output_commit(session, info.job)
+        if not residents and row is not None and is_service(row):
+            continue
         if info.state is not JobState.STARTING or row is None or output is None or any(inputs_state(session, spec_of(row), output)):
             return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import shutil
 import threading
@@ -73,6 +74,10 @@ def hired(database: Database, executor: Executor, make_request: MakeRequest, nam
         large.mkdir(parents=True)
         request = make_request(name, pfs, folders[-1], port)
         owner = find_user(request.user) if request.user and executor.capabilities.runs_as_user else None
+        for folder in folders:
+            folder.chmod(0o700)
+            if owner:
+                os.chown(folder, *owner)
         with executor.worker(request) as worker:
             yield Place(worker, pfs, large, owner)
     finally:

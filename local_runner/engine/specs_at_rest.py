@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 
 from local_runner.model.inputs import leaves
-from local_runner.model.pipelines import PipelineInfo, PipelineSpec
+from local_runner.model.pipelines import SERVICE, SPOUT, SPOUT_ENDED, PipelineInfo, PipelineSpec, PipelineState
 from local_runner.model.refs import BranchRef
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
@@ -23,6 +23,21 @@ def _parsed(effective: str, project: str, updated: float) -> PipelineSpec:
 def spec_of(row: PipelineRow) -> PipelineSpec:
     """The typed spec of a version."""
     return _parsed(row.effective_spec, row.pipeline.project, row.updated)
+
+
+def is_live_spout(row: PipelineRow) -> bool:
+    """Whether a pipeline is a spout whose command is to run."""
+    return row.state is PipelineState.RUNNING and row.reason != SPOUT_ENDED and _is(row, SPOUT)
+
+
+def is_service(row: PipelineRow) -> bool:
+    """Whether a pipeline is a service."""
+    return _is(row, SERVICE)
+
+
+def _is(row: PipelineRow, kind: str) -> bool:
+    # Its text first: nearly all pipelines are neither, and commands that ask meet no spec otherwise.
+    return f'"{kind.lower()}"' in row.effective_spec and spec_of(row).kind == kind
 
 
 def sources_of(spec: PipelineSpec) -> tuple[list[BranchRef], frozenset[BranchRef]]:

@@ -40,9 +40,7 @@ class Staged:
         return self.folder / "out"
 
 
-def stage(
-    database: Database, datum: Datum, roots: Roots, pfs: Path, place: str, env: Mapping[str, str], *, s3_out: bool = False
-) -> Staged:
+def stage(database: Database, datum: Datum, roots: Roots, pfs: Path, place: str, env: Mapping[str, str], *, s3_out: bool = False) -> Staged:
     """Lay out a datum below `<pfs>/.scratch/<place>`; with `s3_out` no `/pfs/out` stands for its output folder.
 
     Raises `OSError` and `Unavailable` for a broken disk or store.

@@ -40,12 +40,12 @@ def _make_job(txn: Transaction, row: CommitRow) -> None:
     pipelines.add_job(JobInfo(job, found.version, spec.output_branch, JobState.CREATED, "", txn.now, None, None))
 
 
-def due_triggers(session: Session, commit: CommitRow) -> list[tuple[BranchRow, CommitRow]]:
-    """The branches that move to a commit that was just finished: those that watch its branch, and those that watch them."""
+def due_triggers(session: Session, commit: CommitRow, moved_branch: str = "") -> list[tuple[BranchRow, CommitRow]]:
+    """The branches that move to a commit that was just finished, or that a branch moved to: those that watch that branch, and so on."""
     if commit.error:
         return []
     moved: list[tuple[BranchRow, CommitRow]] = []
-    waiting = [commit.branch]
+    waiting = [moved_branch or commit.branch]
     while waiting:
         watched = waiting.pop()
         for branch in session.repos.branches(commit.repo):

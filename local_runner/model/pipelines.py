@@ -11,6 +11,7 @@ from local_runner.model.inputs import Input
 from local_runner.model.refs import BranchRef, PipelineRef, RepoRef
 
 SPOUT, SERVICE, TRANSFORM = "SPOUT", "SERVICE", "TRANSFORM"
+SPOUT_ENDED = "the command of the spout ended well"  # the reason of a running pipeline whose command does not run any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRe
 from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.provenance import commit_provenance, commit_subvenance
-from local_runner.repos.transaction import Transaction, open_commit
+from local_runner.repos.transaction import Transaction, may_write_output, open_commit
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.repo_records import BranchRow, RepoRow
@@ -141,12 +141,15 @@ def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = 
     above = resolve(session, parent).key if parent else branch.head if branch else None
     if above is not None and session.commits.at(above).is_open:
         raise Refused(f"parent commit {session.commits.at(above).ref} has not been finished", hint="finish commit, or stop job, first")
-    if branch is not None and session.repos.sources(branch.key):
+    sources = session.repos.sources(branch.key) if branch is not None else []
+    if sources and not may_write_output(txn, ref.repo, sources):
         raise Refused(f"cannot start a commit on an output branch: {ref}")
     if session.commits.find(repo.key, txn.id) is not None:
         raise Refused(f"inconsistent dependencies: cannot create commit from {ref}: the transaction has one in this repo already")
     branch = branch or session.repos.add_branch(repo.key, ref, txn.now)
     key = session.commits.add(repo.key, txn.id, branch=ref.name, origin=ORIGIN_USER, parent=above, description=description, started=txn.now)
+    if sources:
+        session.commits.set_sources(key, {source.branch.head for source in sources if source.branch.head is not None})
     txn.move(branch.key, key)
     return session.commits.at(key)
 
@@ -160,7 +163,7 @@ def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error
     if not row.is_open:
         raise Refused(f"commit {row.ref} has already finished")
     pipeline = PipelineRef(row.ref.repo.project, row.ref.repo.name)
-    if not force and session.commits.sources(row.key) and session.pipelines.pipeline(pipeline):
+    if not force and session.commits.sources(row.key) and session.pipelines.pipeline(pipeline) and not _is_by_spout(txn, row):
         raise Refused("cannot finish a pipeline output or meta commit, use 'stop job' instead")
     root = row.tree if row.begun else _base_or_nothing(session, row) if error else base_root(session, row)
     # Paths of a meta repo hold the datum's id, so that they cannot collide.
@@ -173,6 +176,11 @@ def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error
     session.commits.update(row.key, **values)
     txn.finished.append(row.key)
     return session.commits.at(row.key)
+
+
+def _is_by_spout(txn: Transaction, row: CommitRow) -> bool:
+    branch = txn.session.repos.branch(BranchRef(row.ref.repo, row.branch))
+    return branch is not None and may_write_output(txn, row.ref.repo, txn.session.repos.sources(branch.key))
 
 
 def _base_or_nothing(session: Session, row: CommitRow) -> Root:

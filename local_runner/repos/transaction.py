@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from local_runner.errors import LocalRunnerError
-from local_runner.model.refs import SPEC
+from local_runner.model.refs import SPEC, CommitRef, RepoRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.provenance import provenance, related
 from local_runner.storage.database import Session
-from local_runner.storage.repo_records import BranchRow
+from local_runner.storage.repo_records import BranchRow, Source
 
 
 @dataclass
@@ -17,7 +18,7 @@ class Transaction:
     """A write under way. `id` names the commit set, `now` is the time of all of it.
 
     `moved` are keys of branches whose heads changed, `opened` keys of the commits that `propagate` made, `finished` of those that were
-    closed: triggers may fire on them, in sets of their own.
+    closed: triggers may fire on them, in sets of their own. `spout` is the spec commit of the pipeline in whose worker this happens.
     """
 
     session: Session
@@ -26,6 +27,7 @@ class Transaction:
     moved: dict[int, None] = field(default_factory=dict)
     opened: list[int] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
+    spout: CommitRef | None = None
 
     def move(self, branch: int, commit: int) -> None:
         """Set the head of a branch, and remember to tell those who stand on it."""
@@ -48,10 +50,21 @@ def propagate(txn: Transaction) -> None:
     for key in sorted(unique, key=lambda key: depth[key]):
         row = repos.branch_at(key)
         sources = repos.sources(key)
-        # The output of a spout stands on its spec alone; its commits are its own affair.
-        if [source.branch.ref.repo.type for source in sources] == [SPEC]:
+        if _stand_on_spec_alone(sources):  # the output of a spout, whose commits are its own affair
             continue
         open_commit(txn, row, [source.branch.key for source in sources])
+
+
+def may_write_output(txn: Transaction, repo: RepoRef, sources: Sequence[Source]) -> bool:
+    """Whether this happens in the worker of the present version of the spout whose output the branch of these sources is (pps 4.8)."""
+    if txn.spout is None or txn.spout.repo != repo._replace(type=SPEC) or not _stand_on_spec_alone(sources):
+        return False
+    head = sources[0].branch.head
+    return head is not None and txn.session.commits.at(head).ref == txn.spout
+
+
+def _stand_on_spec_alone(sources: Sequence[Source]) -> bool:
+    return [source.branch.ref.repo.type for source in sources] == [SPEC]
 
 
 def open_commit(txn: Transaction, branch: BranchRow, sources: list[int]) -> None:

@@ -130,8 +130,8 @@ def test_a_stopped_job_ends_what_runs_at_once(lab: Lab) -> None:
 
 
 def test_a_job_that_is_stopped_while_a_datum_is_laid_out_never_starts_its_command(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop_meanwhile(*parts: Any) -> Staged:
-        staged = stage(*parts)
+    def stop_meanwhile(*parts: Any, **more: Any) -> Staged:
+        staged = stage(*parts, **more)
         lab.runner.stop_job(lab.job("p").job)
         time.sleep(0.3)  # the engine hears of it at once
         return staged

@@ -12,10 +12,8 @@ import local_runner
 HERE = Path(__file__).parent
 CASES = {str(n) for n in range(1, 154)} | {"17a", "113a"}
 
-# Case -> how the row of DEVIATIONS.md begins that says why it goes otherwise here.
-DEVIATIONS = {
-    "135": "| `egress` copies the output of each job elsewhere. |",
-}
+# Case -> what the row of DEVIATIONS.md that says why it goes otherwise here is about.
+DEVIATIONS = {"135": "`egress`"}
 
 
 def cases_with_a_test() -> set[str]:
@@ -31,4 +29,5 @@ def test_every_case_has_a_test_or_is_a_deviation() -> None:
 
 def test_each_case_that_goes_otherwise_has_its_row() -> None:
     table = (Path(local_runner.__file__).parent / "DEVIATIONS.md").read_text()
-    assert [case for case, row in DEVIATIONS.items() if f"\n{row}" not in table] == []
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert [case for case, subject in DEVIATIONS.items() if not any(subject in row for row in rows)] == []

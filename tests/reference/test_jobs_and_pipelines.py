@@ -15,8 +15,8 @@ from local_runner.model.refs import CommitQuery, PipelineRef, RepoRef, parse_bra
 from local_runner.model.repos import Trigger
 from local_runner.model.units import rfc3339
 from tests.contracts.executor import soon
-from tests.reference.datums import Input, fill, pfs
-from tests.support.lab import Lab, copy
+from tests.reference.datums import Input, pfs
+from tests.support.lab import Do, Lab, copy
 
 STARTING, RUNNING = JobState.STARTING, JobState.RUNNING
 SUCCESS, FAILURE, KILLED, UNRUNNABLE = JobState.SUCCESS, JobState.FAILURE, JobState.KILLED, JobState.UNRUNNABLE
@@ -40,7 +40,9 @@ def set_of(lab: Lab, id: str) -> dict[str, JobState]:
     return {info.job.pipeline.name: info.state for info in lab.runner.inspect_job_set(id, wait=True).jobs}
 
 
-def fails_on(name: str):  # type: ignore[no-untyped-def]
+def fails_on(name: str) -> Do:
+    """A copy that fails where there is a file of this name."""
+
     def do(datum: ScriptedDatum) -> int:
         copy(datum)
         return int(any(path.name == name for path in datum.out.iterdir()))
@@ -275,7 +277,6 @@ def test_case_138_after_delete_all_nothing_is_left_and_all_can_be_made_again(p: 
     spout = {"pipeline": {"name": "spout"}, "transform": {"cmd": ["do"]}, "spout": {}}
     p.runner.create_pipeline(spout, project="default")
     p.pipeline("service", service={"internal_port": 8000})
-    p.run_all()
     p.runner.delete_all()
     left = (p.runner.list_pipeline(), p.runner.list_repo(type=""), list(p.runner.list_job(history=-1)), p.runner.list_commit_set())
     assert left == ([], [], [], [])

@@ -94,7 +94,7 @@ SCRIPTS = [
     batching("103", "pachctl next datum", f"{ONCE} && exit 1", "cp /pfs/in/d/* /pfs/out/", LOOP, files=BOTH),
     batching("104-zero", "pachctl next datum; cp /pfs/in/d/* /pfs/out/; exit 0", files={}, ends=FAILURE, tries=1),
     batching("104-one", "pachctl next datum; cp /pfs/in/d/* /pfs/out/; exit 1", files={}, ends=FAILURE, tries=1),
-    batching("105", "while pachctl next datum; do source /pfs/.env; cp $in /pfs/out/$PACH_DATUM_ID; done", files={}),
+    batching("105", "while pachctl next datum; do source /pfs/.env; cp /pfs/in/d/* /pfs/out/$PACH_DATUM_ID; done", files={}),
 ]
 
 
@@ -104,7 +104,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with contextlib.closing(Machine(tmp_path_factory.mktemp("scripts") / "home", best_executor())) as machine:
         machine.put("data@master", DATA)
         for script in SCRIPTS:
-            source = pfs(script.glob, name="in", **dict.fromkeys(script.flags, True))
+            flags: dict[str, Any] = dict.fromkeys(script.flags, True)
+            source = pfs(script.glob, name="in", **flags)
             machine.script(script.pipeline, *script.lines, input=source, transform=script.transform, datum_tries=script.tries)
         machine.run_all()
         yield machine
@@ -338,7 +339,7 @@ def test_case_108_a_restarted_datum_starts_anew_and_its_job_succeeds(data: Machi
     data.script("p", f"{ONCE} && touch /pfs/out/first && echo asleep && sleep 60", "cp $in /pfs/out/")
     with ThreadPoolExecutor() as pool:
         working = pool.submit(data.run_all)
-        assert soon(lambda: data.job("p").running and data.printed("p") == ["asleep"], 20)
+        assert soon(lambda: bool(data.job("p").running) and data.printed("p") == ["asleep"], 20)
         data.runner.restart_datum(data.job("p").job, ["/file"])
         working.result(20)
     assert (data.state("p"), data.files("p@master")) == (SUCCESS, {"/file": "content"})

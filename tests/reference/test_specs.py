@@ -151,7 +151,7 @@ def test_a_template_makes_one_spec_or_several(data: Pachctl, template: str, name
     ],
 )
 def test_a_spec_wins_over_the_defaults_and_they_over_what_is_built_in(
-    data: Pachctl, default: int | None, own: dict[str, int], effective: int | None
+    data: Pachctl, default: int | None, own: dict[str, Any], effective: int | None
 ) -> None:
     data.ok("create defaults --cluster", stdin=json.dumps({"createPipelineRequest": {"datumTries": default}}))
     data.ok("create pipeline", stdin=spec(**own))

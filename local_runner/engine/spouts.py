@@ -1,0 +1,180 @@
+"""Commands that stay: of a spout while its pipeline runs, of a service while its job is the newest (reference pps 4.8)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from local_runner.engine.datum_run import stdin_bytes
+from local_runner.engine.environment import datum_env
+from local_runner.engine.jobs import output_commit
+from local_runner.engine.logs import JobLog, LastLines
+from local_runner.engine.prepare import datums_of, input_commits
+from local_runner.engine.slots import MakeRequest, Place, hired
+from local_runner.engine.specs_at_rest import is_live_spout, spec_of
+from local_runner.engine.staging import Roots, give_to, stage
+from local_runner.errors import CommitNotFound, LocalRunnerError
+from local_runner.executors.base import Executor, Process, RunRequest
+from local_runner.model.datums import Datum
+from local_runner.model.jobs import JobInfo
+from local_runner.model.pipelines import SPOUT_ENDED, PipelineSpec, PipelineState
+from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.storage.database import Database, Session
+from local_runner.storage.pipeline_records import PipelineRow
+
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0  # seconds before a command that failed is started again; twice as long each time
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a resident runs: a command, over the one datum of a service. The job of a spout has no id."""
+
+    job: JobRef
+    version: int
+    spec: PipelineSpec
+    request: MakeRequest
+    datum: Datum = field(default_factory=lambda: Datum("", ()))
+    roots: Roots = field(default_factory=dict)
+
+
+class Resident(threading.Thread):
+    """A worker with one command, which is started again when it fails."""
+
+    def __init__(self, database: Database, executor: Executor, post: Post, ring: Callable[[], None]) -> None:
+        pipeline = post.job.pipeline
+        super().__init__(name=f"{pipeline.project}-{pipeline.name}-v{post.version}-0", daemon=True)
+        self._database, self._executor, self._post, self._ring = database, executor, post, ring
+        self._log = JobLog(database.home.logs, post.job)
+        self._pause = FIRST_PAUSE
+        self._dismissed = threading.Event()
+        self._process: Process | None = None
+        self.has_ended = False  # of itself, and well
+
+    def dismiss(self) -> None:
+        """Kill its command; returns when it is gone."""
+        self._dismissed.set()
+        if self._process is not None:
+            self._process.kill()
+        self.join()
+
+    def run(self) -> None:
+        try:
+            while not self._dismissed.is_set() and not self.has_ended:
+                try:
+                    with hired(self._database, self._executor, self._post.request, self.name) as place:
+                        self._stay(place)
+                except (LocalRunnerError, OSError) as error:
+                    self._rest(str(error))
+        finally:
+            self._log.close()
+            self._database.close_thread()
+            self._ring()
+
+    def _stay(self, place: Place) -> None:
+        spec = self._post.spec
+        request = self._lay_out(place)
+        while not self._dismissed.is_set():
+            self._process = place.worker.start(request)
+            if self._dismissed.is_set():  # by somebody who did not see the process yet
+                self._process.kill()
+            result = self._process.wait()
+            assert result is not None
+            if result.accepted(spec.transform.accept_return_code):
+                self.has_ended = True
+                return
+            if not self._dismissed.is_set():
+                self._rest(result.reason)
+
+    def _lay_out(self, place: Place) -> RunRequest:
+        """The command; a spout gets neither `/pfs/out` nor variables of its own."""
+        post, transform = self._post, self._post.spec.transform
+        env, links = {}, {}
+        if post.job.id:
+            env = datum_env(post.datum, post.job.id)
+            staged = stage(self._database, post.datum, post.roots, place.pfs, "service", {**place.worker.env, **env})
+            if place.owner:
+                give_to(staged.folder, place.owner)
+            links = dict(staged.links)
+        lines = LastLines(self._log, self.name, post.datum)
+        return RunRequest(transform.cmd, env, links, lines, stdin_bytes(transform.stdin), None, transform.working_dir)
+
+    def _rest(self, reason: str) -> None:
+        self._log.worker(self.name, self._post.datum, f"the command ended: {reason}; it is started again in {self._pause:.0f} s")
+        self._dismissed.wait(self._pause)
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+
+Key = tuple[PipelineRef, int, str]  # pipeline, version, id of a service's job or ""
+
+
+class Residents:
+    """All of them. Called from the engine's thread alone."""
+
+    def __init__(
+        self,
+        database: Database,
+        executor: Executor,
+        request_for: Callable[[PipelineRow, PipelineSpec], MakeRequest],
+        ring: Callable[[], None],
+    ) -> None:
+        self._database, self._executor, self._request_for, self._ring = database, executor, request_for, ring
+        self._all: dict[Key, Resident] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def keep(self, rows: Iterable[PipelineRow], unfinished: Iterable[JobInfo]) -> None:
+        """Let spouts run whose pipelines do, and nobody else but services of unfinished jobs."""
+        spouts = {(row.pipeline, row.version, ""): row for row in rows if is_live_spout(row)}
+        wanted = spouts.keys() | {_key(info) for info in unfinished}
+        self._dismiss(self._all.keys() - wanted)
+        for key, row in spouts.items():
+            resident = self._all.get(key)
+            if resident is None:
+                spec = spec_of(row)
+                self._start(key, Post(JobRef(row.pipeline, ""), row.version, spec, self._request_for(row, spec)))
+            elif resident.has_ended:
+                self._note_end(row)
+
+    def serves(self, info: JobInfo) -> bool:
+        """Whether the service of a job is up."""
+        return _key(info) in self._all
+
+    def post_of(self, session: Session, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> Post:
+        """The service of a job whose inputs are finished. Raises `LocalRunnerError` if there can be none."""
+        output = output_commit(session, info.job)
+        if output is None:
+            raise CommitNotFound(info.job)
+        datums, roots = datums_of(session, spec.input, input_commits(session, spec, output))
+        if len(datums) != 1:
+            raise LocalRunnerError(f"services must have a single datum, and the input makes {len(datums)}")
+        return Post(info.job, row.version, spec, self._request_for(row, spec), datums[0], roots)
+
+    def serve(self, post: Post) -> None:
+        """Start a service, when the one before it is gone: only one can listen."""
+        self._dismiss(key for key in self._all if key[0] == post.job.pipeline)
+        self._start((post.job.pipeline, post.version, post.job.id), post)
+
+    def close(self) -> None:
+        """End them all."""
+        self._dismiss(list(self._all))
+
+    def _start(self, key: Key, post: Post) -> None:
+        self._all[key] = Resident(self._database, self._executor, post, self._ring)
+        self._all[key].start()
+
+    def _dismiss(self, keys: Iterable[Key]) -> None:
+        for key in list(keys):
+            self._all.pop(key).dismiss()
+
+    def _note_end(self, row: PipelineRow) -> None:
+        """A spout that ended well is not started again by the next engine either."""
+        with self._database.write() as session:
+            newest = session.pipelines.pipeline(row.pipeline)
+            if newest is not None and newest.version == row.version and newest.state is PipelineState.RUNNING:
+                session.pipelines.set_pipeline_state(row.pipeline, PipelineState.RUNNING, SPOUT_ENDED)
+
+
+def _key(info: JobInfo) -> Key:
+    return info.job.pipeline, info.pipeline_version, info.job.id
