@@ -362,6 +362,10 @@ def _prepare(plan: Plan, control: int) -> None:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
         mounts.build_root(plan["empty"], plan["steps"])
         linux.keep_container_capabilities()
+    elif sys.platform == "linux":
+        from local_runner.executors import linux  # as above; before the user changes, who may not be able to read it
+
+        linux.adopt_orphans()
     if plan["user"]:
         user, group = plan["user"]
         os.chown(plan["pfs"], user, group)  # so that user code may make files there, as root may
@@ -370,10 +374,6 @@ def _prepare(plan: Plan, control: int) -> None:
         os.setuid(user)
     if plan["empty"]:
         linux.die_with_parent()
-    elif sys.platform == "linux":
-        from local_runner.executors import linux  # as above
-
-        linux.adopt_orphans()
 
 
 def main() -> None:
