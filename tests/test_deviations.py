@@ -210,11 +210,17 @@ def test_missed_ticks_are_made_up_for_by_the_next_engine(lab: Lab) -> None:
 # -- what there is none of ---------------------------------------------------------------------------------------------
 
 
-def test_s3_is_refused(lab: Lab) -> None:
-    with pytest.raises(Unsupported, match="no S3 gateway"):
-        lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/", "s3": True}})
-    with pytest.raises(Unsupported, match="no S3 gateway"):
-        lab.pipeline("p", s3_out=True)
+def test_s3_is_taken_but_served_by_nobody(lab: Lab) -> None:
+    seen: list[tuple[list[str], list[str]]] = []
+
+    def look(datum: ScriptedDatum) -> None:
+        seen.append((os.listdir(datum.input("data")), sorted(datum.request.links)))
+
+    lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/", "s3": True}}, look)
+    lab.pipeline("q", "data:/", look, s3_out=True)
+    lab.run_all()
+    assert sorted((sorted(files), links) for files, links in seen) == [([], [".env", "data", "out"]), (["a", "b"], [".env", "data"])]
+    assert lab.state("p") is lab.state("q") is SUCCEEDED
 
 
 def test_a_backup_is_not_restored(lab: Lab) -> None:
@@ -222,25 +228,31 @@ def test_a_backup_is_not_restored(lab: Lab) -> None:
         lab.pipeline("p", spec_commit={"id": "0" * 32})
 
 
-def test_egress_goes_nowhere(lab: Lab) -> None:
+def test_egress_to_elsewhere_copies_nothing_and_says_so(lab: Lab) -> None:
     lab.pipeline("p", "data:/*", egress={"URL": "s3://bucket/folder"})
     lab.run_all()
     assert lab.state("p") is SUCCEEDED
+    said = [str(line["message"]) for line in lab.runner.logs(job=lab.job("p").job)]
+    assert said == ["egress: nothing is copied to s3://bucket/folder; a local path or a file:// URL would be"]
 
 
-def test_a_spout_is_stored_and_not_run(lab: Lab) -> None:
-    document = {"pipeline": {"name": "p"}, "transform": {"cmd": ["do"]}, "spout": {}}
-    lab.runner.create_pipeline(document, project="default")
+def test_an_egress_that_fails_fails_its_job(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lab.pipeline("p", "data:/*", egress={"URL": f"file://{tmp_path}/file"})
     lab.run_all()
-    assert lab.ran == []
-    assert lab.runner.inspect_pipeline(PipelineRef("default", "p")).state is PipelineState.RUNNING
-
-
-def test_a_service_is_stored_and_its_job_fails(lab: Lab) -> None:
-    lab.pipeline("p", "data:/*", service={"internal_port": 8000})
-    lab.run_all()
-    assert lab.ran == []
     assert lab.state("p") is FAILED
+    assert lab.job("p").reason.startswith("egress to ")
+
+
+def test_spouts_and_services_are_left_to_the_background(lab: Lab) -> None:
+    document = {"pipeline": {"name": "spout"}, "transform": {"cmd": ["do"]}, "spout": {}}
+    lab.runner.create_pipeline(document, project="default")
+    lab.pipeline("service", "data:/", service={"internal_port": 8000})
+    lab.run_all()
+    assert lab.executor.requests == []
+    assert not lab.state("service").is_final
+    assert lab.runner.inspect_pipeline(PipelineRef("default", "spout")).state is PipelineState.RUNNING
+    assert lab.runner.has_work()
 
 
 def test_resources_and_scheduling_have_no_effect(lab: Lab) -> None:

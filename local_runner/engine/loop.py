@@ -76,7 +76,7 @@ class Engine:
         self.gave_way = False  # `work` ended because somebody else would do it
         self._flush_at = 0.0  # not before this moment of the monotonic clock
         self._stopping = False
-        self._ended_some = False  # whoever waited for it may begin
+        self._look_again = False  # what just changed may let somebody begin
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
@@ -158,8 +158,8 @@ class Engine:
         self._advance()
         self._dispatch()
         self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
-        if self._ended_some:
-            self._ended_some = False
+        if self._look_again:
+            self._look_again = False
             return 0.0
         return self._patience(ticks[0][0] if ticks else None)
 
@@ -204,6 +204,7 @@ class Engine:
         """Pipelines that start are up now, or can never be; workers of former versions go."""
         for row in rows.values():
             if row.state is PipelineState.STARTING:
+                self._look_again = True
                 works = bool(spec_of(row).transform.cmd)
                 with self._database.write() as session:
                     state = PipelineState.RUNNING if works else PipelineState.FAILURE
@@ -370,14 +371,14 @@ class Engine:
                 return
             closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
             ended = session.pipelines.job(info.job)
-        self._ended_some = True
+        self._look_again = True
         self._cool(info.job)
         if ended is not None:
             self._staffing.observer.job_changed(ended)
         fire_triggers(self._database, [row.key for row in closed])
 
     def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:
-        self._ended_some = True
+        self._look_again = True
         self._release(run)
         self._staffing.observer.job_changed(run.info)
         fire_triggers(self._database, [row.key for row in closed])

@@ -96,6 +96,14 @@ def test_an_image_without_a_tag_gets_a_warning(lab):
     assert "WARNING: please specify a tag" in lab.ok("create pipeline", stdin=json.dumps(spec)).err
 
 
+def test_fields_that_are_taken_but_do_less_here_are_mentioned(lab):
+    spec = {**SPEC, "egress": {"URL": "s3://bucket/x"}, "s3_out": True}
+    said = lab.ok("create pipeline", stdin=json.dumps(spec)).err
+    assert "egress: nothing is copied to s3://bucket/x" in said
+    assert "s3_out: there is no S3 gateway here" in said
+    assert "S3 gateway" not in lab.ok("update pipeline -f p.json").err
+
+
 def test_a_spec_is_edited_in_an_editor(lab):
     lab.ok("create pipeline -f p.json")
     Path("edit.sh").write_text('sed -i s/copies/edited/ "$1"\n')

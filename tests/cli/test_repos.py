@@ -153,6 +153,26 @@ def test_the_commits_that_changed_a_file_are_found(pachctl):
     assert "no commits found." in pachctl.ok("find commit data@master:/nope").out
 
 
+def test_a_transaction_that_is_stopped_stays_listed_and_can_be_resumed(pachctl):
+    identity = pachctl.ok("start transaction").out.split('"')[1]
+    pachctl.ok("create repo inside")
+    assert pachctl.ok("stop transaction").out == f"Cleared active transaction: {identity}\n"
+    assert pachctl("stop transaction").err.splitlines()[0] == "no active transaction"
+    pachctl.ok("create repo outside")
+    assert len(pachctl.ok("list repo").lines) == 2
+    assert pachctl.ok("list transaction").lines[1].split()[0] == identity
+    pachctl.ok(f"resume transaction {identity}")
+    pachctl.ok("finish transaction")
+    assert len(pachctl.ok("list repo").lines) == 3
+
+
+def test_a_transaction_that_is_deleted_is_gone(pachctl):
+    identity = pachctl.ok("start transaction").out.split('"')[1]
+    pachctl.ok(f"delete transaction {identity}")
+    assert len(pachctl.ok("list transaction").lines) == 1
+    pachctl.ok("start transaction")
+
+
 def test_a_transaction_collects_changes_and_makes_them_at_once(pachctl):
     assert pachctl("finish transaction").err.splitlines()[0] == "no active transaction"
     pachctl.ok("create repo data")

@@ -6,7 +6,8 @@ import pytest
 
 from local_runner.engine.cron import next_ticks
 from local_runner.errors import Refused
-from local_runner.model.refs import PipelineRef, RepoRef
+from local_runner.model.refs import BranchRef, PipelineRef, RepoRef
+from local_runner.model.repos import Trigger
 from local_runner.model.units import parse_rfc3339, rfc3339
 from tests.support.lab import Lab
 
@@ -51,6 +52,48 @@ def test_the_next_tick_is_known_beforehand(lab: Lab) -> None:
     with lab.runner.database.read() as session:
         ((due, _),) = next_ticks(session, session.pipelines.pipelines())
     assert 3500 < due - time.time() <= 3601
+
+
+def test_a_branch_moves_on_a_schedule_to_the_last_commit_before_the_tick(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    hour = 3600.0
+    noon = (time.time() // hour + 24) * hour  # an hour that begins
+    clock = [noon - 2.5 * hour]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    lab.put("data@master", {"/old": "1"})
+    trigger = Trigger("master", cron_spec="0 * * * *")
+    lab.runner.create_branch(BranchRef(lab.repo("data"), "hourly"), trigger=trigger)
+    lab.pipeline("copy", {"pfs": {"repo": "data", "branch": "hourly", "glob": "/*"}})
+    lab.run_all()
+    assert lab.files("data@hourly") == {}
+    clock[0] += 0.1 * hour
+    lab.put("data@master", {"/first": "1"})
+    clock[0] += 0.1 * hour
+    lab.put("data@master", {"/second": "1"})
+    lab.run_all()
+    assert lab.files("data@hourly") == {}
+    clock[0] += hour
+    lab.put("data@master", {"/late": "1"})
+    lab.run_all()
+    assert lab.files("data@hourly") == {"/old": "1", "/first": "1", "/second": "1"}
+    assert lab.files("copy@master") == lab.files("data@hourly")
+    clock[0] += hour
+    lab.run_all()
+    assert "/late" in lab.files("copy@master")
+    jobs = len(lab.jobs("copy"))
+    clock[0] += 9 * hour
+    lab.run_all()
+    assert len(lab.jobs("copy")) == jobs
+
+
+def test_branches_that_watch_one_that_moves_on_a_schedule_move_with_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.put("data@master", {"/a": "1"})
+    data = lab.repo("data")
+    lab.runner.create_branch(BranchRef(data, "hourly"), trigger=Trigger("master", cron_spec="@hourly"))
+    lab.runner.create_branch(BranchRef(data, "next"), trigger=Trigger("hourly", commits=1))
+    later = time.time() + 3601
+    monkeypatch.setattr(time, "time", lambda: later)
+    lab.run_all()
+    assert lab.files("data@next") == {"/a": "1"}
 
 
 def test_a_pipeline_without_a_clock_does_not_tick(lab: Lab) -> None:

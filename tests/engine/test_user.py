@@ -26,7 +26,6 @@ def test_a_command_runs_as_its_user_who_owns_all_of_the_datum(home: Path, execut
     source = {"pfs": {"repo": "data", "name": "in", "glob": "/*"}}
     lab.pipeline("p", source, transform={"cmd": ["sh"], "stdin": SCRIPT, "user": "nobody"}, datum_tries=1)
     work(lab.runner, Crew(executor, 1))
-    print(list(lab.runner.list_datum(lab.job("p").job)), lab.job("p"), [x for x in lab.runner.logs()])
     printed = [str(line["message"]) for line in lab.runner.logs(job=lab.job("p").job)]
     assert printed == ["65534"] * 4
     assert lab.files("p@master") == {"/a": "1\nmore\n"}

@@ -196,8 +196,6 @@ def test_of_several_errors_the_clusters_first_is_told():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"s3_out": True}, "s3_out: there is no S3 gateway here"),
-        ({"input": {"pfs": {"repo": "data", "glob": "/", "s3": True}}}, "input data: s3: there is no S3 gateway here"),
         ({"spec_commit": {"id": "x"}}, "spec_commit restores a pipeline from a backup of a cluster, which is not supported"),
     ],
 )
