@@ -49,6 +49,7 @@ class Field(NamedTuple):
 MAP = "map<string,string>"
 
 _NO_GATEWAY = "there is no S3 gateway"
+_HERE_ONLY = "copies to a path or file:// URL of this machine, nowhere else"
 _NO_CLUSTER = "there is no cluster to schedule on"
 _RESTORE = "restores a pipeline from a backup of a cluster"
 
@@ -58,7 +59,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("tf_job", "TFJob", REFUSED, "clusters refuse it too"),
         Field("transform", "Transform", HONOURED, "what runs for each datum"),
         Field("parallelism_spec", "ParallelismSpec", HONOURED, "how many workers run at once"),
-        Field("egress", "Egress", IGNORED, "nothing leaves this machine"),
+        Field("egress", "Egress", EMULATED, f"{_HERE_ONLY}; a job whose output cannot be copied fails"),
         Field("update", "bool", HONOURED, "overrides the command line, also for the documents that follow"),
         Field("output_branch", "string", HONOURED, "default master"),
         Field("s3_out", "bool", IGNORED, f"{_NO_GATEWAY}: there is no /pfs/out, and nothing is skipped"),
@@ -68,8 +69,8 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("input", "Input", HONOURED, "which files make a datum"),
         Field("description", "string", HONOURED, "shown in lists"),
         Field("reprocess", "bool", HONOURED, "overrides the command line, also for the documents that follow"),
-        Field("service", "Service", EMULATED, "the process runs here and listens where it likes"),
-        Field("spout", "Spout", HONOURED, "a process that writes commits by itself"),
+        Field("service", "Service", EMULATED, "the process runs on this machine, while an engine is up, and listens where it likes"),
+        Field("spout", "Spout", HONOURED, "a process that writes commits by itself, while an engine is up"),
         Field("datum_set_spec", "DatumSetSpec", HONOURED, "how datums are cut into sets"),
         Field("datum_timeout", "duration", HONOURED, "for each attempt"),
         Field("job_timeout", "duration", HONOURED, "from the start of the job's datums"),
@@ -106,7 +107,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("err_stdin", "string[]", HONOURED, "lines given to err_cmd"),
         Field("accept_return_code", "int64[]", HONOURED, "exit codes that count as success"),
         Field("debug", "bool", IGNORED, "has no effect on a cluster either"),
-        Field("user", "string", EMULATED, "where the executor can switch users"),
+        Field("user", "string", EMULATED, "where root runs the engine; else the job's log says that it is not"),
         Field("working_dir", "string", HONOURED, ""),
         Field("dockerfile", "string", IGNORED, "has no effect on a cluster either"),
         Field("memory_volume", "bool", IGNORED, "scratch space lies on disk"),
@@ -169,11 +170,11 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("start", "timestamp", HONOURED, "first tick after this time; default: now"),
     ),
     "Egress": (
-        Field("URL", "string", IGNORED, "nothing leaves this machine"),
-        Field("object_storage", "ObjectStorageEgress", IGNORED, "nothing leaves this machine"),
+        Field("URL", "string", EMULATED, _HERE_ONLY),
+        Field("object_storage", "ObjectStorageEgress", EMULATED, "as URL"),
         Field("sql_database", "SQLDatabaseEgress", IGNORED, "nothing leaves this machine"),
     ),
-    "ObjectStorageEgress": (Field("url", "string", IGNORED, "nothing leaves this machine"),),
+    "ObjectStorageEgress": (Field("url", "string", EMULATED, _HERE_ONLY),),
     "SQLDatabaseEgress": (
         Field("url", "string", IGNORED, "nothing leaves this machine"),
         Field("file_format", "FileFormat", IGNORED, "nothing leaves this machine"),

@@ -81,7 +81,7 @@ def unique_sleep() -> str:
 class ExecutorContract:
     @pytest.fixture
     def executor(self) -> Executor:
-        raise NotImplementedError
+        raise AssertionError("a subclass provides the executor")
 
     @pytest.fixture
     def bench(self, executor: Executor, tmp_path: Path) -> Iterator[Bench]:
