@@ -15,6 +15,7 @@ from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import CommitQuery, PipelineRef
+from local_runner.storage.home import MEMORY_VARIABLE
 from tests.support.lab import Do, Lab, copy
 
 
@@ -351,11 +352,12 @@ def test_content_comes_back_byte_for_byte(lab: Lab) -> None:
 
 
 def test_a_datum_with_much_input_is_laid_out_on_the_disk_and_a_small_one_in_memory(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "1")
     monkeypatch.setattr(datum_run, "_SMALL_BYTES", 10)
     monkeypatch.setattr(datum_run, "_PLENTY_BYTES", 0)
     seen: dict[str, Path] = {}
 
-    def look(datum: ScriptedDatum) -> int:
+    def look(datum: ScriptedDatum) -> int | None:
         (found,) = datum.input("in").iterdir()
         seen[found.name] = found.resolve()
         return copy(datum)
@@ -370,6 +372,7 @@ def test_a_datum_with_much_input_is_laid_out_on_the_disk_and_a_small_one_in_memo
 
 
 def test_an_attempt_that_filled_memory_is_made_again_on_the_disk_and_does_not_count(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "1")
     if len(lab.runner.database.home.workers) < 2:
         pytest.skip("there is no /dev/shm to fill")
     monkeypatch.setattr(datum_run, "_PLENTY_BYTES", 0)
@@ -377,7 +380,7 @@ def test_an_attempt_that_filled_memory_is_made_again_on_the_disk_and_does_not_co
     monkeypatch.setattr(datum_run, "_free_bytes", lambda folder: free.pop(0))
     disk = lab.runner.database.home.workers[-1].resolve()
 
-    def fill(datum: ScriptedDatum) -> int:
+    def fill(datum: ScriptedDatum) -> int | None:
         return copy(datum) if datum.out.resolve().is_relative_to(disk) else 1
 
     lab.put("data@master", {"/a": "1"})
