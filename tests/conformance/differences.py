@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ON_PURPOSE: Mapping[str, tuple[frozenset[int], str]] = {
-    "appended-file-hash-by-history": (frozenset({4, 5, 7, 8, 9, 10, 11, 12}), "A file of several large appended pieces"),
+    "appended-file-hash-by-history": (frozenset({4, 5}), "A file of several large appended pieces"),
     "output-bad-name": (frozenset({6}), "Output with a name no repo accepts"),
     "two-datums-later": (frozenset({11, 12, 13}), "After datums wrote one path and the job failed"),
 }
