@@ -132,6 +132,11 @@ class DatumRunner:
 
     # -- where datums lie ----------------------------------------------------------------------------------------------
 
+    @property
+    def _in_memory(self) -> bool:
+        """Whether `pfs` lies elsewhere than what the worker has on the disk."""
+        return self.pfs.parent != self.large.parent
+
     def begin_set(self, name: str) -> None:
         """Lay out the datums to come below `.scratch/<name>`; with `-large` behind it, on the disk."""
         self._place = name
@@ -142,7 +147,9 @@ class DatumRunner:
             shutil.rmtree(place, ignore_errors=True)
 
     def _place_for(self, datum: Datum) -> str:
-        """In memory if its inputs are small, there is plenty, and no datum of this worker filled it yet."""
+        """In memory if its inputs are small, there is plenty, and no datum filled it yet; where `pfs` lies on the disk anyway, there."""
+        if not self._in_memory:
+            return self._place
         small = sum(file.size for file in datum.inputs) <= _SMALL_BYTES
         if small and not self._on_disk and _free_bytes(self.pfs) >= _PLENTY_BYTES:
             return self._place
@@ -156,7 +163,7 @@ class DatumRunner:
 
     def _filled_memory(self) -> bool:
         """Whether an attempt failed, in all likelihood, because it wrote more than memory holds; then the disk is used from now on."""
-        if self._on_disk or _free_bytes(self.pfs) >= _SMALL_BYTES:
+        if not self._in_memory or self._on_disk or _free_bytes(self.pfs) >= _SMALL_BYTES:
             return False
         self._on_disk = True
         return True

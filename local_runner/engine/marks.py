@@ -27,11 +27,6 @@ class Mark(NamedTuple):
         return self.hash + _LETTERS[self.state] + self.job
 
 
-def decode_mark(value: bytes) -> Mark:
-    """The mark behind a value of the tree."""
-    return Mark(value[:32], _STATES[value[32:33]], value[33:])
-
-
 def read_marks(trees: Trees, root: Root) -> Iterator[tuple[str, Mark]]:
     """All marks of a commit, by datum id."""
     for key, value in trees.scan(root):

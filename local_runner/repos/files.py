@@ -13,7 +13,7 @@ from local_runner.model.names import check_path, clean_path
 from local_runner.model.refs import BranchRef, CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
 from local_runner.repos.commits import content_root, finish_commit, resolve, start_commit, writable_root
-from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk, with_folders
+from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -250,11 +250,6 @@ def file_history(session: Session, file: FileQuery, limit: int) -> Iterator[File
             yield _info(row, node)
             last, count = node.hash, count + 1
         row = parent
-
-
-def folder_nodes(nodes: Sequence[Node]) -> list[Node]:
-    """The files and the folders they imply, sorted by path."""
-    return sorted(with_folders(nodes))
 
 
 def _infos(row: CommitRow, nodes: Iterator[Node] | Sequence[Node]) -> Iterator[FileInfo]:

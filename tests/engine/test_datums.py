@@ -388,3 +388,17 @@ def test_an_attempt_that_filled_memory_is_made_again_on_the_disk_and_does_not_co
     lab.run_all()
     assert lab.state("p") is JobState.SUCCESS
     assert lab.files("p@master") == {"/a": "1"}
+
+
+def test_without_memory_a_datum_with_much_input_lies_in_its_place_below_pfs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datum_run, "_SMALL_BYTES", 10)
+    inside: list[bool] = []
+
+    def look(datum: ScriptedDatum) -> int | None:
+        inside.append(datum.out.resolve().is_relative_to((datum.worker.pfs / ".scratch").resolve()))
+        return copy(datum)
+
+    lab.put("data@master", {"/large": "x" * 100})
+    lab.pipeline("p", do=look)
+    lab.run_all()
+    assert inside == [True]
