@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_runner.engine.environment import worker_env
-from local_runner.engine.loop import SOMEBODY_ELSE, Engine, Staffing
+from local_runner.engine.loop import SOMEBODY_ELSE, Engine
 from local_runner.engine.observers import Observer, Silent
-from local_runner.engine.slots import LARGE, MakeRequest
-from local_runner.errors import Busy, Unavailable
+from local_runner.engine.pool import Staffing
+from local_runner.engine.slots import MakeRequest
+from local_runner.errors import Busy, Invalid, Unavailable
 from local_runner.executors.base import Executor, WorkerRequest
-from local_runner.executors.images import ImageSource, image_folder, read_image
-from local_runner.executors.view import remove_folder
+from local_runner.executors.images import ImageSource, image_folder, image_notes, read_image
+from local_runner.executors.tree import remove_folder
+from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.project import read_project
 from local_runner.runner import Runner
@@ -30,34 +32,41 @@ from local_runner.storage.pipeline_records import PipelineRow
 _OWNER = "home"  # a file in a workers folder that says whose it is
 _PASSAGE = 0o711  # the user of a `transform.user` gets through to a worker's folder, and sees no other
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
-_HANDOVER = 3.0  # seconds an engine that is asked to has for giving way
+_HANDOVER = 3.0  # seconds an engine that is asked to give way has before anybody is told
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """How an engine works: the executor, datums at once over all pipelines, and folders behind images (name without tag -> folder).
+    """How an engine works: the executor, datums at once over all pipelines, and the folders behind images (name without tag -> folder).
 
+    `images` is asked again for each worker that is hired and each job that begins: an engine may live for days, and see edits.
     With `residents` it lets spouts and services run as well, and then stays for ever: that is for engines in the background.
+    `may_begin` and `ignore_failures` are as in `Staffing`.
     """
 
     executor: Executor
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    images: Mapping[str, Path] = field(default_factory=dict)
+    images: Callable[[], Mapping[str, Path]] = dict
     observer: Observer = field(default_factory=Silent)
     residents: bool = False
+    may_begin: Callable[[JobInfo], bool] = lambda info: True
+    ignore_failures: bool = False
 
 
 @contextlib.contextmanager
-def engine_of(runner: Runner, crew: Crew, *, take_over: bool = False) -> Iterator[Engine]:
+def engine_of(runner: Runner, crew: Crew, *, waiting: Callable[[str], None] | None = None) -> Iterator[Engine]:
     """Be the engine of a home until the block ends. Raises `Busy` if somebody else is.
 
-    With `take_over` an engine in the background that has no job under way is asked to give way.
+    With `waiting` its turn is waited for instead: an engine in the background is asked to give way as soon as no job is under way
+    there, and `waiting` is told who it is if that takes long.
     """
     lock = FileLock(runner.database.home.engine_lock)
     collector = gc.get_threshold()
     # Somebody who merely looks whether it is taken holds it for a moment, too.
-    if not lock.try_acquire(patience=0.2) and not (take_over and _take_over(runner.database, lock)):
-        raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
+    if not lock.try_acquire(patience=0.2):
+        if waiting is None:
+            raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
+        _take_over(runner.database, lock, waiting)
     try:
         # A job makes a million small values that stay: looking through them again and again took half its planning (0.8 s of 1.5
         # for 60 000 datums). What goes round in circles is little, and may wait.
@@ -65,24 +74,35 @@ def engine_of(runner: Runner, crew: Crew, *, take_over: bool = False) -> Iterato
         _withdraw(runner.database)
         _clear_workers(runner.database.home)
         programs = _install_programs(runner.database)
-        staffing = Staffing(crew.executor, crew.jobs, _Requests(runner.database, crew, programs).make, crew.observer, crew.residents)
+        requests = _Requests(runner.database, crew, programs)
+        staffing = Staffing(
+            crew.executor,
+            crew.jobs,
+            requests.make,
+            crew.observer,
+            crew.residents,
+            crew.may_begin,
+            crew.ignore_failures,
+            requests.remarks,
+        )
         with Engine(runner.database, staffing) as engine:
             yield engine
     finally:
         gc.set_threshold(*collector)
         for folder in runner.database.home.workers:
             with contextlib.suppress(OSError):
-                remove_folder(folder)
+                remove_folder(str(folder))
         lock.release()
 
 
-def _take_over(database: Database, lock: FileLock) -> bool:
+def _take_over(database: Database, lock: FileLock, waiting: Callable[[str], None]) -> None:
     with database.write() as session:
         session.repos.set_setting(SOMEBODY_ELSE, "yes")
-    taken = lock.try_acquire(patience=_HANDOVER)
-    if not taken:
+    try:
+        lock.acquire(waiting, patience=_HANDOVER)
+    except BaseException:  # Ctrl-C
         _withdraw(database)
-    return taken
+        raise
 
 
 def _withdraw(database: Database) -> None:
@@ -129,10 +149,10 @@ class _Requests:
 
     def make(self, row: PipelineRow, spec: PipelineSpec) -> MakeRequest:
         transform = spec.transform
-        image = image_source(self.crew.images, transform.image)
         secrets = self._secrets(spec)
 
         def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
+            image = image_source(self.crew.images(), transform.image)
             env = worker_env(
                 spec,
                 image.env if image else {},
@@ -150,13 +170,19 @@ class _Requests:
                 image=transform.image,
                 code=image.code if image else {},
                 visible=(Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent),
-                writable=(self.database.home.path, folder / LARGE),
+                writable=(self.database.home.path,),
                 bin=self.programs,
                 working_dir=image.working_dir if image else "/",
                 user=transform.user,
             )
 
         return request
+
+    def remarks(self, spec: PipelineSpec) -> list[str]:
+        """What the log of a job says about its image; what is wrong with it, its workers will say."""
+        with contextlib.suppress(Invalid):
+            return image_notes(spec.transform.image, self.crew.images())
+        return []
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
         """Secrets that become variables."""
@@ -188,7 +214,7 @@ def _clear_workers(home: Home) -> None:
         for other in folder.parent.glob("[!.]*"):
             owner = other / _OWNER
             if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
-                remove_folder(other)
+                remove_folder(str(other))
         # It appears with its owner's name in it, or another engine might take it for one that is left over.
         draft = folder.with_name(f".{folder.name}")
         draft.mkdir(mode=_PASSAGE, exist_ok=True)

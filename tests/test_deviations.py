@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import socket
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from local_runner.errors import SpecError, Unsupported
+from local_runner.errors import Refused, RepoNotFound, SpecError, Unsupported
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
@@ -95,6 +96,29 @@ def test_datums_of_a_job_that_wrote_one_path_run_again_and_are_shown_so(lab: Lab
     lab.run_all()
     assert lab.datums("p") == {"/a": "success"}
     assert lab.counts("p") == {"total": 1, "processed": 1}
+
+
+# -- inputs ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_input_may_be_what_a_pipelines_jobs_write_down(lab: Lab) -> None:
+    def sizes(datum: ScriptedDatum) -> None:
+        for document in datum.input("p").rglob("meta/*/meta"):
+            inputs = json.loads(document.read_text())["inputs"]
+            (datum.out / "-".join(file["fileInfo"]["file"]["path"].strip("/") for file in inputs)).touch()
+
+    lab.pipeline("p", "data:/*", lambda datum: int((datum.input("data") / "b").exists()), datum_tries=1)
+    lab.pipeline("q", {"pfs": {"repo": "p", "repo_type": "meta", "glob": "/meta/*"}}, sizes)
+    lab.run_all()
+    assert (lab.state("p"), lab.state("q")) == (FAILED, JobState.UNRUNNABLE)
+    lab.put("data@master", {"/b": None, "/c": "3"})
+    lab.run_all()
+    assert lab.files("q@master") == {"/a": "", "/c": ""}
+    assert [file.source.repo_type for info in lab.runner.list_datum(lab.job("q").job) for file in info.datum.inputs] == ["meta"] * 2
+    with pytest.raises(RepoNotFound, match=r"default/data\.meta not found"):
+        lab.pipeline("r", {"pfs": {"repo": "data", "repo_type": "meta", "glob": "/"}})
+    with pytest.raises(Refused, match="direct provenance of"):
+        lab.runner.delete_pipeline(PipelineRef("default", "p"))
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------
@@ -214,7 +238,7 @@ def test_s3_is_taken_but_served_by_nobody(lab: Lab) -> None:
     seen: list[tuple[list[str], list[str]]] = []
 
     def look(datum: ScriptedDatum) -> None:
-        seen.append((os.listdir(datum.input("data")), sorted(datum.request.links)))
+        seen.append((os.listdir(datum.input("data")), sorted(datum.tree.links)))
 
     lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/", "s3": True}}, look)
     lab.pipeline("q", "data:/", look, s3_out=True)

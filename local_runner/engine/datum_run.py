@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,14 @@ from local_runner.engine.batching import Call, NextDatumServer
 from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
-from local_runner.engine.staging import Roots, Staged, give_to, stage
+from local_runner.engine.staging import Roots, Staged, stage
 from local_runner.executors.base import Process, RunRequest, RunResult, Worker
+from local_runner.executors.tree import Left, Tree
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
 
-# A datum with more input is laid out on the disk, as is any while memory for files is short (a container may have 64 MB of it).
-_SMALL_BYTES = 16 * 1024 * 1024
-_PLENTY_BYTES = 1024 * 1024 * 1024
 PREMATURE_EXIT = "user code exited prematurely"
 _INSIST_SECONDS = 0.05
 
@@ -70,9 +67,8 @@ class Attempt:
     staged: Staged
     env: Mapping[str, str]
     lines: LastLines
-    started: float
     download_time: float
-    result: RunResult | None = None
+    left: Left = Left()
     error: str = ""
     outputs: list[OutputFile] = field(default_factory=list)
     process_time: float = 0.0
@@ -83,21 +79,17 @@ class Attempt:
 class DatumRunner:
     """Runs datums on one worker, one at a time. Another thread may call `interrupt`.
 
-    `pfs` is the folder that is the worker's `/pfs`, in memory where there is some; `large`, on a disk, is for datums that may not fit
-    there. `base_env` is the environment the worker's processes start with, which `.env` repeats. `owner` is `transform.user` as user and
-    group id, if the worker's processes run as that.
+    `scratch` is the folder that is the worker's `/pfs/.scratch`. `owner` is `transform.user` as user and group id, if the worker's
+    processes run as that.
     """
 
     database: Database
     worker: Worker
     name: str
-    pfs: Path
-    large: Path
-    base_env: Mapping[str, str]
+    scratch: Path
     server: NextDatumServer | None = None
     owner: tuple[int, int] | None = None
     _place: str = ""
-    _on_disk: bool = False
     _stopping: bool = False
     _restarting: bool = False
     _events: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
@@ -132,52 +124,25 @@ class DatumRunner:
 
     # -- where datums lie ----------------------------------------------------------------------------------------------
 
-    @property
-    def _in_memory(self) -> bool:
-        """Whether `pfs` lies elsewhere than what the worker has on the disk."""
-        return self.pfs.parent != self.large.parent
-
     def begin_set(self, name: str) -> None:
-        """Lay out the datums to come below `.scratch/<name>`; with `-large` behind it, on the disk."""
+        """Lay out the datums to come below `.scratch/<name>`."""
         self._place = name
 
     def clear(self) -> None:
         """Remove what the present set left."""
-        for place in (self.pfs / ".scratch" / self._place, self.large / self._place):
-            shutil.rmtree(place, ignore_errors=True)
-
-    def _place_for(self, datum: Datum) -> str:
-        """In memory if its inputs are small, there is plenty, and no datum filled it yet; where `pfs` lies on the disk anyway, there."""
-        if not self._in_memory:
-            return self._place
-        small = sum(file.size for file in datum.inputs) <= _SMALL_BYTES
-        if small and not self._on_disk and _free_bytes(self.pfs) >= _PLENTY_BYTES:
-            return self._place
-        name = f"{self._place}-large"
-        link = self.pfs / ".scratch" / name
-        if not link.is_symlink():
-            (self.large / self._place).mkdir(exist_ok=True)
-            link.parent.mkdir(exist_ok=True)
-            link.symlink_to(self.large / self._place)
-        return name
-
-    def _filled_memory(self) -> bool:
-        """Whether an attempt failed, in all likelihood, because it wrote more than memory holds; then the disk is used from now on."""
-        if not self._in_memory or self._on_disk or _free_bytes(self.pfs) >= _SMALL_BYTES:
-            return False
-        self._on_disk = True
-        return True
+        shutil.rmtree(self.scratch / self._place, ignore_errors=True)
 
     # -- one datum, one command --------------------------------------------------------------------------------------
 
     def run(self, context: JobContext, datum: Datum) -> Outcome:
         """Run a datum to its end. Raises `Stopped` if it was interrupted for good."""
         transform = context.spec.transform
-        return self._tries(context, datum, lambda attempt: self._run_once(attempt, transform.cmd, stdin_bytes(transform.stdin), context))
+        stdin = stdin_bytes(transform.stdin)
+        return self._tries(context, datum, lambda attempt: self._run_once(attempt, transform.cmd, stdin, context, attempt.staged.tree))
 
-    def _run_once(self, attempt: Attempt, cmd: tuple[str, ...], stdin: bytes | None, context: JobContext) -> RunResult:
+    def _run_once(self, attempt: Attempt, cmd: tuple[str, ...], stdin: bytes | None, context: JobContext, tree: Tree | None) -> RunResult:
         spec = context.spec
-        request = RunRequest(cmd, attempt.env, attempt.staged.links, attempt.lines, stdin, spec.datum_timeout, spec.transform.working_dir)
+        request = RunRequest(cmd, attempt.env, tree, attempt.lines, stdin, spec.datum_timeout, spec.transform.working_dir)
         self._idle.clear()
         try:
             if self._stopping or self._restarting:  # asked to end while the datum was laid out
@@ -189,23 +154,19 @@ class DatumRunner:
     def _tries(self, context: JobContext, datum: Datum, once: Callable[[Attempt], RunResult]) -> Outcome:
         spec, recovered = context.spec, False
         tries = spec.datum_tries if spec.datum_tries > 0 else 1
-        number = 0
-        while number < tries:
-            number += 1
+        for number in range(1, tries + 1):
             with self._attempt(context, datum) as attempt:
                 result = once(attempt)
                 if self._stopping:
                     raise Stopped
                 self._restarting = False
-                attempt.process_time = result.seconds
+                attempt.process_time, attempt.left = result.seconds, result.left
+                attempt.download_time += result.laying
                 if result.accepted(spec.transform.accept_return_code):
                     attempt.error = self._collect(attempt)
                     if not attempt.error:
                         state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
                         return self._outcome(attempt, datum, DatumState.PROCESSED, state)
-                elif self._filled_memory():
-                    number -= 1  # that was our doing
-                    continue
                 else:
                     attempt.error = result.reason
                     recovered = self._recover(context, attempt, result) or recovered
@@ -220,9 +181,10 @@ class DatumRunner:
         transform = context.spec.transform
         if not transform.err_cmd or failed.timed_out:
             return False
-        result = self._run_once(attempt, transform.err_cmd, stdin_bytes(transform.err_stdin), context)
+        result = self._run_once(attempt, transform.err_cmd, stdin_bytes(transform.err_stdin), context, None)
         if self._stopping:
             raise Stopped
+        attempt.left = result.left
         return result.accepted(transform.accept_return_code)
 
     # -- one datum of a process that stays ---------------------------------------------------------------------------
@@ -239,7 +201,7 @@ class DatumRunner:
         env = job_env(context.job.id)
         lines = _BatchLines(context, self.name)
         self._lines = lines
-        process = self.worker.start(RunRequest(transform.cmd, env, {}, lines, stdin_bytes(transform.stdin), None, transform.working_dir))
+        process = self.worker.start(RunRequest(transform.cmd, env, Tree(), lines, stdin_bytes(transform.stdin), None, transform.working_dir))
         self._process = process
         events = self._events
         # A thread that sleeps until the process ends, so that nobody has to ask again and again.
@@ -267,21 +229,21 @@ class DatumRunner:
                 return self._batch_ended(first, began)
             self._call = first  # its error is ignored: there was no datum before it
         self._lines.turn_to(attempt.lines)
-        self.worker.activate(attempt.staged.links)
+        self.worker.lay(attempt.staged.tree)
         began = time.monotonic()
         call, self._call = self._call, None
-        call.answer([f"{key}={value}" for key, value in {**self.base_env, **attempt.env}.items()])
+        call.answer([f"{key}={value}" for key, value in dot_env(self.worker, attempt.env).items()])
         event = self._next_event(timeout)
         seconds = time.monotonic() - began
+        if isinstance(event, Call) and not event.error:
+            self._call = event
+            return RunResult(0, seconds, left=self.worker.look())
         if isinstance(event, Call):
-            if not event.error:
-                self._call = event
-                return RunResult(0, seconds)
             event.drop()
             self.end_batch()
             attempt.lines("stderr", event.error)
-            return RunResult(None, seconds, error=event.error)
-        return self._batch_ended(event, began)
+            return RunResult(None, seconds, error=event.error, left=self.worker.look())
+        return replace(self._batch_ended(event, began), left=self.worker.look())
 
     def _batch_ended(self, event: object, began: float) -> RunResult:
         """The process is over, or has to be; the next attempt starts a new one."""
@@ -318,21 +280,18 @@ class DatumRunner:
             raise Stopped
         began = time.monotonic()
         env = datum_env(datum, context.job.id)
-        place, s3_out = self._place_for(datum), context.spec.s3_out
-        staged = stage(self.database, datum, context.roots, self.pfs, place, {**self.base_env, **env}, s3_out=s3_out)
-        if self.owner:
-            give_to(staged.folder, self.owner)
-        lines = LastLines(context.log, self.name, datum)
-        attempt = Attempt(staged, env, lines, began, time.monotonic() - began)
+        told, s3_out = dot_env(self.worker, env), context.spec.s3_out
+        staged = stage(self.database, datum, context.roots, self.scratch, self._place, told, owner=self.owner, s3_out=s3_out)
+        attempt = Attempt(staged, env, LastLines(context.log, self.name, datum), time.monotonic() - began)
         try:
             yield attempt
         finally:
-            for pipe in staged.pipes:
-                pipe.close()
-            self._remove(staged)
+            staged.close()
 
     def _collect(self, attempt: Attempt) -> str:
         """Read what the datum wrote; returns what is wrong with it, "" if nothing."""
+        if not attempt.left.wrote:
+            return ""
         began = time.monotonic()
         try:
             attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
@@ -343,10 +302,10 @@ class DatumRunner:
         return ""
 
     def _outcome(self, attempt: Attempt, datum: Datum, counted: DatumState, state: DatumState) -> Outcome:
-        if counted is not DatumState.PROCESSED and not attempt.outputs:
+        if counted is not DatumState.PROCESSED and attempt.left.wrote and not attempt.outputs:
             with contextlib.suppress(BadOutput):
                 attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
-        seen = list(seen_files(self.database.files, attempt.staged))
+        seen = list(seen_files(self.database.files, attempt.staged, attempt.left))
         wrote = attempt.outputs
         seen += [OutputFile(f"/out{file.path}", file.content) for file in wrote]
         downloaded = attempt.staged.download_bytes + sum(pipe.read_bytes for pipe in attempt.staged.pipes)
@@ -354,10 +313,6 @@ class DatumRunner:
         stats = DatumStats(attempt.download_time, attempt.process_time, attempt.upload_time, downloaded, uploaded)
         kept = wrote if counted is DatumState.PROCESSED else []
         return Outcome(datum, counted, state, attempt.error, stats, kept, seen, tuple(attempt.lines.lines))
-
-    def _remove(self, staged: Staged) -> None:
-        # <place>/<id>/pfs/<id>: the grandparent is the datum's own.
-        shutil.rmtree(staged.folder.parent.parent, ignore_errors=True)
 
 
 class _BatchLines:
@@ -376,9 +331,9 @@ class _BatchLines:
 _INTERRUPT = object()
 
 
-def _free_bytes(folder: Path) -> int:
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
+def dot_env(worker: Worker, env: Mapping[str, str]) -> dict[str, str]:
+    """What `.env` and the answer to NextDatum say (reference pps 3.2): the worker's variables and a datum's."""
+    return {**worker.env, **{name: worker.translate(value) for name, value in env.items()}}
 
 
 def stdin_bytes(lines: tuple[str, ...]) -> bytes | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from local_runner.engine.staging import Staged
 from local_runner.errors import Invalid, LocalRunnerError
+from local_runner.executors.tree import Left
 from local_runner.model.names import check_path
 from local_runner.storage.objects import Content, ObjectFiles
 
@@ -101,29 +102,15 @@ def _contents(folder: Path) -> Iterator[Path]:
             raise BadOutput(f"cannot upload {entry}: inside a linked folder, a link has to lead to a file")
 
 
-def seen_files(files: ObjectFiles, staged: Staged) -> Iterator[OutputFile]:
-    """`.env` and the inputs as user code left them, for the meta repo. What it did not touch is not read again."""
-    for name in staged.links:
-        top = staged.folder / name
-        if name == ".env":
-            yield OutputFile("/.env", files.take(top))
-        elif name != "out" and top.is_dir() and not top.is_symlink():
-            yield from _seen(files, staged, str(top), f"/{name}")
-
-
-def _seen(files: ObjectFiles, staged: Staged, folder: str, prefix: str) -> Iterator[OutputFile]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = f"{prefix}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _seen(files, staged, entry.path, path)
-            elif entry.is_file(follow_symlinks=False):
-                given = staged.given.get(entry.path)
-                status = entry.stat(follow_symlinks=False)
-                if given and (status.st_mtime_ns, status.st_size) == given[1:]:
-                    yield OutputFile(path, Content(given[0], given[2]))
-                elif _is_legal(path):
-                    yield OutputFile(path, _take(files, entry.path))
+def seen_files(files: ObjectFiles, staged: Staged, left: Left) -> Iterator[OutputFile]:
+    """`.env` and the inputs as user code left them, for the meta repo. What it did not touch is not read."""
+    touched = {*left.changed, *left.gone}
+    for path, content in staged.contents.items():
+        if path not in touched:
+            yield OutputFile(f"/{path}", content)
+    for path in left.changed:
+        if _is_legal(f"/{path}"):
+            yield OutputFile(f"/{path}", _take(files, str(staged.folder / path)))
 
 
 def _is_legal(path: str) -> bool:

@@ -52,15 +52,13 @@ class Broken:
 
 Event = Done | SetDone | Broken
 MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
-LARGE = "large"  # in that folder: datums that are too large for memory
 
 
 class Place(NamedTuple):
-    """A worker with its folders; `owner` is the user and group id its processes run as, if `transform.user` names one."""
+    """A worker and where its datums lie; `owner` is the user and group id its processes run as, if `transform.user` names one."""
 
     worker: Worker
-    pfs: Path
-    large: Path
+    scratch: Path
     owner: tuple[int, int] | None
 
 
@@ -68,18 +66,18 @@ class Place(NamedTuple):
 def hired(database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0) -> Iterator[Place]:
     """A worker in folders of its own, which go with it. Raises `Unavailable`."""
     folders = [place / f"{name}-{uuid.uuid4().hex[:8]}" for place in database.home.workers]
-    pfs, large = folders[0] / "pfs", folders[-1] / LARGE
+    pfs = folders[0] / "pfs"
     try:
         pfs.mkdir(parents=True)
-        large.mkdir(parents=True)
         request = make_request(name, pfs, folders[-1], port)
+        request.scratch.mkdir(parents=True)
         owner = find_user(request.user) if request.user and executor.capabilities.runs_as_user else None
         for folder in folders:
             folder.chmod(0o700)
             if owner:
                 os.chown(folder, *owner)
         with executor.worker(request) as worker:
-            yield Place(worker, pfs, large, owner)
+            yield Place(worker, request.scratch.resolve(), owner)
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -183,7 +181,7 @@ class Slot(threading.Thread):
         server = NextDatumServer() if self._batching else None
         try:
             with hired(self._database, self._executor, self._make_request, self.name, server.port if server else 0) as place:
-                yield DatumRunner(self._database, place.worker, self.name, place.pfs, place.large, place.worker.env, server, place.owner)
+                yield DatumRunner(self._database, place.worker, self.name, place.scratch, server, place.owner)
         finally:
             if server:
                 server.close()

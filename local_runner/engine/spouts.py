@@ -6,16 +6,17 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from local_runner.engine.datum_run import stdin_bytes
+from local_runner.engine.datum_run import dot_env, stdin_bytes
 from local_runner.engine.environment import datum_env
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.prepare import datums_of, input_commits
 from local_runner.engine.slots import MakeRequest, Place, hired
 from local_runner.engine.specs_at_rest import is_live_spout, spec_of
-from local_runner.engine.staging import Roots, give_to, stage
+from local_runner.engine.staging import Roots, stage
 from local_runner.errors import CommitNotFound, LocalRunnerError
 from local_runner.executors.base import Executor, Process, RunRequest
+from local_runner.executors.tree import Tree
 from local_runner.model.datums import Datum
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import SPOUT_ENDED, PipelineSpec, PipelineState
@@ -89,15 +90,14 @@ class Resident(threading.Thread):
     def _lay_out(self, place: Place) -> RunRequest:
         """The command; a spout gets neither `/pfs/out` nor variables of its own."""
         post, transform = self._post, self._post.spec.transform
-        env, links = {}, {}
+        env, tree = {}, Tree()
         if post.job.id:
             env = datum_env(post.datum, post.job.id)
-            staged = stage(self._database, post.datum, post.roots, place.pfs, "service", {**place.worker.env, **env})
-            if place.owner:
-                give_to(staged.folder, place.owner)
-            links = dict(staged.links)
+            told = dot_env(place.worker, env)
+            tree = stage(self._database, post.datum, post.roots, place.scratch, "service", told, owner=place.owner).tree
+        place.worker.lay(tree)
         lines = LastLines(self._log, self.name, post.datum)
-        return RunRequest(transform.cmd, env, links, lines, stdin_bytes(transform.stdin), None, transform.working_dir)
+        return RunRequest(transform.cmd, env, None, lines, stdin_bytes(transform.stdin), None, transform.working_dir)
 
     def _rest(self, reason: str) -> None:
         self._log.worker(self.name, self._post.datum, f"the command ended: {reason}; it is started again in {self._pause:.0f} s")

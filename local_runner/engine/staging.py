@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local_runner.executors.tree import Tree
 from local_runner.model.datums import Datum, InputFile
+from local_runner.model.file_hash import file_hash
 from local_runner.model.inputs import Pfs
 from local_runner.model.refs import BranchRef
 from local_runner.repos.nodes import files_below
@@ -18,64 +21,143 @@ from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
 
 _PIPE_BYTES = 64 * 1024
+_NOTHING = Content(file_hash(b""), 0, b"")
+# Contents of a datum that go to its worker in the message itself, in bytes; what is more is written to files first.
+_MOST_INLINE = 1024 * 1024
 
 Roots = Mapping[BranchRef, Root]  # branch -> tree of the commit of it that is read
 
 
 @dataclass
 class Staged:
-    """A datum's folder. `folder` lies below the worker's `/pfs`; `links` are what stands in `/pfs` while it is active."""
+    """A datum ready to be laid out. `folder` is where its tree will stand, seen from here; `parts` what is kept for it until then.
 
+    `contents` are the regular files by their path in the folder, `stand_ins` what lazy and empty ones stand for, by their path here.
+    """
+
+    tree: Tree
     folder: Path
-    links: Mapping[str, str]
-    download_bytes: int = 0
-    # Content hashes of input files as they were laid out: what user code leaves alone need not be hashed again.
-    given: dict[str, tuple[bytes, int, int]] = field(default_factory=dict)
-    # What lazy and empty files stand for, for links to them.
+    parts: Path
+    contents: dict[str, Content] = field(default_factory=dict)
     stand_ins: dict[str, Content] = field(default_factory=dict)
+    download_bytes: int = 0
     pipes: list[Pipe] = field(default_factory=list)
 
     @property
     def out(self) -> Path:
         return self.folder / "out"
 
+    def close(self) -> None:
+        """Let go of pipes and parts; the tree itself is the worker's."""
+        for pipe in self.pipes:
+            pipe.close()
+        if self.tree.brought:
+            shutil.rmtree(self.parts, ignore_errors=True)
 
-def stage(database: Database, datum: Datum, roots: Roots, pfs: Path, place: str, env: Mapping[str, str], *, s3_out: bool = False) -> Staged:
-    """Lay out a datum below `<pfs>/.scratch/<place>`; with `s3_out` no `/pfs/out` stands for its output folder.
 
-    Raises `OSError` and `Unavailable` for a broken disk or store.
+def stage(
+    database: Database,
+    datum: Datum,
+    roots: Roots,
+    scratch: Path,
+    place: str,
+    env: Mapping[str, str],
+    *,
+    owner: tuple[int, int] | None = None,
+    s3_out: bool = False,
+) -> Staged:
+    """Describe a datum's tree below `<scratch>/<place>`, and make what cannot be described: large files, pipes.
+
+    `owner` is who they are to belong to; with `s3_out` no `/pfs/out` stands for the output folder. Raises `OSError` and
+    `Unavailable` for a broken disk or store.
     """
-    relative = f".scratch/{place}/{datum.id}/pfs/{datum.id}"
-    folder = f"{pfs}/{relative}"
-    os.makedirs(f"{pfs}/.scratch/{place}", exist_ok=True)
-    # One by one and as text: most of what a datum costs that does nothing is spent here, and makedirs asks for each folder first.
-    for made_now in (f"{pfs}/.scratch/{place}/{datum.id}", folder.rpartition("/")[0], folder, f"{folder}/out"):
-        os.mkdir(made_now)
-    links = {name: f"{relative}/{name}" for name in ("out", ".env") if name != "out" or not s3_out}
-    staged = Staged(Path(folder), links)
-    with open(f"{folder}/.env", "wb", buffering=0) as variables:
-        variables.write("".join(f"{key}={value}\n" for key, value in env.items()).encode())
-    made: set[str] = set()
-    with database.read() as session:
-        for file in datum.inputs:
-            name = file.source.name
-            top = f"{folder}/{name}"
-            links[name] = f"{relative}/{name}"
-            if top not in made:
-                os.mkdir(top, 0o700)
-                made.add(top)
-            for path, content, size in _files(session, file, roots):
-                _lay(session, staged, file, f"{top}{path}", content, size, made)
-    for pipe in staged.pipes:
-        pipe.start(database)
-    return staged
+    below = f"{place}/{datum.id}/pfs/{datum.id}"
+    staged = Staged(Tree(f".scratch/{below}"), scratch / below, scratch / f"{place}-parts-{datum.id}")
+    return _Staging(staged, owner).stage(database, datum, roots, env, s3_out)
 
 
-def give_to(folder: Path, owner: tuple[int, int]) -> None:
-    """Make a user and group own a folder with all below; links themselves, not what they lead to (reference pps 3.1)."""
-    for parent, folders, files in os.walk(folder):
-        for name in (".", *folders, *files):
-            os.chown(os.path.join(parent, name), *owner, follow_symlinks=False)
+class _Staging:
+    """What has been described of a datum so far."""
+
+    def __init__(self, staged: Staged, owner: tuple[int, int] | None) -> None:
+        self._staged = staged
+        self._owner = owner
+        self._links: dict[str, str] = {}
+        self._folders: dict[str, int] = {"out": 0o777}
+        self._files: list[tuple[str, bytes]] = []
+        self._brought: list[tuple[str, str, bool]] = []
+        self._inline = 0
+
+    def stage(self, database: Database, datum: Datum, roots: Roots, env: Mapping[str, str], s3_out: bool) -> Staged:
+        staged, relative = self._staged, self._staged.tree.folder
+        self._links = {name: f"{relative}/{name}" for name in ("out", ".env") if name != "out" or not s3_out}
+        variables = "".join(f"{key}={value}\n" for key, value in env.items()).encode()
+        self._files.append((".env", variables))
+        staged.contents[".env"] = database.files.take(variables)
+        with database.read() as session:
+            for file in datum.inputs:
+                name = file.source.name
+                self._links[name] = f"{relative}/{name}"
+                self._folders.setdefault(name, 0o700)
+                for path, content, size in _files(session, file, roots):
+                    self._add(session, file, name + path, Content(content, size))
+        staged.tree = Tree(relative, self._links, list(self._folders.items()), self._files, self._brought)
+        for pipe in staged.pipes:
+            pipe.start(database)
+        return staged
+
+    def _add(self, session: Session, file: InputFile, path: str, content: Content) -> None:
+        source, staged = file.source, self._staged
+        lazy = isinstance(source, Pfs) and source.lazy
+        empty = isinstance(source, Pfs) and source.empty_files
+        here = str(staged.folder / path)
+        if path in staged.contents or here in staged.stand_ins:
+            return  # a group may hold one file twice
+        self._make_room(path.rpartition("/")[0], 0o700 if lazy or empty else 0o777)
+        if lazy or empty:
+            staged.stand_ins[here] = content
+        if lazy:
+            # A second name, out of reach: user code may move the first one away or remove it.
+            pipe = self._part(path, keeps_name=True)
+            os.mkfifo(pipe, 0o666)
+            staged.pipes.append(Pipe(pipe, content.name))
+            self._give(pipe)
+        elif empty:
+            staged.contents[path] = _NOTHING
+            self._files.append((path, b""))
+        else:
+            staged.contents[path] = content
+            staged.download_bytes += content.size
+            self._fill(session, path, content)
+
+    def _fill(self, session: Session, path: str, content: Content) -> None:
+        inline = session.objects.inline(content.name) if self._inline < _MOST_INLINE else None
+        if inline is not None:
+            self._inline += len(inline)
+            self._files.append((path, inline))
+        else:
+            part = self._part(path, keeps_name=False)
+            session.objects.place(content.name, part)
+            self._give(part)
+
+    def _make_room(self, folder: str, mode: int) -> None:
+        if folder not in self._folders:
+            self._make_room(folder.rpartition("/")[0], mode)
+            self._folders[folder] = mode
+
+    def _part(self, path: str, *, keeps_name: bool) -> str:
+        """Where to make a file or pipe that is to be brought to a path."""
+        parts = self._staged.parts
+        if not self._brought:
+            parts.mkdir(parents=True)
+            self._give(str(parts))
+        name = str(len(self._brought))
+        self._brought.append((path, f".scratch/{parts.name}/{name}", keeps_name))
+        return str(parts / name)
+
+    def _give(self, path: str) -> None:
+        if self._owner:
+            os.chown(path, *self._owner)
 
 
 def _files(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[str, bytes, int]]:
@@ -87,33 +169,6 @@ def _files(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[st
         return
     for node in files_below(session.trees, roots[file.source.source], file.path):
         yield node.path, node.hash, node.size
-
-
-def _lay(session: Session, staged: Staged, file: InputFile, target: str, content: bytes, size: int, made: set[str]) -> None:
-    lazy = isinstance(file.source, Pfs) and file.source.lazy
-    empty = isinstance(file.source, Pfs) and file.source.empty_files
-    parent = target.rpartition("/")[0]
-    if parent not in made:
-        os.makedirs(parent, 0o700 if lazy or empty else 0o777, exist_ok=True)
-        made.add(parent)
-    if os.path.lexists(target):
-        return  # a group may hold one file twice
-    if lazy or empty:
-        staged.stand_ins[os.path.realpath(target)] = Content(content, size)
-    if lazy:
-        # A second name, out of reach: user code may move the first one away or remove it.
-        private = str(staged.folder.parent.parent / f"lazy-{len(staged.pipes)}")
-        os.mkfifo(private, 0o666)
-        os.link(private, target)
-        staged.pipes.append(Pipe(private, content))
-        return
-    if empty:
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o666))
-    else:
-        session.objects.place(content, target)
-        staged.download_bytes += size
-        stat = os.stat(target)
-        staged.given[target] = (content, stat.st_mtime_ns, stat.st_size)
 
 
 class Pipe:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from local_runner.executors.tree import Left, Tree
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -30,19 +32,20 @@ class Capabilities:
 class WorkerRequest:
     """What a worker is for. All its datums share it.
 
-    `pfs` is a folder of the worker's own that becomes `/pfs`; `scratch` is its subfolder for staged datums (`/pfs/.scratch`).
+    `pfs` is a folder of the worker's own that becomes `/pfs`; it may lie in memory, where the links that come and go with each datum
+    cost 10 µs instead of 60 to 500. `folder` is another, on a disk: the executor keeps in it what else is the worker's (its /tmp), and
+    its subfolder `scratch` becomes `/pfs/.scratch`, where datums lie. Both belong to `user` where there is one.
     `code` maps absolute paths inside the worker to host folders or files (what the image's Dockerfile copies).
     `visible` are host paths that must stay readable even where the executor hides the host's home folder
     (an interpreter, the project); `writable` those that user code may write to (the home of the runner, for its `pachctl`).
     `bin` is a host folder with programs appended to PATH (`pachctl`).
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
-    In `folder`, else beside `pfs`, the executor may keep what else is the worker's (its /tmp); it goes with the worker, or with its next
-    one after a crash. `pfs` may lie in memory, `folder` is to be on a disk.
     """
 
     name: str
     pfs: Path
+    folder: Path
     env: Mapping[str, str]
     image: str = ""
     code: Mapping[str, Path] = field(default_factory=dict)
@@ -51,16 +54,18 @@ class WorkerRequest:
     bin: Path | None = None
     working_dir: str = "/"
     user: str = ""
-    folder: Path | None = None
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """One command for one datum.
 
-    `links` are the names that stand in `/pfs` while it runs: name -> path relative to `/pfs` (`.scratch/…/in`). The worker makes them
-    before the command starts, absolute as on a cluster (from outside follow them with `Worker.outside`); they stay until the next
-    request or `activate`, so that an error command sees the same tree.
+    `tree` is what the worker lays out before the command starts; it stays until the next one. None leaves what stands in `/pfs` as it
+    is: an error command sees the tree of the command that failed.
     `env` are the datum's own variables, over those of the worker. `stdin` of None is /dev/null.
     `timeout` is in seconds. `working_dir` is `transform.working_dir`: a relative one counts from the root folder, one that does not
     exist is a command that never starts; "" is the worker's.
@@ -70,7 +75,7 @@ class RunRequest:
 
     cmd: tuple[str, ...]
     env: Mapping[str, str]
-    links: Mapping[str, str]
+    tree: Tree | None
     output: Callable[[str, str], None]
     stdin: bytes | None = None
     timeout: float | None = None
@@ -81,7 +86,7 @@ class RunRequest:
 class RunResult:
     """How a command ended. `exit_code` is negative for a signal and None if it never started; `error` says why then.
 
-    `seconds` is the time it took.
+    `seconds` is the time it took, `laying` the time to lay out its tree; `left` what it left of that.
     """
 
     exit_code: int | None
@@ -89,6 +94,8 @@ class RunResult:
     timed_out: bool = False
     cancelled: bool = False
     error: str = ""
+    laying: float = 0.0
+    left: Left = Left()
 
     def accepted(self, codes: frozenset[int] = frozenset()) -> bool:
         """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3)."""
@@ -135,20 +142,28 @@ class Worker(Protocol):
     def run(self, request: RunRequest) -> RunResult:
         """Run one command to its end and say how it ended.
 
-        A non-zero exit, a timeout, a cancel or a program that cannot be started is a result. Only a broken executor raises
-        (`Unavailable`). When the main process ends the rest of its process group is killed (reference pps 3.3).
+        A non-zero exit, a timeout, a cancel or a program that cannot be started is a result. Only a broken executor, or a tree that
+        cannot be laid out, raises (`Unavailable`). When the main process ends the rest of its process group is killed (reference pps 3.3).
         """
         ...
 
     def start(self, request: RunRequest) -> Process:
-        """Start a command that stays; `timeout` does not apply. `links` may be empty and be set later by `activate`.
+        """Start a command that stays; `timeout` does not apply. Its trees may come later, by `lay`.
 
         Its `output` is called from a thread of its own. Until it ended or was killed there must be no `run` or other `start`.
         """
         ...
 
-    def activate(self, links: Mapping[str, str]) -> None:
-        """Replace what stands in `/pfs` (all but `.scratch`) by these links."""
+    def lay(self, tree: Tree) -> None:
+        """Replace what stands in `/pfs` by a tree. Raises `Unavailable` if that cannot be."""
+        ...
+
+    def look(self) -> Left:
+        """What the commands so far left of the tree that stands in `/pfs`."""
+        ...
+
+    def translate(self, text: str) -> str:
+        """A text with `/pfs`, and the paths of the image's code, as this worker's processes have to call them."""
         ...
 
     def outside(self, path: str) -> Path:

@@ -3,10 +3,14 @@
 It obeys messages on its standard input, a socket whose other end the engine holds, and ends, with all it started, when that end is
 closed, however the engine came to its end. It imports as little as possible: it must be there 10 ms after it was asked for.
 
+It also lays out the datums' trees and looks them over: in the engine, which is one process for all workers, that would be most of
+what a small datum costs. A second socket is for trees alone, while a command stays; its questions are answered at once.
+
 Messages are marshalled tuples after their length in four bytes; both ends are one version of one program on one machine.
 
-    to the launcher    plan {…}: first, once · ("spawn", id, argv, env, folder, stdin, timeout) · ("kill", id, cancelled)
-    from the launcher  ("ready",) or ("broken", why) · ("output", id, stream, bytes) · ("end", id, how)
+    to the launcher    plan {…}: first, once · ("spawn", id, tree or None, argv, env, folder, stdin, timeout) · ("kill", id, cancelled)
+    from the launcher  ("ready",) or ("broken", why) · ("output", id, stream, bytes) · ("end", id, how) · ("unlaid", id, why): no tree
+    about trees        ("lay", tree) -> why not, or "" · ("look",) -> what is left
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ import sys
 import time
 from typing import Any, NamedTuple, TypedDict
 
+from local_runner.executors.tree import Left, Place, Tree
+
 CHUNK = 1 << 16
 # How long the processes left in a command's group may take to die before its end is reported regardless.
 _PATIENCE = 0.5
@@ -27,7 +33,10 @@ _TICK = 0.001
 
 
 class Plan(TypedDict):
-    """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is ""."""
+    """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
+
+    `pfs` is where its processes find `/pfs`.
+    """
 
     env: dict[str, str]
     empty: str
@@ -44,6 +53,11 @@ class End(NamedTuple):
     timed_out: bool = False
     cancelled: bool = False
     error: str = ""
+    laying: float = 0.0
+    left: Left = Left()
+
+    def plain(self) -> tuple[Any, ...]:
+        return (*self[:-1], tuple(self.left))
 
 
 def pack(message: Any) -> bytes:
@@ -71,10 +85,11 @@ class _EngineGone(Exception):
 class _Command:
     """One command that was started."""
 
-    def __init__(self, number: int, pid: int, started: float, timeout: float | None) -> None:
+    def __init__(self, number: int, pid: int, started: float, laying: float, timeout: float | None) -> None:
         self.number = number
         self.pid = pid
         self.started = started
+        self.laying = laying
         self.deadline = started + timeout if timeout is not None else None
         self.timed_out = self.cancelled = False
         self.outputs: dict[int, str] = {}
@@ -95,15 +110,21 @@ class _Command:
 class Launcher:
     """Starts commands and tells the engine what becomes of them, in one loop over all their pipes."""
 
-    def __init__(self, control: int, env: dict[str, str]) -> None:
+    def __init__(self, control: int, trees: int, plan: Plan) -> None:
         self._control = control
-        self._env = env
+        self._trees = trees
+        self._env = plan["env"]
+        self._place = Place(plan["pfs"], plan["pfs"])
+        # Whether everything that was ever started is known to be gone. Only Linux gives us the orphans to wait for.
+        self._alone = self._adopts = sys.platform == "linux"
         self._received = bytearray()
+        self._asked = bytearray()
         self._commands: dict[int, _Command] = {}  # by pid
         self._by_pipe: dict[int, _Command] = {}
         self._null = os.open(os.devnull, os.O_RDONLY)
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
+        self._poll.register(self._trees, select.POLLIN)
         # A child's end must wake poll(): the interpreter writes a byte here at each signal that has a handler.
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -120,6 +141,8 @@ class Launcher:
                     self._obey()
                 elif pipe == self._wake:
                     self._drain_wake()
+                elif pipe == self._trees:
+                    self._answer()
                 elif command := self._by_pipe.get(pipe):
                     if pipe == command.stdin:
                         self._feed(command, broken=bool(event & select.POLLERR))
@@ -152,8 +175,38 @@ class Launcher:
             else:
                 self._kill(number, *details)
 
-    def _spawn(self, number: int, argv: list[str], env: dict[str, str], folder: str, stdin: bytes | None, timeout: float | None) -> None:
+    def _answer(self) -> None:
+        data = os.read(self._trees, CHUNK)
+        if not data:
+            raise _EngineGone
+        self._asked += data
+        for verb, *details in unpack(self._asked):
+            _write(self._trees, pack(self._lay(*details) if verb == "lay" else tuple(self._place.look())))
+
+    def _lay(self, tree: tuple[Any, ...]) -> str:
+        """Lay out a tree; says why that failed."""
+        try:
+            self._place.lay(Tree(*tree), reuse=self._alone)
+        except OSError as why:
+            return _describe(why)
+        return ""
+
+    def _spawn(
+        self,
+        number: int,
+        tree: tuple[Any, ...] | None,
+        argv: list[str],
+        env: dict[str, str],
+        folder: str,
+        stdin: bytes | None,
+        timeout: float | None,
+    ) -> None:
+        began = time.monotonic()
+        if tree is not None and (why_not := self._lay(tree)):
+            self._tell(("unlaid", number, why_not))
+            return
         started = time.monotonic()
+        laying = started - began
         pipes: list[int] = []  # read, write of stdout, stderr and then stdin
         try:
             try:
@@ -180,9 +233,10 @@ class Launcher:
         except (OSError, ValueError) as why:
             for pipe in pipes:
                 os.close(pipe)
-            self._tell(("end", number, tuple(End(None, time.monotonic() - started, error=_explain(why, argv)))))
+            self._tell(("end", number, End(None, time.monotonic() - started, error=_explain(why, argv), laying=laying).plain()))
             return
-        command = self._commands[pid] = _Command(number, pid, started, timeout)
+        self._alone = False
+        command = self._commands[pid] = _Command(number, pid, started, laying, timeout)
         os.close(pipes[1])
         os.close(pipes[3])
         self._watch(command, pipes[0], select.POLLIN)
@@ -256,13 +310,14 @@ class Launcher:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
+                self._alone = self._adopts
                 break
             if pid == 0:
                 break
             if command := self._commands.get(pid):
                 now = time.monotonic()
                 code = os.waitstatus_to_exitcode(status)
-                command.end = End(code, now - command.started, command.timed_out, command.cancelled)
+                command.end = End(code, now - command.started, command.timed_out, command.cancelled, laying=command.laying)
                 command.patience = now + _PATIENCE
         for command in [command for command in self._commands.values() if command.end]:
             # Orphans of the group are ours to reap; until that is done the group exists.
@@ -281,7 +336,7 @@ class Launcher:
         if command.stdin is not None:
             self._forget(command.stdin)
         assert command.end
-        self._tell(("end", command.number, tuple(command.end)))
+        self._tell(("end", command.number, command.end._replace(left=self._place.look()).plain()))
 
     def _tell(self, message: object) -> None:
         _write(self._control, pack(message))
@@ -368,7 +423,8 @@ def _prepare(plan: Plan, control: int) -> None:
         linux.adopt_orphans()
     if plan["user"]:
         user, group = plan["user"]
-        os.chown(plan["pfs"], user, group)  # so that user code may make files there, as root may
+        for folder in (plan["pfs"], f"{plan['pfs']}/.scratch"):  # so that user code may make files there, as root may
+            os.chown(folder, user, group)
         os.setgroups([])
         os.setgid(group)
         os.setuid(user)
@@ -376,13 +432,15 @@ def _prepare(plan: Plan, control: int) -> None:
         linux.die_with_parent()
 
 
-def main() -> None:
+def main(trees: int) -> None:
+    """Be a launcher; `trees` is the descriptor of the socket for trees."""
     control = os.dup(0)
+    os.set_inheritable(trees, False)
     try:
         plan = _read_plan(control)
         try:
             _prepare(plan, control)
-            launcher = Launcher(control, plan["env"])
+            launcher = Launcher(control, trees, plan)
         except Exception as why:
             _write(control, pack(("broken", _describe(why))))
             return

@@ -12,7 +12,7 @@ from local_runner.executors.base import Capabilities, Worker, WorkerRequest
 from local_runner.executors.launcher import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.view import View
-from local_runner.executors.worker import LauncherWorker, own_folder
+from local_runner.executors.worker import LauncherWorker, link_scratch, own_folder
 
 
 class ProcessExecutor:
@@ -43,6 +43,7 @@ class ProcessExecutor:
         """Raises `Unavailable` if the launcher cannot be started or `transform.user` is not known here."""
         pfs = str(request.pfs.absolute())
         with own_folder(request) as own:
+            link_scratch(request)
             places = {"/pfs": pfs} | mirror(own, request.code, request.working_dir)
             translate = translator(places)
             env = {name: translate(value) for name, value in request.env.items()}

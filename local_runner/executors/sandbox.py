@@ -61,7 +61,7 @@ class SandboxExecutor:
             pfs = Path(folder, "pfs")
             pfs.mkdir()
             try:
-                with self.worker(WorkerRequest(name="probe", pfs=pfs, env={})):
+                with self.worker(WorkerRequest("probe", pfs, Path(folder), env={})):
                     pass
                 with contextlib.suppress(OSError):
                     proof.write_text(boot)
@@ -78,6 +78,7 @@ class SandboxExecutor:
             env["PATH"] = f"{env.get('PATH', os.defpath)}:{_BIN}"
         with own_folder(request) as own:
             (own / "root").mkdir()
+            (request.pfs / ".scratch").mkdir(exist_ok=True)
             steps = arrange(request, own)
             plan: Plan = {
                 "env": env,
@@ -120,7 +121,7 @@ def arrange(request: WorkerRequest, own: Path) -> Steps:
     steps += [("rw", str(path.resolve()), str(path.absolute())) for path in request.writable]
     # A folder before what stands in it.
     steps += [("ro", str(source.resolve()), target) for target, source in sorted(request.code.items())]
-    steps.append(("rw", str(request.pfs.resolve()), "/pfs"))
+    steps += [("rw", str(request.pfs.resolve()), "/pfs"), ("rw", str(request.scratch.resolve()), "/pfs/.scratch")]
     if request.bin:
         steps.append(("ro", str(request.bin.resolve()), _BIN))
     steps.append(("folder", "", os.path.join("/", request.working_dir)))

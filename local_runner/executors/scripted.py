@@ -6,11 +6,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from local_runner.errors import Unavailable
 from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest
-from local_runner.executors.view import View, activate
+from local_runner.executors.tree import Left, Place, Tree
+from local_runner.executors.view import View
+from local_runner.executors.worker import link_scratch
 
 _KILLED = RunResult(-9, 0.0)
 
@@ -28,12 +31,16 @@ class ScriptedDatum:
         return {**self.worker.env, **self.request.env}
 
     @property
+    def tree(self) -> Tree:
+        return self.request.tree or Tree()
+
+    @property
     def out(self) -> Path:
         return self.input("out")
 
     def input(self, name: str) -> Path:
         """The folder of an input of that name. Raises KeyError if it is not linked."""
-        return self.worker.pfs / self.request.links[name]
+        return self.worker.pfs / self.tree.links[name]
 
     def say(self, line: str, stream: str = "stdout") -> None:
         """Print a line."""
@@ -88,6 +95,10 @@ class _ScriptedWorker:
         self._executor = executor
         self._worker = request
         self._view = View({"/pfs": str(request.pfs)})
+        request.scratch.mkdir(parents=True, exist_ok=True)
+        link_scratch(request)
+        self._place = Place(str(request.pfs), str(request.pfs))
+        self._tree = Tree()
         self._running = threading.Event()
         self._processes: list[_ScriptedProcess] = []
 
@@ -97,15 +108,25 @@ class _ScriptedWorker:
         result = _end(self._executor.behave, datum)
         if datum.cancelled.is_set():
             return RunResult(-9, result.seconds, cancelled=True)
-        return result
+        return replace(result, left=self.look())
 
     def start(self, request: RunRequest) -> _ScriptedProcess:
         process = _ScriptedProcess(self._datum(request), self._executor.stay or _wait_for_the_end)
         self._processes.append(process)
         return process
 
-    def activate(self, links: Mapping[str, str]) -> None:
-        activate(self._worker.pfs, links, str(self._worker.pfs))
+    def lay(self, tree: Tree) -> None:
+        self._tree = tree
+        try:
+            self._place.lay(tree)
+        except OSError as why:
+            raise Unavailable(f"a datum cannot be laid out: {why}") from None
+
+    def look(self) -> Left:
+        return self._place.look()
+
+    def translate(self, text: str) -> str:
+        return text
 
     def outside(self, path: str) -> Path:
         return self._view.outside(path)
@@ -118,7 +139,9 @@ class _ScriptedWorker:
             process.kill()
 
     def _datum(self, request: RunRequest) -> ScriptedDatum:
-        self.activate(request.links)
+        if request.tree is not None:
+            self.lay(request.tree)
+        request = replace(request, tree=self._tree)
         self._executor.requests.append(request)
         return ScriptedDatum(self._worker, request, threading.Event())
 

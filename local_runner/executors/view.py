@@ -1,10 +1,9 @@
-"""What user code sees where: its /pfs made of links, and the way back from a path inside a worker to the host's file."""
+"""The way back from a path inside a worker to the host's file."""
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,47 +53,3 @@ class View:
 def _parts(path: str) -> list[str]:
     """Its components, the last one first."""
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]
-
-
-def activate(pfs: Path, links: Mapping[str, str], root: str) -> None:
-    """Make `links` (name -> path relative to `pfs`) all that stands in `pfs` but `.scratch` (reference pps 3.1).
-
-    They are absolute, as on a cluster; `root` is what user code calls `pfs`. 120 µs for three links.
-    """
-    with os.scandir(pfs) as entries:
-        for entry in entries:
-            if entry.name == ".scratch":
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                remove_folder(Path(entry.path))
-            else:
-                os.unlink(entry.path)
-    for name, target in links.items():
-        os.symlink(f"{root}/{target}", f"{pfs}/{name}")
-
-
-def remove_quickly(folder: str) -> None:
-    """Remove it with all below: 60 µs for the folder of a small datum, shutil.rmtree takes 130. Raises OSError where that fails.
-
-    Nobody else may be changing it: links are not followed, but a folder that becomes one in the middle would be.
-    """
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                remove_quickly(entry.path)
-            else:
-                os.unlink(entry.path)
-    os.rmdir(folder)
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove it with all below, even where user code left folders that nobody may write to or look into."""
-    try:
-        remove_quickly(str(folder))
-    except PermissionError:
-        folder.chmod(0o700)
-        for parent, names, _ in os.walk(folder):
-            for name in names:
-                if not os.path.islink(path := os.path.join(parent, name)):
-                    os.chmod(path, 0o700)
-        shutil.rmtree(folder)

@@ -18,29 +18,37 @@ import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.tree import Left, Tree
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 @dataclass
 class Bench:
-    """A worker with one datum's folders, and what its commands print."""
+    """A worker of the request in `home`, and what its commands print."""
 
     worker: Worker
-    pfs: Path
+    home: Path
     lines: list[tuple[str, str]] = field(default_factory=list)
 
     @property
+    def pfs(self) -> Path:
+        return self.home / "pfs"
+
+    @property
+    def scratch(self) -> Path:
+        return self.home / "folder/scratch"
+
+    @property
     def out(self) -> Path:
-        return self.pfs / ".scratch/one/out"
+        return self.home / "folder" / tree_of("one").folder.replace(".scratch", "scratch") / "out"
 
     @property
     def stdout(self) -> list[str]:
         return [line for stream, line in self.lines if stream == "stdout"]
 
     def request(self, *cmd: str, datum: str = "one", env: Mapping[str, str] | None = None, **more: object) -> RunRequest:
-        links = {"in": f".scratch/{datum}/in", "out": f".scratch/{datum}/out"}
-        more.setdefault("links", links)
+        more.setdefault("tree", tree_of(datum))
         return RunRequest(cmd, env or {}, output=lambda *line: self.lines.append(line), **more)  # type: ignore[arg-type]
 
     def run(self, *cmd: str, **more: object) -> RunResult:
@@ -48,6 +56,20 @@ class Bench:
 
     def sh(self, script: str, **more: object) -> RunResult:
         return self.run("sh", "-c", script, **more)
+
+
+def tree_of(datum: str, **more: object) -> Tree:
+    """A datum with one input file, which holds its name."""
+    folder = f".scratch/set/{datum}/pfs/{datum}"
+    links = {"in": f"{folder}/in", "out": f"{folder}/out", ".env": f"{folder}/.env"}
+    files = [(".env", b"A=1\n"), ("in/file", f"{datum}\n".encode())]
+    return Tree(folder, links, [("out", 0o777), ("in", 0o700)], files)._replace(**more)  # type: ignore[arg-type]
+
+
+def worker_request(home: Path, env: Mapping[str, str], **more: object) -> WorkerRequest:
+    """A worker with its two folders in `home`."""
+    (home / "pfs").mkdir(parents=True)
+    return WorkerRequest("w", home / "pfs", home / "folder", env, **more)  # type: ignore[arg-type]
 
 
 def is_alive(marker: str) -> bool:
@@ -85,16 +107,12 @@ class ExecutorContract:
 
     @pytest.fixture
     def bench(self, executor: Executor, tmp_path: Path) -> Iterator[Bench]:
-        with self.open(executor, tmp_path / "pfs") as worker:
-            yield Bench(worker, tmp_path / "pfs")
+        with self.open(executor, tmp_path) as worker:
+            yield Bench(worker, tmp_path)
 
-    def open(self, executor: Executor, pfs: Path, **more: object) -> AbstractContextManager[Worker]:
-        for datum in ("one", "two"):
-            for name in ("in", "out"):
-                (pfs / ".scratch" / datum / name).mkdir(parents=True)
-            (pfs / ".scratch" / datum / "in" / "file").write_text(f"{datum}\n")
+    def open(self, executor: Executor, home: Path, **more: object) -> AbstractContextManager[Worker]:
         more.setdefault("env", {"PATH": PATH, "COLOUR": "red", "HOME": os.path.expanduser("~")})
-        return executor.worker(WorkerRequest(name="w", pfs=pfs, **more))  # type: ignore[arg-type]
+        return executor.worker(worker_request(home, **more))  # type: ignore[arg-type]
 
     # How a command ends
 
@@ -141,8 +159,8 @@ class ExecutorContract:
         assert (result.exit_code, result.error) == (None, "chdir /no/such: no such file or directory")
 
     def test_the_working_directory_of_the_image_is_there_even_if_the_host_has_none(self, executor: Executor, tmp_path: Path) -> None:
-        with self.open(executor, tmp_path / "pfs", working_dir="/no/such/place") as worker:
-            assert Bench(worker, tmp_path / "pfs").sh("pwd").accepted()
+        with self.open(executor, tmp_path, working_dir="/no/such/place") as worker:
+            assert Bench(worker, tmp_path).sh("pwd").accepted()
 
     # Standard input
 
@@ -173,8 +191,8 @@ class ExecutorContract:
         for name in ("hello", "true"):
             (programs / name).write_text("#!/bin/sh\necho from $0\n")
             (programs / name).chmod(0o755)
-        with self.open(executor, tmp_path / "pfs", bin=programs) as worker:
-            bench = Bench(worker, tmp_path / "pfs")
+        with self.open(executor, tmp_path, bin=programs) as worker:
+            bench = Bench(worker, tmp_path)
             assert bench.sh("hello; true").accepted()
             assert bench.run("hello").accepted()
         assert [line.rpartition("/")[2] for line in bench.stdout] == ["hello", "hello"]
@@ -219,7 +237,7 @@ class ExecutorContract:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            bench.worker.run(RunRequest(("sh", "-c", f"echo x; sleep {marker}"), {}, {}, fail))
+            bench.worker.run(RunRequest(("sh", "-c", f"echo x; sleep {marker}"), {}, None, fail))
         assert not is_alive(marker)
         bench.run("echo", "well")
         assert bench.stdout == ["well"]
@@ -249,8 +267,8 @@ class ExecutorContract:
 
     def test_a_child_that_left_the_group_lives_until_the_worker_ends(self, executor: Executor, tmp_path: Path) -> None:
         marker = unique_sleep()
-        with self.open(executor, tmp_path / "pfs") as worker:
-            bench = Bench(worker, tmp_path / "pfs")
+        with self.open(executor, tmp_path) as worker:
+            bench = Bench(worker, tmp_path)
             assert bench.sh(f"setsid sleep {marker} & sleep 0.2").seconds < 2
             assert is_alive(marker)
         assert not is_alive(marker)
@@ -278,8 +296,8 @@ class ExecutorContract:
         marker = unique_sleep()
 
         def fail() -> None:
-            with self.open(executor, tmp_path / "pfs") as worker:
-                worker.start(Bench(worker, tmp_path / "pfs").request("sleep", marker))
+            with self.open(executor, tmp_path) as worker:
+                worker.start(Bench(worker, tmp_path).request("sleep", marker))
                 assert soon(lambda: is_alive(marker))
                 raise ZeroDivisionError
 
@@ -289,14 +307,13 @@ class ExecutorContract:
 
     def test_nothing_survives_an_engine_killed_with_9(self, executor: Executor, tmp_path: Path) -> None:
         marker, daemon = unique_sleep(), unique_sleep()
-        pfs = tmp_path / "pfs"
-        pfs.mkdir()
         engine = f"""
             from pathlib import Path
             from {type(executor).__module__} import {type(executor).__name__} as Executor
-            from local_runner.executors.base import RunRequest, WorkerRequest
-            with Executor().worker(WorkerRequest("w", Path({str(pfs)!r}), {{"PATH": {PATH!r}}})) as worker:
-                worker.run(RunRequest(("sh", "-c", "setsid sleep {daemon} & sleep {marker}"), {{}}, {{}}, print))
+            from local_runner.executors.base import RunRequest
+            from tests.contracts.executor import worker_request
+            with Executor().worker(worker_request(Path({str(tmp_path)!r}), {{"PATH": {PATH!r}}})) as worker:
+                worker.run(RunRequest(("sh", "-c", "setsid sleep {daemon} & sleep {marker}"), {{}}, None, print))
         """
         process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(engine)])
         try:
@@ -318,8 +335,8 @@ class ExecutorContract:
         counts: list[int] = []
 
         def work(number: int) -> None:
-            with self.open(executor, tmp_path / f"pfs{number}") as worker:
-                bench = Bench(worker, tmp_path / f"pfs{number}")
+            with self.open(executor, tmp_path / f"{number}") as worker:
+                bench = Bench(worker, tmp_path / f"{number}")
                 for turn in range(20):
                     bench.run("echo", f"{number} {turn}")
                 counts.append(bench.stdout == [f"{number} {turn}" for turn in range(20)])
@@ -332,8 +349,8 @@ class ExecutorContract:
         assert counts == [True] * 4
 
     def test_a_worker_whose_launcher_was_killed_is_broken(self, executor: Executor, tmp_path: Path) -> None:
-        with self.open(executor, tmp_path / "pfs") as worker:
-            bench = Bench(worker, tmp_path / "pfs")
+        with self.open(executor, tmp_path) as worker:
+            bench = Bench(worker, tmp_path)
             children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
             os.kill(int(children[-1]), signal.SIGKILL)
             with pytest.raises(Unavailable, match="ended unexpectedly"):
@@ -344,7 +361,8 @@ class ExecutorContract:
     def test_links_stand_while_a_command_runs_and_are_replaced_for_the_next(self, bench: Bench) -> None:
         for datum in ("one", "two"):
             bench.run("cat", "/pfs/in/file", datum=datum)
-        bench.run("ls", "/pfs", links={"other": ".scratch/one/in"})
+        bench.run("ls", "/pfs", tree=tree_of("three", links={"other": ".scratch/set/three/pfs/three/in"}))
+        bench.run("ls", "/pfs", tree=Tree())
         assert bench.stdout == ["one", "two", "other"]
 
     def test_what_else_a_command_leaves_in_pfs_is_removed(self, bench: Bench) -> None:
@@ -358,27 +376,73 @@ class ExecutorContract:
         assert (bench.out / "d/copy").stat().st_uid == os.getuid()
         assert (bench.out / "d/copy").stat().st_mode & 0o777 == 0o644
 
-    def test_a_change_of_an_input_stays_in_the_folder_of_the_datum(self, bench: Bench) -> None:
+    def test_a_change_of_an_input_is_not_seen_by_the_next_datum(self, bench: Bench) -> None:
         assert bench.sh("echo more >> /pfs/in/file").accepted()
-        assert (bench.pfs / ".scratch/one/in/file").read_text() == "one\nmore\n"
-        assert (bench.pfs / ".scratch/two/in/file").read_text() == "two\n"
+        assert (bench.out.parent / "in/file").read_text() == "one\nmore\n"
+        bench.run("cat", "/pfs/in/file", datum="two")
+        assert bench.stdout == ["two"]
+
+    def test_a_command_without_a_tree_sees_the_one_before(self, bench: Bench) -> None:
+        bench.sh("echo half > /pfs/out/half; exit 1")
+        assert bench.run("cat", "/pfs/out/half", tree=None).accepted()
+        assert bench.stdout == ["half"]
+
+    def test_what_a_command_left_is_told(self, bench: Bench) -> None:
+        assert bench.run("cat", "/pfs/in/file").left == Left()
+        assert bench.run("touch", "/pfs/out/new").left == Left(wrote=True)
+        assert bench.run("mkdir", "/pfs/out/empty").left == Left(wrote=True)
+        left = bench.sh("printf two > /pfs/in/file; rm $(readlink /pfs/.env); mkdir /pfs/in/d; touch /pfs/in/d/new; ln -s file /pfs/in/link").left
+        assert (left.wrote, sorted(left.changed), left.gone) == (False, ["in/d/new", "in/file"], (".env",))
+        assert bench.sh("rm -r $(readlink /pfs/in)").left == Left(gone=("in/file",))
+
+    def test_a_change_is_noticed_however_soon_it_comes_and_whatever_its_size(self, bench: Bench) -> None:
+        for _ in range(20):
+            assert bench.sh("echo two > /pfs/in/file").left.changed == ("in/file",)
+
+    def test_every_datum_finds_its_folders_as_they_were_made(self, bench: Bench) -> None:
+        look = "find /pfs/in/ /pfs/out/ -printf '%P %y %m\\n' | sort"
+        for number, harm in enumerate(
+            ["true", "mkdir -p /pfs/out/a/b; touch /pfs/out/a/b/c", "chmod 0 /pfs/out/", "rm -r $(readlink /pfs/out)", "touch /pfs/in/more"]
+        ):
+            assert bench.sh(f"{look}; {harm}", datum=f"d{number}").accepted()
+        bench.sh(look, datum="last")
+        assert bench.stdout == [" d 700", " d 755", "file f 644"] * 6
+
+    def test_what_outlives_a_command_does_not_get_into_the_next_datum(self, bench: Bench) -> None:
+        assert bench.sh("cd /pfs/out; setsid sh -c 'while sleep 0.02; do touch late; done' & sleep 0.1").accepted()
+        assert not bench.run("sleep", "0.2", datum="two").left.wrote
+
+    def test_files_and_pipes_that_were_made_before_are_brought(self, bench: Bench) -> None:
+        (bench.scratch / "file").write_text("large")
+        os.mkfifo(bench.scratch / "pipe")
+        brought = [("in/d/large", ".scratch/file", False), ("in/lazy", ".scratch/pipe", True)]
+        folders = [("out", 0o777), ("in", 0o700), ("in/d", 0o777)]
+        result = bench.run("ls", "-F", "/pfs/in/", "/pfs/in/d", tree=tree_of("one", folders=folders, brought=brought))
+        assert result.left == Left()
+        assert {"lazy|", "large"} <= set(bench.stdout)
+        assert [path.name for path in bench.scratch.iterdir() if path.name != "set"] == ["pipe"]
+
+    def test_a_tree_that_cannot_be_laid_out_is_the_runners_fault(self, bench: Bench) -> None:
+        with pytest.raises(Unavailable, match=r"cannot be laid out: .*x: No such file"):
+            bench.run("true", tree=tree_of("one", folders=[("out", 0o777)], files=[("in/x", b"")]))
+        assert bench.run("true").accepted()
 
     def test_a_variable_may_name_a_file_under_pfs(self, bench: Bench) -> None:
         bench.sh('cat "$in"', env={"in": "/pfs/in/file"})
         assert bench.stdout == ["one"]
 
-    def test_a_link_that_user_code_made_can_be_followed_from_outside(self, bench: Bench, tmp_path: Path) -> None:
+    def test_a_link_that_user_code_made_can_be_followed_from_outside(self, bench: Bench) -> None:
         scratch = f"/tmp/local_runner-test-{unique_sleep()}"
         bench.sh(
             f"ln -s /pfs/in/file /pfs/out/a; cp -r /pfs/in /pfs/out/b; echo t > {scratch}; ln -s {scratch} /pfs/out/c; ln -s d /pfs/out/d"
         )
         assert bench.worker.outside("/pfs/out/a").read_text() == "one\n"
-        assert bench.worker.outside("/pfs/out/b") == (tmp_path / "pfs/.scratch/one/in").resolve()
+        assert bench.worker.outside("/pfs/out/b") == (bench.out.parent / "in").resolve()
         assert bench.worker.outside("/pfs/out/c").read_text() == "t\n"
-        assert bench.worker.outside("/pfs/out/../in/none") == (tmp_path / "pfs/.scratch/one/in/none").resolve()
+        assert bench.worker.outside("/pfs/out/../in/none") == (bench.out.parent / "in/none").resolve()
         with pytest.raises(OSError, match="symbolic links"):
             bench.worker.outside("/pfs/out/d")
-        bench.sh(f"rm {scratch}")
+        bench.run("rm", scratch)
 
     # The image's files
 
@@ -391,8 +455,8 @@ class ExecutorContract:
             "/no-such-app/main2": tmp_path / "image/main",
             "/usr/no-such/app/main": tmp_path / "image/main",
         }
-        with self.open(executor, tmp_path / "pfs", code=code, working_dir="/no-such-app") as worker:
-            bench = Bench(worker, tmp_path / "pfs")
+        with self.open(executor, tmp_path, code=code, working_dir="/no-such-app") as worker:
+            bench = Bench(worker, tmp_path)
             bench.run("cat", "main", "lib/part", "main2", "/no-such-app/main", "/usr/no-such/app/main")
             bench.run("cat", "part", working_dir="/no-such-app/lib")
         assert bench.stdout == ["main", "part", "main", "main", "main", "part"]
@@ -402,11 +466,11 @@ class ExecutorContract:
 
     def test_a_staying_command_goes_on_over_many_datums(self, bench: Bench) -> None:
         loop = "while read go < /pfs/.scratch/turns; do cat /pfs/in/file; done"
-        os.mkfifo(bench.pfs / ".scratch/turns")
-        process = bench.worker.start(bench.request("sh", "-c", loop, links={}))
+        os.mkfifo(bench.scratch / "turns")
+        process = bench.worker.start(bench.request("sh", "-c", loop, tree=Tree()))
         for turn, datum in enumerate(["one", "two", "one"], start=1):
-            bench.worker.activate({"in": f".scratch/{datum}/in"})
-            (bench.pfs / ".scratch/turns").write_text("go\n")
+            bench.worker.lay(tree_of(datum))
+            (bench.scratch / "turns").write_text("go\n")
             assert soon(lambda: len(bench.stdout) == turn)  # noqa: B023  # asked only within this turn
             assert process.poll() is None
         process.kill()

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from local_runner.engine import datum_run
+from local_runner.engine import datum_run, staging
 from local_runner.engine.staging import Staged, stage
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import CommitQuery, PipelineRef
-from local_runner.storage.home import MEMORY_VARIABLE
 from tests.support.lab import Do, Lab, copy
 
 
@@ -259,7 +258,7 @@ def test_a_datum_knows_itself_by_its_environment(lab: Lab) -> None:
 
     def look(datum: ScriptedDatum) -> None:
         seen.update(datum.env)
-        seen[".env"] = (datum.worker.pfs / datum.request.links[".env"]).read_text()
+        seen[".env"] = (datum.worker.pfs / datum.tree.links[".env"]).read_text()
 
     run_once(lab, look, {"/d/x": "1"}, transform={"env": {"MINE": "1"}})
     datum = next(iter(lab.runner.list_datum(lab.job("p").job))).datum
@@ -348,57 +347,25 @@ def test_content_comes_back_byte_for_byte(lab: Lab) -> None:
     assert lab.content(CommitQuery(lab.head("p@master").repo, "master"), "/a") == every
 
 
-# -- memory and disk ---------------------------------------------------------------------------------------------------
-
-
-def test_a_datum_with_much_input_is_laid_out_on_the_disk_and_a_small_one_in_memory(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MEMORY_VARIABLE, "1")
-    monkeypatch.setattr(datum_run, "_SMALL_BYTES", 10)
-    monkeypatch.setattr(datum_run, "_PLENTY_BYTES", 0)
-    seen: dict[str, Path] = {}
+def test_datums_lie_on_the_disk_and_their_links_where_making_them_is_cheap(lab: Lab) -> None:
+    seen: list[Path] = []
 
     def look(datum: ScriptedDatum) -> int | None:
-        (found,) = datum.input("in").iterdir()
-        seen[found.name] = found.resolve()
+        seen.extend((datum.worker.pfs.resolve(), datum.out.resolve()))
         return copy(datum)
 
-    lab.put("data@master", {"/large": "x" * 100, "/small": "y"})
-    lab.pipeline("p", {"pfs": {"repo": "data", "name": "in", "glob": "/*"}}, look)
+    run_once(lab, look)
+    home = lab.runner.database.home
+    assert seen[0].is_relative_to(home.workers[0].resolve())
+    assert seen[1].is_relative_to(home.workers[-1].resolve())
+
+
+def test_a_datum_with_more_files_than_fit_into_a_message_is_laid_out_whole(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "_MOST_INLINE", 10)
+    files = {f"/{n % 3}/{n}": "x" * (n + 1) for n in range(20)} | {"/large": "y" * 200_000}
+    lab.put("data@master", files)
+    lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/"}}, copy)
     lab.run_all()
-    memory, disk = lab.runner.database.home.workers[0], lab.runner.database.home.workers[-1]
-    assert seen["large"].is_relative_to(disk.resolve())
-    assert seen["small"].is_relative_to(memory.resolve())
-    assert lab.files("p@master") == {"/large": "x" * 100, "/small": "y"}
-
-
-def test_an_attempt_that_filled_memory_is_made_again_on_the_disk_and_does_not_count(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MEMORY_VARIABLE, "1")
-    if len(lab.runner.database.home.workers) < 2:
-        pytest.skip("there is no /dev/shm to fill")
-    monkeypatch.setattr(datum_run, "_PLENTY_BYTES", 0)
-    free = [1 << 40, 0]  # before the first attempt, and after it
-    monkeypatch.setattr(datum_run, "_free_bytes", lambda folder: free.pop(0))
-    disk = lab.runner.database.home.workers[-1].resolve()
-
-    def fill(datum: ScriptedDatum) -> int | None:
-        return copy(datum) if datum.out.resolve().is_relative_to(disk) else 1
-
-    lab.put("data@master", {"/a": "1"})
-    lab.pipeline("p", do=fill, datum_tries=1)
-    lab.run_all()
-    assert lab.state("p") is JobState.SUCCESS
-    assert lab.files("p@master") == {"/a": "1"}
-
-
-def test_without_memory_a_datum_with_much_input_lies_in_its_place_below_pfs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datum_run, "_SMALL_BYTES", 10)
-    inside: list[bool] = []
-
-    def look(datum: ScriptedDatum) -> int | None:
-        inside.append(datum.out.resolve().is_relative_to((datum.worker.pfs / ".scratch").resolve()))
-        return copy(datum)
-
-    lab.put("data@master", {"/large": "x" * 100})
-    lab.pipeline("p", do=look)
-    lab.run_all()
-    assert inside == [True]
+    assert lab.files("p@master") == files
+    assert lab.job("p").stats.download_bytes == sum(map(len, files.values()))
+    assert {text for path, text in lab.files("p.meta@master").items() if path.endswith("/data/large")} == {"y" * 200_000}

@@ -87,7 +87,7 @@ def test_a_spout_runs_while_its_pipeline_does_with_nothing_but_its_workers_envir
         wait_for(lambda: not command.alive)
         wait_for(lambda: not engine.is_alive())  # it stays for spouts that run, and no others
     (datum,) = command.started
-    assert (dict(datum.request.env), dict(datum.request.links)) == ({}, {})
+    assert (dict(datum.request.env), dict(datum.tree.links)) == ({}, {})
     assert datum.env["PPS_PIPELINE_NAME"] == "spout"
     assert lab.jobs("spout") == []
 
@@ -153,7 +153,7 @@ def test_an_engine_that_only_keeps_a_spout_gives_way_to_one_that_asks(lab: Lab) 
     server.start()
     assert entered.wait(PATIENCE)
     wait_for(lambda: command.alive)
-    with engine_of(lab.runner, Crew(lab.executor), take_over=True):
+    with engine_of(lab.runner, Crew(lab.executor), waiting=lambda holder: None):
         assert command.alive == 0
     server.join()
 
@@ -192,6 +192,61 @@ def test_what_a_spout_writes_from_its_worker_goes_downstream(home: Path) -> None
         wait_for(lambda: lab.counts("copy") == {"total": 2, "processed": 1, "skipped": 1} and lab.state("copy") is JobState.SUCCESS)
     assert lab.files("copy@master") == {"/1": "1\n", "/2": "2\n"}
     lab.close()
+
+
+def spout_with_service(lab: Lab) -> None:
+    """It has an input, which a spout may have only then, and a pipeline below it."""
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("spout", "data:/", spout={"service": {"internal_port": 8000}})
+    lab.pipeline("below", "spout:/*")
+
+
+def test_a_spout_with_a_service_has_no_jobs_and_closes_the_commits_its_input_opens_itself(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spout_with_service(lab)
+    created = lab.runner.inspect_commit(parse_commit("spout@master"))
+    assert (created.description, created.finished is None) == ("close spout commit", False)
+    lab.put("data@master", {"/a": "2"})
+    lab.run_all()
+    assert lab.jobs("spout") == []
+    assert lab.runner.inspect_commit(parse_commit("spout@master")).finished is None
+    assert lab.state("below") is JobState.STARTING
+    assert not lab.runner.has_work(residents=False)  # it waits for the spout, which nobody can hurry
+    # What its worker puts there goes into the open commit.
+    monkeypatch.setenv("PPS_PIPELINE_NAME", "spout")
+    monkeypatch.setenv("PPS_SPEC_COMMIT", lab.runner.inspect_pipeline(SPOUT).spec_commit)
+    with Runner.open(lab.runner.home, background=False) as worker:
+        with worker.modify_file(parse_commit("spout@master")) as change:
+            change.put("/seen", b"2")
+        worker.finish_commit(parse_commit("spout@master"))
+        with worker.modify_file(parse_commit("spout@master")) as change:  # closed, so this is a commit of its own
+            change.put("/more", b"3")
+    lab.run_all()
+    assert lab.files("below@master") == {"/more": "3", "/seen": "2"}
+    assert [info.state for info in lab.jobs("below")] == [JobState.SUCCESS] * 3
+
+
+def test_a_spout_with_a_service_runs_without_seeing_its_input(lab: Lab) -> None:
+    command = stays(lab)
+    spout_with_service(lab)
+    with background(lab):
+        wait_for(lambda: command.alive)
+        lab.put("data@master", {"/a": "2"})
+        lab.runner.stop_pipeline(SPOUT)
+        wait_for(lambda: not command.alive)
+    (datum,) = command.started
+    assert dict(datum.request.env) == {}
+
+
+@pytest.mark.parametrize("name", ["spout", "site"])
+def test_anybody_may_finish_an_open_output_commit_of_a_spout_or_service_but_of_no_other_pipeline(lab: Lab, name: str) -> None:
+    spout_with_service(lab)
+    lab.put("data@master", {"/a": "2"})
+    lab.pipeline("site", "data:/", service={})
+    lab.runner.finish_commit(parse_commit(f"{name}@master"))
+    with pytest.raises(Refused, match="cannot finish a pipeline output"):
+        lab.runner.finish_commit(parse_commit("below@master"))
 
 
 # -- services ----------------------------------------------------------------------------------------------------------

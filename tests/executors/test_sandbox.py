@@ -64,8 +64,8 @@ class TestSandboxExecutor(ExecutorContract):
         for folder in (project, secret, home):
             folder.mkdir()
             (folder / "file").write_text(folder.name)
-        with self.open(executor, home / "pfs", visible=(project, Path(sys.prefix), Path(sys.base_prefix)), writable=(home,)) as worker:
-            bench = Bench(worker, home / "pfs")
+        with self.open(executor, home, visible=(project, Path(sys.prefix), Path(sys.base_prefix)), writable=(home,)) as worker:
+            bench = Bench(worker, home)
             bench.run("cat", str(project / "file"), str(home / "file"))
             assert not bench.run("cat", str(secret / "file")).accepted()
             assert not bench.run("touch", str(project / "new")).accepted()
@@ -77,8 +77,8 @@ class TestSandboxExecutor(ExecutorContract):
     def test_code_is_read_only_and_the_folder_around_it_is_not_the_hosts(self, executor: SandboxExecutor, tmp_path: Path) -> None:
         (tmp_path / "main").write_text("main")
         code = {"/usr/lib/no-such-app/main": tmp_path / "main", "/etc/no-such-file": tmp_path / "main"}
-        with self.open(executor, tmp_path / "pfs", code=code) as worker:
-            bench = Bench(worker, tmp_path / "pfs")
+        with self.open(executor, tmp_path, code=code) as worker:
+            bench = Bench(worker, tmp_path)
             assert not bench.sh("echo x > /usr/lib/no-such-app/main").accepted()
             assert bench.sh("echo x > /usr/lib/no-such-app/new").accepted()
             assert bench.run("cat", "/etc/no-such-file", "/etc/passwd").accepted()
@@ -87,26 +87,28 @@ class TestSandboxExecutor(ExecutorContract):
         assert not Path("/etc/no-such-file").exists()
 
     def test_a_home_folder_the_host_does_not_have_is_made(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        with self.open(executor, tmp_path / "pfs", env={"PATH": PATH, "HOME": "/home/no-such-user"}) as worker:
-            assert Bench(worker, tmp_path / "pfs").sh("cd && pwd && touch x").accepted()
+        with self.open(executor, tmp_path, env={"PATH": PATH, "HOME": "/home/no-such-user"}) as worker:
+            assert Bench(worker, tmp_path).sh("cd && pwd && touch x").accepted()
 
     def test_the_runner_is_reached_on_localhost(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server, self.open(executor, tmp_path / "pfs") as worker:
+        with socket.create_server(("127.0.0.1", 0)) as server, self.open(executor, tmp_path) as worker:
             port = server.getsockname()[1]
-            assert Bench(worker, tmp_path / "pfs").run("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}").accepted()
+            assert Bench(worker, tmp_path).run("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}").accepted()
 
     @needs_root
     def test_user_code_runs_as_the_user_of_the_transform(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        with self.open(executor, tmp_path / "pfs", user="nobody") as worker:
-            bench = Bench(worker, tmp_path / "pfs")
-            (tmp_path / "pfs/.scratch/one/out").chmod(0o777)
+        for folder in (tmp_path, tmp_path / "folder"):
+            folder.mkdir(exist_ok=True)
+            shutil.chown(folder, "nobody")
+        with self.open(executor, tmp_path, user="nobody") as worker:
+            bench = Bench(worker, tmp_path)
             assert bench.sh("id -un; id -G | wc -w; touch /tmp/x /pfs/new ~/x; echo x > /dev/stdout; echo x > /pfs/out/x").accepted()
             assert bench.sh("ls /pfs").accepted()
         assert bench.stdout == ["nobody", "1", "x", "in", "out"]
 
     @needs_root
     def test_a_user_who_is_not_known_cannot_have_a_worker(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        with pytest.raises(Unavailable, match="user no-such-user not found"), self.open(executor, tmp_path / "pfs", user="no-such-user"):
+        with pytest.raises(Unavailable, match="user no-such-user not found"), self.open(executor, tmp_path, user="no-such-user"):
             pass
 
     @needs_root
@@ -118,7 +120,7 @@ class TestSandboxExecutor(ExecutorContract):
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
             package = Path(__file__).parents[2] / "local_runner"
             shutil.copytree(package / "executors", Path(folder, "local_runner/executors"), ignore=shutil.ignore_patterns("__pycache__"))
-            for name in ("__init__.py", "errors.py"):
+            for name in ("errors.py",):
                 shutil.copy(package / name, Path(folder, "local_runner", name))
             program = Path(folder, "engine.py")
             program.write_text(
@@ -128,11 +130,11 @@ class TestSandboxExecutor(ExecutorContract):
                 "from local_runner.executors.base import RunRequest, WorkerRequest\n"
                 "pfs = Path(sys.argv[1])\n"
                 "pfs.mkdir()\n"
-                "executor = SandboxExecutor()\n"
+                "executor, folder = SandboxExecutor(), Path(sys.argv[1] + '.folder')\n"
                 "assert executor.why_not() == '', executor.why_not()\n"
-                "with executor.worker(WorkerRequest('w', pfs, {'PATH': '/usr/bin:/bin', 'HOME': '/root'})) as worker:\n"
+                "with executor.worker(WorkerRequest('w', pfs, folder, {'PATH': '/usr/bin:/bin', 'HOME': '/root'})) as worker:\n"
                 "    script = 'id -u; touch /pfs/file /tmp/x ~/x || exit 1; touch /etc/x && exit 2; cat /proc/1/comm'\n"
-                "    result = worker.run(RunRequest(('sh', '-c', script), {}, {}, print))\n"
+                "    result = worker.run(RunRequest(('sh', '-c', script), {}, None, print))\n"
                 "    assert result.accepted(), result\n"
             )
             os.chmod(folder, 0o777)
@@ -152,10 +154,10 @@ class TestSandboxExecutor(ExecutorContract):
 
 
 def test_what_is_visible_anyway_is_not_mounted_again(tmp_path: Path) -> None:
-    request = WorkerRequest("w", tmp_path / "pfs", {"HOME": "/home/somebody"}, visible=(Path("/usr/lib"), tmp_path))
+    request = WorkerRequest("w", tmp_path / "pfs", tmp_path / "folder", {"HOME": "/home/somebody"}, visible=(Path("/usr/lib"), tmp_path))
     steps = arrange(request, tmp_path)
     assert [inside for kind, _, inside in steps if kind == "ro"] == [str(tmp_path)]
-    assert [inside for kind, _, inside in steps if kind == "rw"][-1] == "/pfs"
+    assert [inside for kind, _, inside in steps if kind == "rw"][-2:] == ["/pfs", "/pfs/.scratch"]
 
 
 def test_a_user_is_found_by_name_or_number_and_may_have_a_group(tmp_path: Path) -> None:

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
+from local_runner.executors.tree import Tree
 
 
 def worker_request(tmp_path: Path) -> WorkerRequest:
-    for name in ("in", "out"):
-        (tmp_path / ".scratch" / name).mkdir(parents=True)
-    (tmp_path / ".scratch/in/file").write_text("content")
-    return WorkerRequest("w", tmp_path, {"COLOUR": "red"})
+    (tmp_path / "pfs").mkdir()
+    return WorkerRequest("w", tmp_path / "pfs", tmp_path / "folder", {"COLOUR": "red"})
 
 
 def request(lines: list[str], **env: str) -> RunRequest:
-    links = {"in": ".scratch/in", "out": ".scratch/out"}
-    return RunRequest(("train",), env, links, lambda stream, line: lines.append(f"{stream}: {line}"))
+    links = {"in": ".scratch/set/1/pfs/1/in", "out": ".scratch/set/1/pfs/1/out"}
+    tree = Tree(".scratch/set/1/pfs/1", links, [("in", 0o700), ("out", 0o777)], [("in/file", b"content")])
+    return RunRequest(("train",), env, tree, lambda stream, line: lines.append(f"{stream}: {line}"))
 
 
 def test_a_function_stands_for_user_code(tmp_path: Path) -> None:
@@ -29,8 +29,8 @@ def test_a_function_stands_for_user_code(tmp_path: Path) -> None:
     with executor.worker(worker_request(tmp_path)) as worker:
         result = worker.run(request(lines, SIZE="2"))
     assert result.exit_code == 3
-    assert (tmp_path / "out/copy").read_text() == "contentred2"
-    assert worker.outside("/pfs/out/copy") == tmp_path / ".scratch/out/copy"
+    assert (tmp_path / "pfs/out/copy").read_text() == "contentred2"
+    assert worker.outside("/pfs/out/copy") == tmp_path / "folder/scratch/set/1/pfs/1/out/copy"
     assert lines == ["stdout: copied"]
     assert [made.cmd for made in executor.requests] == [("train",)]
 

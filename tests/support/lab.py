@@ -28,7 +28,7 @@ Files = dict[str, str]
 
 def copy(datum: ScriptedDatum) -> None:
     """Every input file under its own path; of several inputs, the last one's."""
-    for name in datum.request.links:
+    for name in datum.tree.links:
         if name not in ("out", ".env"):
             for file in (p for p in datum.input(name).rglob("*") if p.is_file()):
                 target = datum.out / file.relative_to(datum.input(name))
@@ -127,7 +127,7 @@ class Lab:
         self.ran.sort()
 
     def _behave(self, datum: ScriptedDatum) -> int | RunResult:
-        names = [name for name in datum.request.links if name not in ("out", ".env")]
+        names = [name for name in datum.tree.links if name not in ("out", ".env")]
         paths = (datum.env[name].removeprefix(f"/pfs/{name}") or "/" for name in names)
         self.ran.append(f"{datum.env['PPS_PIPELINE_NAME']}:{' '.join(paths)}")
         end = self._do[datum.env["PPS_PIPELINE_NAME"]](datum)
