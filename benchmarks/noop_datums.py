@@ -21,16 +21,7 @@ from local_runner.runner import Runner
 FEW, MANY, ROUNDS, WORKERS = 100, 500, 3, 2
 MAKE, XARGS, PROCESS, SANDBOX, BATCHED = "make -j2", "xargs -P2", "process executor", "sandbox", "sandbox, batched"
 
-# The shortest program that asks for datums: what a client library adds (reading `.env`) is not the runner's.
-ASKING = """
-import os, grpc
-from local_runner.engine.worker_protos import METHOD, SERVICE, messages
-request, response = messages()
-channel = grpc.insecure_channel("localhost:" + os.environ["PPS_WORKER_GRPC_PORT"])
-ask = channel.unary_unary(f"/{SERVICE}/{METHOD}", request_serializer=request.SerializeToString, response_deserializer=response.FromString)
-while True:
-    ask(request())
-"""
+ASKING = Path(__file__).with_name("asking.py")
 
 
 def job(folder: Path, executor: str, files: int, *, batched: bool = False) -> float:
@@ -41,8 +32,7 @@ def job(folder: Path, executor: str, files: int, *, batched: bool = False) -> fl
         with runner.modify_file(CommitQuery(repo, "master")) as changes:
             for number in range(files):
                 changes.put(f"/{number:06}", b"%d\n" % number)
-        package = str(Path(__file__).parents[1])
-        asking = {"cmd": [sys.executable, "-c", ASKING], "env": {"PYTHONPATH": package}, "datum_batching": True}
+        asking = {"cmd": [sys.executable, "-c", ASKING.read_text()], "datum_batching": True}
         spec = {
             "pipeline": {"name": "noop"},
             "transform": asking if batched else {"cmd": ["true"]},

@@ -40,16 +40,19 @@ class NotFound(LocalRunnerError):
 class ProjectNotFound(NotFound):
     def __init__(self, project: str) -> None:
         super().__init__(f'project "{project}" not found')
+        self.project = project
 
 
 class RepoNotFound(NotFound):
     def __init__(self, repo: object) -> None:
         super().__init__(f"repo {repo} not found")
+        self.repo = repo
 
 
 class BranchNotFound(NotFound):
     def __init__(self, branch: str, repo: object) -> None:
         super().__init__(f'branch "{branch}" not found in repo {repo}')
+        self.branch, self.repo = branch, repo
 
 
 class CommitNotFound(NotFound):
@@ -70,6 +73,7 @@ class PathNotFound(NotFound):
 class PipelineNotFound(NotFound):
     def __init__(self, pipeline: object) -> None:
         super().__init__(f'pipeline "{pipeline}" not found')
+        self.pipeline = pipeline
 
 
 class JobNotFound(NotFound):

@@ -11,17 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_runner.engine.environment import worker_env
+from local_runner.engine.batching import Attendants
+from local_runner.engine.environment import host_env, worker_env
 from local_runner.engine.loop import SOMEBODY_ELSE, Engine
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.pool import Staffing
 from local_runner.engine.slots import MakeRequest
 from local_runner.errors import Busy, Invalid, Unavailable
 from local_runner.executors.base import Executor, WorkerRequest
-from local_runner.executors.images import ImageSource, image_folder, image_notes, read_image
-from local_runner.executors.tree import remove_folder
+from local_runner.executors.images import ImageSource, image_digest, image_folder, image_notes, read_image
+from local_runner.executors.resources import read_resources
+from local_runner.executors.tree import remove_folder, remove_left
 from local_runner.model.jobs import JobInfo
-from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.project import read_project
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
@@ -31,6 +33,8 @@ from local_runner.storage.pipeline_records import PipelineRow
 
 _OWNER = "home"  # a file in a workers folder that says whose it is
 _PASSAGE = 0o711  # the user of a `transform.user` gets through to a worker's folder, and sees no other
+# How user code is given the network: for a pipeline by an annotation in the `metadata` of its spec, for all by a variable.
+_NETWORK_ANNOTATION, _NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
 _HANDOVER = 3.0  # seconds an engine that is asked to give way has before anybody is told
 
@@ -41,7 +45,7 @@ class Crew:
 
     `images` is asked again for each worker that is hired and each job that begins: an engine may live for days, and see edits.
     With `residents` it lets spouts and services run as well, and then stays for ever: that is for engines in the background.
-    `may_begin` and `ignore_failures` are as in `Staffing`.
+    `may_begin`, `ignore_failures` and `attendants` are as in `Staffing`.
     """
 
     executor: Executor
@@ -51,6 +55,7 @@ class Crew:
     residents: bool = False
     may_begin: Callable[[JobInfo], bool] = lambda info: True
     ignore_failures: bool = False
+    attendants: Attendants = field(default_factory=Attendants)
 
 
 @contextlib.contextmanager
@@ -84,6 +89,7 @@ def engine_of(runner: Runner, crew: Crew, *, waiting: Callable[[str], None] | No
             crew.may_begin,
             crew.ignore_failures,
             requests.remarks,
+            crew.attendants,
         )
         with Engine(runner.database, staffing) as engine:
             yield engine
@@ -111,6 +117,11 @@ def _withdraw(database: Database) -> None:
     if wanted:
         with database.write() as session:
             session.repos.set_setting(SOMEBODY_ELSE, None)
+
+
+def request_for(runner: Runner, crew: Crew, spec: PipelineSpec, spec_commit: str) -> MakeRequest:
+    """What the engine would ask for a worker of a spec for, to those who are not the engine."""
+    return _Requests(runner.database, crew, _install_programs(runner.database)).of(spec, spec_commit)
 
 
 def work(runner: Runner, crew: Crew, until: Callable[[], bool] = lambda: False) -> None:
@@ -148,19 +159,24 @@ class _Requests:
     programs: Path
 
     def make(self, row: PipelineRow, spec: PipelineSpec) -> MakeRequest:
+        return self.of(spec, row.spec_commit)
+
+    def of(self, spec: PipelineSpec, spec_commit: str) -> MakeRequest:
         transform = spec.transform
         secrets = self._secrets(spec)
 
         def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
             image = image_source(self.crew.images(), transform.image)
+            # A container has what its image says, and nothing of the host.
+            below = {} if self.crew.executor.capabilities.needs_image else host_env() | dict(image.env if image else {})
             env = worker_env(
                 spec,
-                image.env if image else {},
+                below,
                 secrets,
                 home=self.database.home.path,
                 worker=worker,
                 port=port,
-                spec_commit=row.spec_commit,
+                spec_commit=spec_commit,
             )
             return WorkerRequest(
                 name=worker,
@@ -174,12 +190,17 @@ class _Requests:
                 bin=self.programs,
                 working_dir=image.working_dir if image else "/",
                 user=transform.user,
+                digest=image_digest(image) if image else "",
+                resources=read_resources(spec.document.get("resourceRequests") or {}, spec.document.get("resourceLimits") or {}),
+                network=may_use_network(spec),
             )
 
         return request
 
     def remarks(self, spec: PipelineSpec) -> list[str]:
         """What the log of a job says about its image; what is wrong with it, its workers will say."""
+        if self.crew.executor.capabilities.needs_image:
+            return []
         with contextlib.suppress(Invalid):
             return image_notes(spec.transform.image, self.crew.images())
         return []
@@ -195,6 +216,12 @@ class _Requests:
                 coded = (document.get("data") or {}).get(secret.key, "")
                 env[secret.env_var] = plain if plain is not None else base64.b64decode(coded).decode()
         return env
+
+
+def may_use_network(spec: PipelineSpec) -> bool:
+    """Whether user code sees the network: that of spouts and services is there for it; any other has to ask for it."""
+    asked = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(_NETWORK_ANNOTATION, os.environ.get(_NETWORK_VARIABLE, ""))
+    return spec.kind != TRANSFORM or asked.lower() in ("1", "true", "yes")
 
 
 def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
@@ -214,7 +241,7 @@ def _clear_workers(home: Home) -> None:
         for other in folder.parent.glob("[!.]*"):
             owner = other / _OWNER
             if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
-                remove_folder(str(other))
+                remove_left(str(other))  # another engine may be at it, too
         # It appears with its owner's name in it, or another engine might take it for one that is left over.
         draft = folder.with_name(f".{folder.name}")
         draft.mkdir(mode=_PASSAGE, exist_ok=True)

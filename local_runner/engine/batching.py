@@ -1,96 +1,186 @@
-"""Datum batching: user code that stays up asks its worker for one datum after the other (reference pps 2.8)."""
+"""Datum batching: user code that stays up asks its worker for one datum after the other (reference pps 2.8).
+
+The calls come to an attendant, a process beside the engine (attendant.py); this is the engine's end of it.
+"""
 
 from __future__ import annotations
 
-import importlib
-import queue
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from local_runner.engine.worker_protos import METHOD, SERVICE, messages
 from local_runner.errors import Refused, Unavailable
+from local_runner.executors.base import unlaid
+from local_runner.executors.launcher import CHUNK, pack, unpack
+from local_runner.executors.tree import Left, Tree
 
-_LOOPBACK = "127.0.0.1"
-
-
-class Call:
-    """A NextDatum that waits for its answer; `error` tells how the datum before it went ("" is well)."""
-
-    def __init__(self, error: str) -> None:
-        self.error = error
-        self._answer: queue.SimpleQueue[Sequence[str] | None] = queue.SimpleQueue()
-
-    def answer(self, env: Sequence[str]) -> None:
-        """Give the caller its next datum."""
-        self._answer.put(env)
-
-    def drop(self) -> None:
-        """End the call without an answer: its process is gone, or about to be."""
-        self._answer.put(None)
-
-    def wait(self) -> Sequence[str] | None:
-        return self._answer.get()
+_START = """
+import json, socket, sys
+sys.path[:] = json.loads(sys.argv[1])
+from local_runner.engine.attendant import main
+main(socket.socket(fileno=0))
+"""
 
 
-class NextDatumServer:
-    """Serves NextDatum to one worker's processes on a port of its own, loopback only. Calls are put where `listen` said."""
+class Call(NamedTuple):
+    """A NextDatum that waits for its answer; `error` tells how the datum before it went ("" is well), `left` what it left."""
+
+    number: int
+    error: str
+    left: Left
+
+
+class Attendants:
+    """Where attendants come from: a process that has gRPC imported. Safe for several threads."""
 
     def __init__(self) -> None:
-        import grpc  # 70 ms, for pipelines that batch only
-
-        self._sink: queue.SimpleQueue[Any] | None = None
         self._lock = threading.Lock()
-        self._waiting: set[Call] = set()
-        request, response = messages()
-        # Two threads: one call may still be ending while the next process makes its first.
-        self._server = grpc.server(ThreadPoolExecutor(2, thread_name_prefix="next-datum"), options=[("grpc.so_reuseport", 0)])
-        handler = grpc.unary_unary_rpc_method_handler(
-            self._next_datum, request_deserializer=request.FromString, response_serializer=response.SerializeToString
-        )
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
-        self._response = response
-        self._failed = grpc.StatusCode.UNKNOWN
-        self.port: int = self._server.add_insecure_port(f"{_LOOPBACK}:0")
-        if not self.port:
-            raise Unavailable("cannot listen on the loopback interface", hint="datum batching needs a free port on 127.0.0.1")
-        self._server.start()
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def listen(self, sink: queue.SimpleQueue[Any] | None) -> None:
-        """From now on put calls into this queue; None refuses them. Calls that still wait are dropped."""
+    def start(self) -> None:
+        """Get ready, without waiting: importing gRPC takes 0.1 s that the first worker would need. Idempotent."""
         with self._lock:
-            self._sink = sink
-            dropped, self._waiting = self._waiting, set()
-        for call in dropped:
-            call.drop()
+            if self._process is not None:
+                return
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", _START, json.dumps(sys.path)],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C in the engine's terminal is for the engine
+                )
 
-    def _next_datum(self, request: Any, context: Any) -> Any:
-        call = Call(request.error)
-        with self._lock:
-            sink = self._sink
-            if sink is not None:
-                self._waiting.add(call)
-                # The process may die while it waits: then nobody is left to answer.
-                context.add_callback(call.drop)
-                sink.put(call)
-        if sink is None:
-            context.abort(self._failed, "datum batching not enabled")
-        env = call.wait()
-        with self._lock:
-            self._waiting.discard(call)
-        if env is None:
-            context.abort(self._failed, "this process has no more datums")
-        return self._response(env=env)
+    def hire(self) -> Attendant:
+        """An attendant with a port. Raises `Unavailable`."""
+        self.start()
+        assert self._socket is not None
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            try:
+                socket.send_fds(self._socket, [b"+"], [theirs.fileno()])
+            except OSError as why:
+                ours.close()
+                raise _gone() from why
+        return Attendant(ours)
 
     def close(self) -> None:
-        self.listen(None)
-        self._server.stop(None).wait()
+        """End the process; attendants end with their own sockets."""
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            self._process.wait()
 
 
-def prefetch() -> None:
-    """Load gRPC in a thread, while whoever calls this waits for other things; 70 ms that the first batching worker would need."""
-    threading.Thread(target=importlib.import_module, args=("grpc",), name="prefetch gRPC", daemon=True).start()
+class Attendant:
+    """The one who answers one worker's processes. Not safe for several threads, except `wake`."""
+
+    def __init__(self, attendant: socket.socket) -> None:
+        self._socket = attendant
+        self._received = bytearray()
+        self._messages: deque[Any] = deque()
+        self._wake, self._waker = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(attendant, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
+        try:
+            self.port: int = self._receive()
+        except Unavailable:
+            self.close()
+            raise
+        if not self.port:
+            self.close()
+            raise Unavailable("cannot listen on the loopback interface", hint="datum batching needs a free port on 127.0.0.1")
+
+    def close(self) -> None:
+        self._socket.close()
+        os.close(self._wake)
+        os.close(self._waker)
+
+    def settle(self, pfs: Path, scratch: Path, root: str, owner: tuple[int, int] | None) -> None:
+        """Where to lay out datums: `pfs` and `scratch` are folders here, `root` is what user code calls `pfs`, `owner` who it runs as."""
+        self._tell("settle", str(pfs), str(scratch), root, owner)
+
+    def listen(self) -> None:
+        """Take calls from now on."""
+        self._tell("listen")
+
+    def deafen(self) -> None:
+        """Refuse calls from now on; those that wait, or are on their way, are dropped."""
+        self._tell("deafen")
+        while self._receive()[0] != "deaf":
+            pass
+
+    def look(self) -> Left:
+        """What was left of the datum that is laid out."""
+        self._tell("look")
+        while (message := self._receive())[0] != "left":
+            pass
+        return Left(*message[1])
+
+    def answer(self, call: Call, tree: Tree, env: Sequence[str]) -> None:
+        """Lay out a datum and give it to the caller; that the tree could not be laid out, the next `next_call` says."""
+        _, response = messages()
+        self._tell("answer", call.number, tuple(tree), response(env=env).SerializeToString())
+
+    def next_call(self, timeout: float | None) -> Call | None:
+        """The next call; None when there was none in `timeout` seconds, or somebody called `wake`. Raises `Unavailable`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self._messages:
+            patience = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000
+            ready = [descriptor for descriptor, _ in self._poll.poll(patience)]
+            if self._wake in ready:
+                os.read(self._wake, CHUNK)
+                return None
+            if not ready:
+                return None
+            self._read()
+        verb, *details = self._messages.popleft()
+        if verb == "unlaid":
+            raise unlaid(details[0])
+        number, error, left = details
+        return Call(number, error, Left(*left))
+
+    def wake(self) -> None:
+        """End the present or the next `next_call`."""
+        os.write(self._waker, b"+")
+
+    def _tell(self, *message: object) -> None:
+        try:
+            self._socket.sendall(pack(message))
+        except OSError as why:
+            raise _gone() from why
+
+    def _receive(self) -> Any:
+        while not self._messages:
+            self._read()
+        return self._messages.popleft()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(CHUNK)
+        except OSError as why:
+            raise _gone() from why
+        if not data:
+            raise _gone()
+        self._received += data
+        self._messages += unpack(self._received)
+
+
+def _gone() -> Unavailable:
+    return Unavailable("the process that answers NextDatum ended unexpectedly", hint="was it killed, or is memory short?")
 
 
 def next_datum(port: int, error: str = "") -> list[str]:
@@ -98,7 +188,7 @@ def next_datum(port: int, error: str = "") -> list[str]:
     import grpc
 
     request, response = messages()
-    with grpc.insecure_channel(f"{_LOOPBACK}:{port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.unary_unary(
             f"/{SERVICE}/{METHOD}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from local_runner.engine.pipelines import cron_inputs
-from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.specs_at_rest import has_clock, spec_of
 from local_runner.engine.triggers import due_triggers, settle
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import Cron, leaves
@@ -69,7 +69,7 @@ def next_ticks(session: Session, rows: Iterable[PipelineRow]) -> list[tuple[floa
     """The next tick of every clock of pipelines that run, and of every branch that has to move then, the earliest first."""
     found: list[tuple[float, Clock]] = []
     for row in rows:
-        if row.state is PipelineState.RUNNING:
+        if row.state is PipelineState.RUNNING and has_clock(row):
             clocks = (leaf for leaf in leaves(spec_of(row).input) if isinstance(leaf, Cron))
             found += [(due, clock) for clock in clocks if (due := next_tick(session, clock)) is not None]
     for branch in session.repos.branches():

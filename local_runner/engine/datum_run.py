@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from local_runner.engine.batching import Call, NextDatumServer
+from local_runner.engine.batching import Attendant, Call
 from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
 from local_runner.engine.staging import Roots, Staged, stage
 from local_runner.executors.base import Process, RunRequest, RunResult, Worker
-from local_runner.executors.tree import Left, Tree
+from local_runner.executors.tree import UNTOUCHED, Left, Tree
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
@@ -68,7 +66,7 @@ class Attempt:
     env: Mapping[str, str]
     lines: LastLines
     download_time: float
-    left: Left = Left()
+    left: Left = UNTOUCHED
     error: str = ""
     outputs: list[OutputFile] = field(default_factory=list)
     process_time: float = 0.0
@@ -87,12 +85,11 @@ class DatumRunner:
     worker: Worker
     name: str
     scratch: Path
-    server: NextDatumServer | None = None
+    attendant: Attendant | None = None
     owner: tuple[int, int] | None = None
     _place: str = ""
     _stopping: bool = False
     _restarting: bool = False
-    _events: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     _process: Process | None = None
     _call: Call | None = None
     _idle: threading.Event = field(default_factory=threading.Event)  # set while no command runs
@@ -108,7 +105,8 @@ class DatumRunner:
             self._restarting = True
         else:
             self._stopping = True
-        self._events.put(_INTERRUPT)
+        if self.attendant is not None:
+            self.attendant.wake()
         self.worker.cancel()
         if self._stopping and not self._idle.is_set():
             threading.Thread(target=self._insist, name=f"{self.name} cancel", daemon=True).start()
@@ -193,83 +191,76 @@ class DatumRunner:
         """Start the user's process, which asks for its first datum when it is ready; idempotent."""
         if self._process is not None:
             return
-        assert self.server is not None
-        while not self._events.empty():
-            self._events.get()
-        self.server.listen(self._events)
+        assert self.attendant is not None
+        self.attendant.listen()
         transform = context.spec.transform
         env = job_env(context.job.id)
-        lines = _BatchLines(context, self.name)
-        self._lines = lines
-        process = self.worker.start(RunRequest(transform.cmd, env, Tree(), lines, stdin_bytes(transform.stdin), None, transform.working_dir))
+        self._lines = _BatchLines(context, self.name)
+        stdin = stdin_bytes(transform.stdin)
+        process = self.worker.start(RunRequest(transform.cmd, env, Tree(), self._lines, stdin, None, transform.working_dir))
         self._process = process
-        events = self._events
         # A thread that sleeps until the process ends, so that nobody has to ask again and again.
-        threading.Thread(target=lambda: events.put((process, process.wait())), name=f"{self.name} watch", daemon=True).start()
+        threading.Thread(target=self._watch, args=(process, self.attendant), name=f"{self.name} watch", daemon=True).start()
+
+    def _watch(self, process: Process, attendant: Attendant) -> None:
+        process.wait()
+        attendant.wake()
 
     def end_batch(self) -> None:
         """Kill the user's process, as a worker does after the last datum of a set; idempotent."""
         process, self._process, self._call = self._process, None, None
-        if self.server is not None:
-            self.server.listen(None)
+        if self.attendant is not None:
+            self.attendant.deafen()
         if process is not None:
             process.kill()
 
     def run_batched(self, context: JobContext, datum: Datum) -> Outcome:
         """Give the user's process a datum and wait until it asks for another. Raises `Stopped`."""
-        return self._tries(context, datum, lambda attempt: self._batched_once(context, datum, attempt))
+        return self._tries(context, datum, lambda attempt: self._batched_once(context, attempt))
 
-    def _batched_once(self, context: JobContext, datum: Datum, attempt: Attempt) -> RunResult:
+    def _batched_once(self, context: JobContext, attempt: Attempt) -> RunResult:
         began = time.monotonic()
         self.start_batch(context)
-        timeout = context.spec.datum_timeout
+        assert self.attendant is not None
         if self._call is None:
-            first = self._next_event(None)
+            first = self._next_call(None)
             if not isinstance(first, Call):
-                return self._batch_ended(first, began)
+                self.end_batch()
+                return first(time.monotonic() - began)
             self._call = first  # its error is ignored: there was no datum before it
         self._lines.turn_to(attempt.lines)
-        self.worker.lay(attempt.staged.tree)
         began = time.monotonic()
         call, self._call = self._call, None
-        call.answer([f"{key}={value}" for key, value in dot_env(self.worker, attempt.env).items()])
-        event = self._next_event(timeout)
+        told = [f"{key}={value}" for key, value in dot_env(self.worker, attempt.env).items()]
+        self.attendant.answer(call, attempt.staged.tree, told)
+        then = self._next_call(context.spec.datum_timeout)
         seconds = time.monotonic() - began
-        if isinstance(event, Call) and not event.error:
-            self._call = event
-            return RunResult(0, seconds, left=self.worker.look())
-        if isinstance(event, Call):
-            event.drop()
-            self.end_batch()
-            attempt.lines("stderr", event.error)
-            return RunResult(None, seconds, error=event.error, left=self.worker.look())
-        return replace(self._batch_ended(event, began), left=self.worker.look())
+        if isinstance(then, Call) and not then.error:
+            self._call = then
+            return RunResult(0, seconds, left=then.left)
+        self.end_batch()  # the next attempt starts a new process
+        left = self.attendant.look()
+        if isinstance(then, Call):
+            attempt.lines("stderr", then.error)
+            return RunResult(None, seconds, error=then.error, left=left)
+        return replace(then(seconds), left=left)
 
-    def _batch_ended(self, event: object, began: float) -> RunResult:
-        """The process is over, or has to be; the next attempt starts a new one."""
-        self.end_batch()
-        seconds = time.monotonic() - began
-        if event is _INTERRUPT:
-            return RunResult(None, seconds, cancelled=True)
-        if event is None:
-            return RunResult(None, seconds, timed_out=True)
-        return RunResult(None, seconds, error=PREMATURE_EXIT)
-
-    def _next_event(self, timeout: float | None) -> object:
-        """The next call, end of the present process, or interrupt; None after `timeout` seconds."""
+    def _next_call(self, timeout: float | None) -> Call | Callable[[float], RunResult]:
+        """The next call, or what else the seconds until now came to: the end of the process, an interrupt, a timeout."""
+        assert self.attendant is not None
+        assert self._process is not None
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            if self._stopping:
-                return _INTERRUPT
-            try:
-                event = self._events.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
-            except queue.Empty:
-                return None
-            if event is _INTERRUPT and not (self._stopping or self._restarting):
-                continue  # meant for a datum that is done
-            if isinstance(event, tuple) and event[0] is not self._process:
-                continue  # a former process
-            return event
+            if self._stopping or self._restarting:
+                return lambda seconds: RunResult(None, seconds, cancelled=True)
+            has_ended = self._process.poll() is not None
+            patience = 0.0 if has_ended else None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            if call := self.attendant.next_call(patience):
+                return call
+            if has_ended:
+                return lambda seconds: RunResult(None, seconds, error=PREMATURE_EXIT)
+            if deadline is not None and time.monotonic() >= deadline:
+                return lambda seconds: RunResult(None, seconds, timed_out=True)
 
     # -- parts of an attempt -----------------------------------------------------------------------------------------
 
@@ -326,9 +317,6 @@ class _BatchLines:
 
     def __call__(self, stream: str, line: str) -> None:
         self._target(stream, line)
-
-
-_INTERRUPT = object()
 
 
 def dot_env(worker: Worker, env: Mapping[str, str]) -> dict[str, str]:

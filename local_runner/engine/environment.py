@@ -15,17 +15,21 @@ from local_runner.storage.home import VARIABLE
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "TZ", "USER")
 
 
-def worker_env(
-    spec: PipelineSpec, image_env: Mapping[str, str], secrets: Mapping[str, str], *, home: Path, worker: str, port: int, spec_commit: str
-) -> dict[str, str]:
-    """What every process of a worker starts with; later entries win."""
+def host_env() -> dict[str, str]:
+    """What a process that runs over the host's files, and not in a container, has from the host."""
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # The interpreter the runner uses is the one whose packages were checked against the image's requirements.
-    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
-    env |= image_env
-    env |= spec.transform.env
-    env |= secrets
-    return env | {
+    return env | {"PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}
+
+
+def worker_env(
+    spec: PipelineSpec, below: Mapping[str, str], secrets: Mapping[str, str], *, home: Path, worker: str, port: int, spec_commit: str
+) -> dict[str, str]:
+    """What every process of a worker starts with; later entries win. `below` comes first: what the host and the image say."""
+    return {
+        **below,
+        **spec.transform.env,
+        **secrets,
         VARIABLE: str(home),
         "PACH_IN_WORKER": "true",
         "PPS_POD_NAME": worker,

@@ -49,14 +49,18 @@ class JobRun:
     """A job under way. `sets` are the datum sets that wait for a worker; `outstanding` counts datums that have been handed out or wait.
 
     `target` is the folder its output is to be copied to, if any; `egress_error` what was wrong with that.
+    With `ignore_failures` datums that fail count as recovered (reference pps 2.6).
     """
 
-    def __init__(self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog, target: Path | None = None) -> None:
+    def __init__(
+        self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog, target: Path | None = None, ignore_failures: bool = False
+    ) -> None:
         self.info = info
         self.spec = spec
         self.salt = salt
         self.log = log
         self.target = target
+        self._ignore_failures = ignore_failures
         self.egress_error = ""
         self.sets: deque[tuple[Datum, ...]] = deque()
         self.outstanding = 0
@@ -127,6 +131,8 @@ class JobRun:
     def note(self, outcome: Outcome) -> None:
         """Take in what became of a datum; it is written with the next `flush`."""
         self.outstanding -= 1
+        if self._ignore_failures and outcome.counted is DatumState.FAILED:
+            outcome = dataclasses.replace(outcome, counted=DatumState.RECOVERED, state=DatumState.RECOVERED)
         self._buffer.append(outcome)
         if outcome.counted is DatumState.FAILED:
             self.failed.append((outcome.datum, outcome))

@@ -14,7 +14,7 @@ from local_runner.model.entries import entry_key
 from local_runner.model.jobs import JobInfo, JobSetInfo, JobState
 from local_runner.model.names import is_id
 from local_runner.model.refs import META, CommitQuery, CommitRef, JobRef, PipelineRef, RepoRef
-from local_runner.repos.commits import base_root, finish_commit, resolve
+from local_runner.repos.commits import base_root, finish_commit
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -40,12 +40,12 @@ def list_job(
 ) -> Iterator[JobInfo]:
     """Jobs, newest first: of the latest version of each pipeline, and of `history` versions before it (-1: all).
 
-    `inputs` are commits that all have to be among a job's. Raises `NotFound` for a pipeline or commit that is not there.
+    `inputs` are commits that all have to be among a job's. Raises `NotFound` for a pipeline that is not there.
     """
     if pipeline and session.pipelines.pipeline(pipeline) is None:
         raise PipelineNotFound(pipeline)
     # The server compares the text of commits, so that one named by its branch is that of no job (reference pps 4.11, *live*).
-    wanted = [resolve(session, query) if query.id else None for query in inputs]
+    wanted = {str(query) for query in inputs}
     newest = {row.pipeline: row.version for row in session.pipelines.pipelines()}
     for info in session.pipelines.jobs(pipeline):
         if projects is not None and info.job.pipeline.project not in projects:
@@ -53,8 +53,8 @@ def list_job(
         if history >= 0 and info.pipeline_version < newest.get(info.job.pipeline, 0) - history:
             continue
         if wanted:
-            sources = {source.key for row in session.commits.of_set(info.job.id) for source in session.commits.sources(row.key)}
-            if not all(row is not None and row.key in sources for row in wanted):
+            read = {str(source.ref) for row in session.commits.of_set(info.job.id) for source in session.commits.sources(row.key)}
+            if not wanted <= read:
                 continue
         yield info
 

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,17 @@ class JobLog:
         self._lock = threading.Lock()
         self._descriptor: int | None = None
 
-    def user(self, worker: str, datum: Datum, stream: str, message: str) -> None:
+        self._latest: dict[str, tuple[str, int]] = {}  # worker -> the datum it works on, and how often it began with it
+
+    def begin(self, worker: str, datum: Datum) -> int:
+        """The number of the attempt a worker begins, from 1: one that fails is followed by the next of the same worker."""
+        before, count = self._latest.get(worker, ("", 0))
+        self._latest[worker] = datum.id, count + 1 if before == datum.id else 1
+        return self._latest[worker][1]
+
+    def user(self, worker: str, datum: Datum, stream: str, message: str, attempt: int = 1) -> None:
         """A line that user code printed to "stdout" or "stderr"."""
-        self._write(worker, datum, {"message": message, "user": True, "stream": stream})
+        self._write(worker, datum, {"message": message, "user": True, "stream": stream, "attempt": attempt})
 
     def worker(self, worker: str, datum: Datum, message: str) -> None:
         """What the worker has to say about a datum."""
@@ -69,11 +77,12 @@ class LastLines:
 
     def __init__(self, log: JobLog, worker: str, datum: Datum) -> None:
         self._log, self._worker, self._datum = log, worker, datum
+        self._attempt = log.begin(worker, datum)
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
 
     def __call__(self, stream: str, line: str) -> None:
         self.lines.append(line)
-        self._log.user(self._worker, self._datum, stream, line)
+        self._log.user(self._worker, self._datum, stream, line, self._attempt)
 
 
 def log_path(folder: Path, job: JobRef) -> Path:
@@ -85,34 +94,48 @@ def _pipeline_folder(folder: Path, pipeline: PipelineRef) -> Path:
     return folder / pipeline.project / pipeline.name
 
 
-def read_logs(
-    folder: Path,
-    pipeline: PipelineRef | None,
-    jobs: Sequence[JobRef],
-    *,
-    datum: str = "",
-    inputs: Sequence[str] = (),
-    since: float | None = None,
-) -> Iterator[Mapping[str, Any]]:
-    """Lines of these jobs; or of a pipeline, or of all, in the order they were written. `inputs` are paths or hashes (hex or base64)."""
-    if jobs:
-        paths = [log_path(folder, job) for job in jobs]
-    else:
-        root = _pipeline_folder(folder, pipeline) if pipeline else folder
-        paths = sorted(root.rglob("*.jsonl"), key=lambda path: path.stat().st_mtime) if root.is_dir() else []
+Wanted = Callable[[Mapping[str, Any]], bool]
+
+
+def log_filter(*, datum: str = "", inputs: Sequence[str] = (), since: float | None = None, attempt: int = 0) -> Wanted:
+    """Says of a record whether it is of this datum (the beginning of its id is enough), of one with all these inputs (paths, or
+    hashes in hex or base64), not older than `since` (seconds since the epoch), and of this attempt."""
     earliest = rfc3339(since) if since is not None else ""
-    for path in paths:
-        if not path.exists():
-            continue
-        with path.open() as lines:
-            for line in lines:
-                if not line.endswith("\n"):
-                    break  # being written
-                document = json.loads(line)
-                if (datum and document["datumId"] != datum) or document["ts"] < earliest:
-                    continue
-                if all(any(_is_named(item, wanted) for item in document["data"]) for wanted in inputs):
-                    yield document
+
+    def wanted(record: Mapping[str, Any]) -> bool:
+        return (
+            record["datumId"].startswith(datum)
+            and record["ts"] >= earliest
+            and attempt in (0, record.get("attempt", 1))
+            and all(any(_is_named(item, name) for item in record["data"]) for name in inputs)
+        )
+
+    return wanted
+
+
+class LogReader:
+    """Reads the records of these jobs; or of a pipeline, or of all, job after job in the order they were last written to."""
+
+    def __init__(self, folder: Path, pipeline: PipelineRef | None, jobs: Sequence[JobRef], wanted: Wanted) -> None:
+        self._folder = _pipeline_folder(folder, pipeline) if pipeline else folder
+        self._chosen = [log_path(folder, job) for job in jobs]
+        self._wanted = wanted
+        self._offsets: dict[Path, int] = {}
+
+    def new(self) -> Iterator[Mapping[str, Any]]:
+        """The records since the last call; all there are in the first."""
+        for path in self._chosen or sorted(self._folder.rglob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+            if not path.exists():
+                continue
+            with path.open("rb") as lines:
+                lines.seek(self._offsets.get(path, 0))
+                for line in lines:
+                    if not line.endswith(b"\n"):
+                        break  # being written
+                    self._offsets[path] = self._offsets.get(path, 0) + len(line)
+                    record = json.loads(line)
+                    if self._wanted(record):
+                        yield record
 
 
 def _is_named(item: Mapping[str, str], wanted: str) -> bool:
@@ -120,6 +143,7 @@ def _is_named(item: Mapping[str, str], wanted: str) -> bool:
 
 
 def last_lines(folder: Path, job: JobRef, datum: str) -> list[str]:
-    """The last lines that user code printed for a datum."""
-    found = read_logs(folder, None, [job], datum=datum)
-    return list(deque((str(document["message"]) for document in found if document.get("user")), maxlen=KEPT_LINES))
+    """The last lines that user code printed for a datum, in its last attempt."""
+    found = LogReader(folder, None, [job], lambda record: record["datumId"] == datum and "user" in record).new()
+    last: deque[Mapping[str, Any]] = deque(found, maxlen=KEPT_LINES)
+    return [str(record["message"]) for record in last if record.get("attempt") == last[-1].get("attempt")]

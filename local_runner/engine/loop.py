@@ -10,18 +10,16 @@ import dataclasses
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from local_runner.engine.begin import candidates, judge
 from local_runner.engine.cron import next_ticks, tick
-from local_runner.engine.datum_run import JobContext
 from local_runner.engine.egress import Copied, Egress
 from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
-from local_runner.engine.jobs import end_job, filter_names, output_commit
+from local_runner.engine.jobs import end_job
 from local_runner.engine.logs import JobLog
-from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.pipelines import NO_COMMAND
-from local_runner.engine.prepare import inputs_state
-from local_runner.engine.slots import Done, Event, MakeRequest, SetDone, Slot
+from local_runner.engine.pool import Pool, Staffing
+from local_runner.engine.slots import Done, Event, SetDone
 from local_runner.engine.specs_at_rest import is_service, spec_of
 from local_runner.engine.spouts import Residents
 from local_runner.engine.triggers import fire_triggers
@@ -29,8 +27,8 @@ from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor
 from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
-from local_runner.model.jobs import JobInfo, JobState, RunningDatum
-from local_runner.model.pipelines import SERVICE, PipelineSpec, PipelineState
+from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.pipelines import PipelineSpec, PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.repos.transaction import Transaction
 from local_runner.specs.notes import local_egress, remote_egress
@@ -47,20 +45,6 @@ _CRON_PATIENCE = 60.0  # a clock that ticks sooner keeps the engine up
 SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in place of one that only keeps clocks and residents
 
 
-@dataclass(frozen=True, slots=True)
-class Staffing:
-    """Who does the work: the executor, how many datums at once over all pipelines, and what a worker of a version is asked for.
-
-    With `residents` spouts and services run too, and the engine stays as long as they do.
-    """
-
-    executor: Executor
-    jobs: int
-    request_for: Callable[[PipelineRow, PipelineSpec], MakeRequest]
-    observer: Observer = field(default_factory=Silent)
-    residents: bool = False
-
-
 class Engine:
     """Works on one home; whoever makes it holds the engine lock. Use as: `with` it, then `work`."""
 
@@ -69,7 +53,7 @@ class Engine:
         self._staffing = staffing
         self._events: queue.SimpleQueue[Event | Copied] = queue.SimpleQueue()
         self._runs: dict[JobRef, JobRun] = {}
-        self._slots: dict[tuple[PipelineRef, int], list[Slot]] = {}
+        self._pool = Pool(database, staffing, self._put)
         self._egresses: dict[JobRef, Egress] = {}
         self._bell = Bell(database.home.bells)
         self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
@@ -107,14 +91,11 @@ class Engine:
 
     def close(self) -> None:
         """Write what is known, end all workers, and wait for them."""
-        slots = [slot for slots in self._slots.values() for slot in slots]
-        for slot in slots:
-            slot.close()
+        self._pool.close()
         self._residents.close()
         for egress in self._egresses.values():
             egress.give_up()
-        for slot in slots:
-            slot.join()
+        self._pool.join()
         self._drain()
         try:
             if self._database.home.database.exists():
@@ -136,7 +117,7 @@ class Engine:
         """Do everything that can be done now; returns in how many seconds to look again at the latest, None for when rung."""
         self._drain()
         if (
-            any(run.has_news or self._running(run) != run.info.running for run in self._runs.values())
+            any(run.has_news or self._pool.running(run.info.job) != run.info.running for run in self._runs.values())
             and time.monotonic() >= self._flush_at
         ):
             self._flush()
@@ -150,13 +131,14 @@ class Engine:
             with self._database.write() as session:
                 tick(Transaction(session, new_id(), time.time()), ticks[0][1], ticks[0][0])
             return 0.0
-        self._adjust_pipelines(rows)
+        self._start_pipelines(rows)
+        self._pool.keep(rows)
         self._drop_ended({info.job: info for info in unfinished})
         if self._staffing.residents:
             self._residents.keep(rows.values(), unfinished)
         self._take_on(unfinished, rows)
         self._advance()
-        self._dispatch()
+        self._pool.dispatch(self._runs.values())
         self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
         if self._look_again:
             self._look_again = False
@@ -165,7 +147,7 @@ class Engine:
 
     def _patience(self, tick_at: float | None) -> float | None:
         waits = []
-        if any(slot.job for slots in self._slots.values() for slot in slots) or any(run.has_news for run in self._runs.values()):
+        if self._pool.busy or any(run.has_news for run in self._runs.values()):
             waits.append(FLUSH_SECONDS)
         deadlines = [run.deadline for run in self._runs.values() if run.deadline is not None]
         waits += [max(deadline - time.time(), 0.0) for deadline in deadlines]
@@ -194,14 +176,14 @@ class Engine:
                     run.outstanding -= 1
                     run.egress_error = event.error
             else:
-                self._forget(event.slot)
+                self._pool.forget(event.slot)
                 if run is not None:
                     self._end(run, JobState.FAILURE, event.error.message)
 
     # -- pipelines -----------------------------------------------------------------------------------------------------
 
-    def _adjust_pipelines(self, rows: Mapping[PipelineRef, PipelineRow]) -> None:
-        """Pipelines that start are up now, or can never be; workers of former versions go."""
+    def _start_pipelines(self, rows: Mapping[PipelineRef, PipelineRow]) -> None:
+        """Pipelines that start are up now, or can never be."""
         for row in rows.values():
             if row.state is PipelineState.STARTING:
                 self._look_again = True
@@ -214,11 +196,6 @@ class Engine:
                         for info in session.pipelines.unfinished_jobs():
                             if info.job.pipeline == row.pipeline:
                                 end_job(txn, info, JobState.KILLED, NO_COMMAND)
-        for key in list(self._slots):
-            row_now = rows.get(key[0])
-            if row_now is None or row_now.version != key[1]:
-                for slot in self._slots.pop(key):
-                    slot.close()
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -236,60 +213,38 @@ class Engine:
             if asked:
                 with self._database.write() as session:
                     session.pipelines.answered(job)
-                for slot in self._slots_of(run):
-                    for datum in asked:
-                        slot.restart(datum)
+                self._pool.restart(job, asked)
 
-    def _take_on(self, unfinished: list[JobInfo], rows: Mapping[PipelineRef, PipelineRow]) -> None:
-        """Begin the oldest job of each pipeline once its inputs are finished; of a service each one that can, for it ends those before it.
-
-        Jobs of a pipeline run one after another, whatever its parallelism: each is based on the one before, and the result is the
-        same (reference pps 7, *UNSURE*, parallel jobs).
-        """
-        seen: set[PipelineRef] = set()
-        for number, info in enumerate(unfinished):
-            pipeline = info.job.pipeline
-            if pipeline in seen or pipeline not in rows:
+    def _take_on(self, unfinished: Sequence[JobInfo], rows: Mapping[PipelineRef, PipelineRow]) -> None:
+        """Begin what can begin, and end what never will."""
+        for info, row, before in candidates(unfinished, rows, self._runs, self._residents.serves if self._staffing.residents else None):
+            with self._database.read() as session:
+                verdict = judge(session, info, row)
+            if verdict.end is not None:
+                self._write_end(info, verdict.end, verdict.reason)
+            elif not self._staffing.may_begin(info):
                 continue
-            if is_service(rows[pipeline]):
-                if self._staffing.residents and not self._residents.serves(info):
-                    before = [other for other in unfinished[:number] if other.job.pipeline == pipeline]
-                    self._try_to_begin(info, rows[pipeline], before)
-                continue
-            seen.add(pipeline)
-            if info.job not in self._runs:
-                self._try_to_begin(info, rows[pipeline])
-
-    def _try_to_begin(self, info: JobInfo, row: PipelineRow, before: Sequence[JobInfo] = ()) -> None:
-        spec = spec_of(row)
-        with self._database.read() as session:
-            output = output_commit(session, info.job)
-            if output is None:
-                failed, ready = "", False
+            elif not verdict.may_begin:
+                self._wait(info, row)
+            elif is_service(row):
+                for older in before:
+                    self._write_end(older, JobState.SUCCESS, "")
+                self._begin_service(info, row, spec_of(row))
             else:
-                failed, ready = inputs_state(session, spec, output)
-        if row.state is PipelineState.FAILURE:
-            self._write_end(info, JobState.KILLED, row.reason)
-        elif output is None:
-            self._write_end(info, JobState.KILLED, "output commit missing")
-        elif failed:
-            self._write_end(info, JobState.UNRUNNABLE, failed)
-        elif ready and spec.kind == SERVICE:
-            for older in before:
-                self._write_end(older, JobState.SUCCESS, "")
-            self._begin_service(info, row, spec)
-        elif ready:
-            self._begin(info, row, spec)
-        elif info.state is JobState.CREATED:
+                self._begin(info, row, spec_of(row))
+
+    def _wait(self, info: JobInfo, row: PipelineRow) -> None:
+        """Note that a job waits for its inputs, and let its workers get ready meanwhile."""
+        if info.state is JobState.CREATED:
             with self._database.write() as session:
                 if not _is_unfinished(session, info.job):
                     return
                 session.pipelines.update_job(dataclasses.replace(info, state=JobState.STARTING))
-            self._warm_up(info, row, spec)
+            self._pool.warm_up(info, row, spec_of(row))
 
     def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
         target = local_egress(spec, self._database.home.path.parent)
-        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target)
+        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._staffing.ignore_failures)
         try:
             with self._database.write() as session:
                 # It may have been ended since it was listed, by us or by somebody else.
@@ -300,7 +255,7 @@ class Engine:
             self._write_end(info, JobState.FAILURE, error.message)
             return
         self._runs[info.job] = run
-        for remark in _remarks(spec, self._staffing.executor):
+        for remark in (*_remarks(spec, self._staffing.executor), *self._staffing.remarks(spec)):
             run.log.worker("", Datum("", ()), remark)
         self._staffing.observer.job_changed(run.info)
 
@@ -342,21 +297,11 @@ class Engine:
         with self._database.write() as session:
             for run in self._runs.values():
                 if _is_unfinished(session, run.info.job):
-                    run.flush(session, self._running(run))
+                    run.flush(session, self._pool.running(run.info.job))
         ended = time.monotonic()
         self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / _FLUSH_SHARE)
         for run in self._runs.values():
             self._staffing.observer.job_changed(run.info)
-
-    def _running(self, run: JobRun) -> tuple[RunningDatum, ...]:
-        found = []
-        for slot in self._slots_of(run):
-            current = slot.current
-            if current is not None:
-                datum, since = current
-                names = filter_names([file.path for file in datum.inputs], [file.hash for file in datum.inputs])
-                found.append(RunningDatum(slot.name, datum.id, names, since))
-        return tuple(found)
 
     def _end(self, run: JobRun, state: JobState, reason: str) -> None:
         self._flush()
@@ -372,7 +317,7 @@ class Engine:
             closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
             ended = session.pipelines.job(info.job)
         self._look_again = True
-        self._cool(info.job)
+        self._pool.cool(info.job.pipeline)
         if ended is not None:
             self._staffing.observer.job_changed(ended)
         fire_triggers(self._database, [row.key for row in closed])
@@ -388,83 +333,14 @@ class Engine:
         egress = self._egresses.pop(run.info.job, None)
         if egress is not None:
             egress.give_up()
-        for slot in self._slots_of(run):
-            slot.abandon()
-        self._cool(run.info.job)
+        self._pool.release(run.info.job)
         run.log.close()
-
-    # -- workers -------------------------------------------------------------------------------------------------------
-
-    def _dispatch(self) -> None:
-        """Give waiting sets to free workers, as many at once as the machine is to bear."""
-        for run in self._runs.values():
-            while run.sets and self._busy() < self._staffing.jobs:
-                slot = self._free_slot(run.info, run.spec)
-                if slot is None:
-                    break
-                slot.work(run.context, run.sets.popleft())
-
-    def _busy(self) -> int:
-        return sum(slot.job is not None for slots in self._slots.values() for slot in slots)
-
-    def _free_slot(self, info: JobInfo, spec: PipelineSpec) -> Slot | None:
-        slots = self._slots.setdefault((info.job.pipeline, info.pipeline_version), [])
-        free = next((slot for slot in slots if slot.job is None), None)
-        if free is None and len(slots) < spec.parallelism:
-            free = self._new_slot(info, spec, len(slots))
-            slots.append(free)
-        return free
-
-    def _new_slot(self, info: JobInfo, spec: PipelineSpec, number: int) -> Slot:
-        with self._database.read() as session:
-            row = session.pipelines.version(info.job.pipeline, info.pipeline_version)
-        if row is None:
-            raise LocalRunnerError(f"pipeline {info.job.pipeline} is gone")
-        name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}-{number}"
-        slot = Slot(
-            name,
-            self._database,
-            self._staffing.executor,
-            self._staffing.request_for(row, spec),
-            spec.transform.datum_batching,
-            self._put,
-        )
-        slot.start()
-        return slot
 
     def _put(self, event: Event | Copied) -> None:
         self._events.put(event)
         # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
         if not isinstance(event, Done):
             self._bell.ring()
-
-    def _warm_up(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
-        """Set up workers while the stage before still works: one, or all if they batch; then their processes import what they need."""
-        if not spec.transform.cmd:
-            return
-        wanted = min(spec.parallelism, self._staffing.jobs) if spec.transform.datum_batching else 1
-        slots = self._slots.setdefault((info.job.pipeline, row.version), [])
-        context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job))
-        for number in range(len(slots), wanted):
-            slots.append(self._new_slot(info, spec, number))
-        for slot in slots:
-            if slot.job is None:
-                slot.warm(context)
-
-    def _cool(self, job: JobRef) -> None:
-        """Let go of processes that were started for a job that is over."""
-        for (pipeline, _), slots in self._slots.items():
-            if pipeline == job.pipeline:
-                for slot in slots:
-                    slot.cool()
-
-    def _slots_of(self, run: JobRun) -> list[Slot]:
-        return [slot for slots in self._slots.values() for slot in slots if slot.job == run.info.job]
-
-    def _forget(self, slot: Slot) -> None:
-        for slots in self._slots.values():
-            if slot in slots:
-                slots.remove(slot)
 
 
 def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:

@@ -34,13 +34,15 @@ def meta_document(
         "hash": skip_key,
         "state": "" if state is DatumState.PROCESSED else state.value,
         "reason": reason,
-        "stats": {
-            "downloadTime": f"{stats.download_time:.9f}s",
-            "processTime": f"{stats.process_time:.9f}s",
-            "uploadTime": f"{stats.upload_time:.9f}s",
-            "downloadBytes": str(stats.download_bytes) if stats.download_bytes else "",
-            "uploadBytes": str(stats.upload_bytes) if stats.upload_bytes else "",
-        },
+        "stats": _dense(
+            {
+                "downloadTime": f"{stats.download_time:.9f}s",
+                "processTime": f"{stats.process_time:.9f}s",
+                "uploadTime": f"{stats.upload_time:.9f}s",
+                "downloadBytes": str(stats.download_bytes) if stats.download_bytes else "",
+                "uploadBytes": str(stats.upload_bytes) if stats.upload_bytes else "",
+            }
+        ),
         "index": str(datum.index) if datum.index else "",
     }
     return json.dumps(_dense(document), separators=(",", ":")).encode()
@@ -48,7 +50,7 @@ def meta_document(
 
 def _input(file: InputFile, committed: float | None) -> dict[str, Any]:
     source = file.source
-    repo = {"name": source.repo, "type": "user", "project": {"name": source.project}}
+    repo = {"name": source.repo, "type": source.source.repo.type, "project": {"name": source.project}}
     info = {
         "file": {"commit": {"repo": repo, "id": file.commit, "branch": {"repo": repo, "name": source.source.name}}, "path": file.path},
         "fileType": "DIR" if file.path.endswith("/") else "FILE",
@@ -60,20 +62,12 @@ def _input(file: InputFile, committed: float | None) -> dict[str, Any]:
     if isinstance(source, Pfs):
         flags |= {"outerJoin": source.outer_join, "lazy": source.lazy, "emptyFiles": source.empty_files}
         flags |= {"s3": source.s3, "reference": source.reference}
-    return {"fileInfo": info, **flags}
+    return _dense({"fileInfo": _dense(info), **flags})
 
 
 def _dense(document: dict[str, Any]) -> dict[str, Any]:
-    """Without what is zero, at any depth."""
-    dense: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, dict):
-            value = _dense(value)
-        elif isinstance(value, list):
-            value = [_dense(item) if isinstance(item, dict) else item for item in value]
-        if value not in ("", False, None, [], {}):
-            dense[key] = value
-    return dense
+    """Without what is zero or empty."""
+    return {key: value for key, value in document.items() if value}
 
 
 def parse_meta(content: bytes, listed_in: str) -> DatumInfo:
@@ -108,6 +102,7 @@ def _parse_input(document: Mapping[str, Any]) -> InputFile:
         name=document["name"],
         glob="",
         project=commit["repo"]["project"]["name"],
+        repo_type=commit["repo"]["type"],
         branch=document.get("branch", ""),
         outer_join=document.get("outerJoin", False),
         lazy=document.get("lazy", False),

@@ -6,15 +6,21 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 from local_runner.engine.staging import Staged
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.tree import Left
 from local_runner.model.names import check_path
-from local_runner.storage.objects import Content, ObjectFiles
+from local_runner.storage.objects import Content
 
 Outside = Callable[[str], Path]  # a path as user code sees it -> where that lies on the host, links followed
+
+
+class Taker(Protocol):
+    """Who reads what was written: `ObjectFiles` keeps it, others may want to know only what it is."""
+
+    def take(self, source: BinaryIO, /) -> Content: ...
 
 
 class OutputFile(NamedTuple):
@@ -29,7 +35,7 @@ class BadOutput(LocalRunnerError):
     """Something in `out` cannot be committed; the datum fails with this."""
 
 
-def collect(files: ObjectFiles, staged: Staged, outside: Outside) -> list[OutputFile]:
+def collect(files: Taker, staged: Staged, outside: Outside) -> list[OutputFile]:
     """Read everything below `out`: files, and what links stand for; empty folders and named pipes are passed over.
 
     Raises `BadOutput` for names a repo does not accept, sockets, and links that lead nowhere.
@@ -37,7 +43,7 @@ def collect(files: ObjectFiles, staged: Staged, outside: Outside) -> list[Output
     return sorted(_walk(files, staged, outside, str(staged.out), ""))
 
 
-def _walk(files: ObjectFiles, staged: Staged, outside: Outside, folder: str, prefix: str) -> Iterator[OutputFile]:
+def _walk(files: Taker, staged: Staged, outside: Outside, folder: str, prefix: str) -> Iterator[OutputFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = f"{prefix}/{entry.name}"
@@ -51,7 +57,7 @@ def _walk(files: ObjectFiles, staged: Staged, outside: Outside, folder: str, pre
                 raise BadOutput(f"cannot upload {path}: it is a socket or a device", hint="write regular files to /pfs/out")
 
 
-def _take(files: ObjectFiles, path: str) -> Content:
+def _take(files: Taker, path: str) -> Content:
     try:
         with open(path, "rb", buffering=0) as file:
             return files.take(file)
@@ -71,7 +77,7 @@ def _named(path: str) -> str:
         raise BadOutput(f"cannot upload file produced by the user code because its name is not text: {path!r}") from None
 
 
-def _follow(files: ObjectFiles, staged: Staged, outside: Outside, path: str) -> Iterator[OutputFile]:
+def _follow(files: Taker, staged: Staged, outside: Outside, path: str) -> Iterator[OutputFile]:
     """Regular content in place of a link. Links from `out` to `out` are resolved too, which a cluster refuses (DEVIATIONS.md)."""
     try:
         target = outside(f"/pfs/out{path}")
@@ -87,7 +93,7 @@ def _follow(files: ObjectFiles, staged: Staged, outside: Outside, path: str) -> 
         raise BadOutput(f"cannot upload {path}: it is a link that leads nowhere", hint="write the content to /pfs/out")
 
 
-def _real(files: ObjectFiles, staged: Staged, target: Path) -> Content:
+def _real(files: Taker, staged: Staged, target: Path) -> Content:
     """The content of a file; of a lazy or empty input what it stands for, which user code need not have read."""
     return staged.stand_ins.get(str(target)) or _take(files, str(target))
 
@@ -102,7 +108,7 @@ def _contents(folder: Path) -> Iterator[Path]:
             raise BadOutput(f"cannot upload {entry}: inside a linked folder, a link has to lead to a file")
 
 
-def seen_files(files: ObjectFiles, staged: Staged, left: Left) -> Iterator[OutputFile]:
+def seen_files(files: Taker, staged: Staged, left: Left) -> Iterator[OutputFile]:
     """`.env` and the inputs as user code left them, for the meta repo. What it did not touch is not read."""
     touched = {*left.changed, *left.gone}
     for path, content in staged.contents.items():

@@ -13,12 +13,12 @@ from typing import Any
 from local_runner.engine.jobs import stop_jobs_of
 from local_runner.engine.prepare import datums_of
 from local_runner.engine.specs_at_rest import pipeline_info, sources_of, spec_of
-from local_runner.errors import AlreadyExists, LocalRunnerError, PipelineNotFound, Refused, RepoNotFound
+from local_runner.errors import AlreadyExists, CommitNotFound, LocalRunnerError, PipelineNotFound, Refused, RepoNotFound
 from local_runner.model.datums import DatumInfo
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import Cron, Pfs, leaves
 from local_runner.model.pipelines import SPOUT, TRANSFORM, PipelineInfo, PipelineSpec, PipelineState
-from local_runner.model.refs import META, SPEC, CommitQuery, PipelineRef, RepoRef
+from local_runner.model.refs import META, SPEC, CommitQuery, PipelineRef
 from local_runner.repos.branches import create_branch
 from local_runner.repos.commits import finish_commit, resolve, start_commit
 from local_runner.repos.lifecycle import create_repo, inspect_project, related_repos, remove_repos
@@ -96,8 +96,8 @@ def _check_inputs(txn: Transaction, spec: PipelineSpec) -> None:
     """Every repo it reads must exist; clocks get repos of their own. Patterns are compiled when they are used, as on a cluster."""
     for leaf in leaves(spec.input):
         if isinstance(leaf, Pfs):
-            if txn.session.repos.repo(RepoRef(leaf.project, leaf.repo, leaf.repo_type)) is None:
-                raise RepoNotFound(RepoRef(leaf.project, leaf.repo, leaf.repo_type))
+            if txn.session.repos.repo(leaf.source.repo) is None:
+                raise RepoNotFound(leaf.source.repo)
         elif txn.session.repos.repo(leaf.source.repo) is None:
             create_repo(txn, leaf.source.repo, f"Cron tick repo for pipeline {spec.pipeline}.")
 
@@ -137,16 +137,30 @@ def find_pipeline(session: Session, ref: PipelineRef, back: int = 0) -> Pipeline
 
 
 def list_pipeline(
-    session: Session, projects: Sequence[str] | None = None, pipeline: PipelineRef | None = None, history: int = 0
+    session: Session, projects: Sequence[str] | None = None, pipeline: PipelineRef | None = None, history: int = 0, commit: str = ""
 ) -> list[PipelineInfo]:
-    """Newest first, with `history` older versions of each (-1: all). Raises `NotFound`."""
+    """Newest first, with `history` older versions of each (-1: all). Raises `NotFound`.
+
+    With `commit`, the id of a commit set, those that took part in it, each in the version it had then.
+    """
     rows = [find_pipeline(session, pipeline)] if pipeline else session.pipelines.pipelines()
+    rows = [row for row in rows if projects is None or row.pipeline.project in projects]
+    if commit:
+        return [pipeline_info(session, then, True) for row in rows for then in _version_in(session, row, commit)]
     found: list[PipelineInfo] = []
     for row in rows:
-        if projects is None or row.pipeline.project in projects:
-            versions = session.pipelines.versions(row.pipeline) if history else [row]
-            found += [pipeline_info(session, v) for v in (versions if history < 0 else versions[: history + 1])]
+        versions = session.pipelines.versions(row.pipeline) if history else [row]
+        found += [pipeline_info(session, v) for v in (versions if history < 0 else versions[: history + 1])]
     return found
+
+
+def _version_in(session: Session, row: PipelineRow, commit: str) -> list[PipelineRow]:
+    """The version of a pipeline whose spec a commit set has or stands on, if any."""
+    try:
+        spec = resolve(session, CommitQuery(spec_of(row).spec_branch.repo, id=commit)).ref.id
+    except CommitNotFound:
+        return []
+    return [version for version in session.pipelines.versions(row.pipeline) if version.spec_commit == spec]
 
 
 def start_pipeline(txn: Transaction, ref: PipelineRef) -> None:

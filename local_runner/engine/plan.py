@@ -5,16 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from local_runner.engine.enumerate import processing_order
 from local_runner.engine.marks import Mark
 from local_runner.model.datums import Datum, DatumState
+from local_runner.model.refs import RepoRef
 
 
 class Verb(Enum):
     RUN = "run"
     REUSE = "reuse"
     REMOVE = "remove"
+    UNKNOWN = "unknown"  # only where a job is foretold whose inputs are yet to be written
+
+
+class Content(NamedTuple):
+    """What a file held: its hash, raw, and size in bytes."""
+
+    hash: bytes
+    size: int
+
+
+class FileChange(NamedTuple):
+    """How a file of an input differs from the one the datum last succeeded with; None where there was or is none."""
+
+    input: str
+    repo: RepoRef
+    path: str
+    old: Content | None
+    new: Content | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,7 @@ class Step:
     verb: Verb
     reason: str
     datum: Datum | None = None
+    changes: tuple[FileChange, ...] = ()
 
 
 NEW = "new"
@@ -32,6 +53,8 @@ CHANGED = "an input file changed"
 RECOVERED = "only the error command succeeded last time"
 EVERY_JOB = "reprocess_spec says every_job"
 OTHER_SALT = "reprocessing was asked for"
+FAILED = "failed last time"
+NOT_KEPT = "succeeded in a job that failed, which kept nothing of it"
 UNCHANGED = "same input files as when it succeeded"
 GONE = "its input files are gone"
 

@@ -9,14 +9,13 @@ from local_runner.engine.enumerate import enumerate_datums
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.marks import Mark, read_marks
 from local_runner.engine.plan import Plan, plan_job
-from local_runner.engine.specs_at_rest import is_live_spout, is_service, spec_of
 from local_runner.engine.staging import Roots
 from local_runner.errors import CommitNotFound, LocalRunnerError
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.globs import compile_glob
 from local_runner.model.inputs import Cron, Input, Pfs, leaves
-from local_runner.model.jobs import JobInfo, JobState
-from local_runner.model.pipelines import PipelineSpec, PipelineState
+from local_runner.model.jobs import JobInfo
+from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import META, USER, BranchRef, JobRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.commits import content_root
@@ -93,12 +92,17 @@ def prepare(session: Session, info: JobInfo, spec: PipelineSpec, salt: str) -> P
         raise CommitNotFound(info.job)
     commits = input_commits(session, spec, output)
     datums, roots = datums_of(session, spec.input, commits)
+    plan, base = plan_of(session, info, spec, salt, datums)
+    committed = {row.ref.id: row.finished or 0.0 for row in commits.values()}
+    return Prepared(plan, roots, base, committed)
+
+
+def plan_of(session: Session, info: JobInfo, spec: PipelineSpec, salt: str, datums: Sequence[Datum]) -> tuple[Plan, CommitRow | None]:
+    """What a job does that wants these datums, and the meta commit that they are compared with."""
     base = base_of(session, info.job)
     marks: dict[str, Mark] = dict(read_marks(session.trees, base.marks)) if base else {}
     old_salt = base is not None and _salt_of(session, info, base) != salt
-    plan = plan_job(datums, marks, salt, every_job=spec.reprocess_every_job or spec.s3_out, old_salt=old_salt)
-    committed = {row.ref.id: row.finished or 0.0 for row in commits.values()}
-    return Prepared(plan, roots, base, committed)
+    return plan_job(datums, marks, salt, every_job=spec.reprocess_every_job or spec.s3_out, old_salt=old_salt), base
 
 
 def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
@@ -115,22 +119,3 @@ def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tup
     if failed:
         return f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False
     return "", all(row.finished is not None for row in commits.values())
-
-
-def has_work(session: Session, residents: bool = True) -> bool:
-    """Whether there is something for an engine to do: a pipeline to start, or a job that does not merely wait for an open commit.
-
-    With `residents` also if it is only to let a spout or a service run.
-    """
-    rows = {row.pipeline: row for row in session.pipelines.pipelines()}
-    if any(row.state is PipelineState.STARTING for row in rows.values()):
-        return True
-    if residents and any(map(is_live_spout, rows.values())):
-        return True
-    for info in session.pipelines.unfinished_jobs():
-        row, output = rows.get(info.job.pipeline), output_commit(session, info.job)
-        if not residents and row is not None and is_service(row):
-            continue
-        if info.state is not JobState.STARTING or row is None or output is None or any(inputs_state(session, spec_of(row), output)):
-            return True
-    return False

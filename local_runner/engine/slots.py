@@ -9,12 +9,12 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from local_runner.engine.batching import NextDatumServer
+from local_runner.engine.batching import Attendants
 from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, WorkerRequest
@@ -58,14 +58,20 @@ class Place(NamedTuple):
     """A worker and where its datums lie; `owner` is the user and group id its processes run as, if `transform.user` names one."""
 
     worker: Worker
+    pfs: Path
     scratch: Path
     owner: tuple[int, int] | None
 
 
 @contextlib.contextmanager
-def hired(database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0) -> Iterator[Place]:
-    """A worker in folders of its own, which go with it. Raises `Unavailable`."""
-    folders = [place / f"{name}-{uuid.uuid4().hex[:8]}" for place in database.home.workers]
+def hired(
+    database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0, places: Sequence[Path] = ()
+) -> Iterator[Place]:
+    """A worker in folders of its own, which go with it; below `places`, else where workers of the engine have theirs.
+
+    Raises `Unavailable`.
+    """
+    folders = [place / f"{name}-{uuid.uuid4().hex[:8]}" for place in places or database.home.workers]
     pfs = folders[0] / "pfs"
     try:
         pfs.mkdir(parents=True)
@@ -77,7 +83,7 @@ def hired(database: Database, executor: Executor, make_request: MakeRequest, nam
             if owner:
                 os.chown(folder, *owner)
         with executor.worker(request) as worker:
-            yield Place(worker, request.scratch.resolve(), owner)
+            yield Place(worker, pfs, request.scratch.resolve(), owner)
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
@@ -103,16 +109,22 @@ _Request = _Set | _Warm | _Cool
 
 
 class Slot(threading.Thread):
-    """One worker of one version of a pipeline. The engine's thread calls everything but `run`."""
+    """One worker of one version of a pipeline, which has `attendants` if it batches. The engine's thread calls everything but `run`."""
 
     def __init__(
-        self, name: str, database: Database, executor: Executor, make_request: MakeRequest, batching: bool, report: Callable[[Event], None]
+        self,
+        name: str,
+        database: Database,
+        executor: Executor,
+        make_request: MakeRequest,
+        attendants: Attendants | None,
+        report: Callable[[Event], None],
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._database = database
         self._executor = executor
         self._make_request = make_request
-        self._batching = batching
+        self._attendants = attendants
         self._report = report
         self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._runner: DatumRunner | None = None
@@ -132,7 +144,7 @@ class Slot(threading.Thread):
 
     def cool(self) -> None:
         """End a batching process that waits for nothing any more."""
-        if self._batching:
+        if self._attendants:
             self._inbox.put(_Cool())
 
     def abandon(self) -> None:
@@ -178,17 +190,19 @@ class Slot(threading.Thread):
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[DatumRunner]:
-        server = NextDatumServer() if self._batching else None
+        attendant = self._attendants.hire() if self._attendants else None
         try:
-            with hired(self._database, self._executor, self._make_request, self.name, server.port if server else 0) as place:
-                yield DatumRunner(self._database, place.worker, self.name, place.scratch, server, place.owner)
+            with hired(self._database, self._executor, self._make_request, self.name, attendant.port if attendant else 0) as place:
+                if attendant:
+                    attendant.settle(place.pfs, place.scratch, place.worker.root, place.owner)
+                yield DatumRunner(self._database, place.worker, self.name, place.scratch, attendant, place.owner)
         finally:
-            if server:
-                server.close()
+            if attendant:
+                attendant.close()
 
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
-            if self._batching and not self._abandoned:
+            if self._attendants and not self._abandoned:
                 runner.start_batch(request.context)
             return
         if isinstance(request, _Cool):
@@ -199,7 +213,7 @@ class Slot(threading.Thread):
             runner.interrupt()
         runner.begin_set(uuid.uuid4().hex)
         left = len(request.datums)
-        run = runner.run_batched if self._batching else runner.run
+        run = runner.run_batched if self._attendants else runner.run
         try:
             for datum in request.datums:
                 self.current = (datum, time.time())
@@ -210,7 +224,7 @@ class Slot(threading.Thread):
             pass
         finally:
             self.current = None
-            if self._batching:
+            if self._attendants:
                 runner.end_batch()
             runner.clear()
         self._report(SetDone(request.context.job, self, left))

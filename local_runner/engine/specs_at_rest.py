@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 
 from local_runner.model.inputs import leaves
+from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import SERVICE, SPOUT, SPOUT_ENDED, PipelineInfo, PipelineSpec, PipelineState
 from local_runner.model.refs import BranchRef
 from local_runner.storage.database import Session
@@ -35,6 +36,11 @@ def is_service(row: PipelineRow) -> bool:
     return _is(row, SERVICE)
 
 
+def has_clock(row: PipelineRow) -> bool:
+    """Whether a pipeline may have a cron input; only its spec knows for sure."""
+    return '"cron"' in row.effective_spec
+
+
 def _is(row: PipelineRow, kind: str) -> bool:
     # Its text first: nearly all pipelines are neither, and commands that ask meet no spec otherwise.
     return f'"{kind.lower()}"' in row.effective_spec and spec_of(row).kind == kind
@@ -47,14 +53,20 @@ def sources_of(spec: PipelineSpec) -> tuple[list[BranchRef], frozenset[BranchRef
     return [*branches, spec.spec_branch], never
 
 
-def pipeline_info(session: Session, row: PipelineRow) -> PipelineInfo:
-    """A version of a pipeline as it is reported."""
-    last = next(session.pipelines.jobs(row.pipeline), None)
+def _is_idle(row: PipelineRow, last: JobInfo | None) -> bool:
+    """Whether a cluster would have sent its workers home: that of a pipeline that scales itself (reference pps 2.9, 4.10)."""
+    return row.state is PipelineState.RUNNING and '"autoscaling":true' in row.effective_spec and (last is None or last.state.is_final)
+
+
+def pipeline_info(session: Session, row: PipelineRow, then: bool = False) -> PipelineInfo:
+    """A version of a pipeline as it is reported: with the last job there is, or with `then` the last one up to that version."""
+    jobs = session.pipelines.jobs(row.pipeline)
+    last = next((info for info in jobs if not then or info.pipeline_version <= row.version), None)
     return PipelineInfo(
         spec_of(row),
         row.version,
         row.spec_commit,
-        row.state,
+        PipelineState.STANDBY if _is_idle(row, last) else row.state,
         row.reason,
         row.stopped,
         row.salt,

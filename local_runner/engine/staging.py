@@ -99,7 +99,7 @@ class _Staging:
                 name = file.source.name
                 self._links[name] = f"{relative}/{name}"
                 self._folders.setdefault(name, 0o700)
-                for path, content, size in _files(session, file, roots):
+                for path, content, size in files_of(session, file, roots):
                     self._add(session, file, name + path, Content(content, size))
         staged.tree = Tree(relative, self._links, list(self._folders.items()), self._files, self._brought)
         for pipe in staged.pipes:
@@ -160,7 +160,7 @@ class _Staging:
             os.chown(path, *self._owner)
 
 
-def _files(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[str, bytes, int]]:
+def files_of(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[str, bytes, int]]:
     """(path, hash, size) of everything an input file stands for."""
     if isinstance(file.source, Pfs) and file.source.s3:
         return

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from local_runner.executors.tree import Left, Tree
+from local_runner.errors import Unavailable
+from local_runner.executors.resources import Resources
+from local_runner.executors.terminal import Terminal
+from local_runner.executors.tree import UNTOUCHED, Left, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class WorkerRequest:
     `bin` is a host folder with programs appended to PATH (`pachctl`).
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
+    `digest` is of the files that `image` has to be built from, "" for an image that others build; `resources` are what it may use of the
+    machine. Without `network` its processes see a loopback interface of their own and no other; on it they meet the runner.
     """
 
     name: str
@@ -54,6 +59,9 @@ class WorkerRequest:
     bin: Path | None = None
     working_dir: str = "/"
     user: str = ""
+    digest: str = ""
+    resources: Resources = Resources()  # noqa: RUF009  # a tuple
+    network: bool = False
 
     @property
     def scratch(self) -> Path:
@@ -71,6 +79,8 @@ class RunRequest:
     exist is a command that never starts; "" is the worker's.
     `output` is called with ("stdout" | "stderr", line without newline) for every line the command prints, from one thread,
     and never after `run` has returned.
+    With a `terminal`, the command has one of its own, in a session of its own, that stands for this one while it runs: then there is
+    neither `stdin` nor `output`.
     """
 
     cmd: tuple[str, ...]
@@ -80,6 +90,7 @@ class RunRequest:
     stdin: bytes | None = None
     timeout: float | None = None
     working_dir: str = ""
+    terminal: Terminal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class RunResult:
     cancelled: bool = False
     error: str = ""
     laying: float = 0.0
-    left: Left = Left()
+    left: Left = UNTOUCHED
 
     def accepted(self, codes: frozenset[int] = frozenset()) -> bool:
         """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3)."""
@@ -137,6 +148,11 @@ class Worker(Protocol):
     @property
     def env(self) -> Mapping[str, str]:
         """What its processes start from: the request's environment as this executor passes it on, `bin` on its PATH."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """What its processes have to call `/pfs`; the links there lead to places below it."""
         ...
 
     def run(self, request: RunRequest) -> RunResult:
@@ -192,3 +208,8 @@ class Executor(Protocol):
     def worker(self, request: WorkerRequest) -> AbstractContextManager[Worker]:
         """A worker, until the context ends; then every process started in it is gone."""
         ...
+
+
+def unlaid(why: str) -> Unavailable:
+    """The error for a datum's tree that cannot be made."""
+    return Unavailable(f"a datum cannot be laid out: {why}", hint="is there space left where workers have their folders?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -76,9 +77,18 @@ def read_image(folder: Path, base_env: Mapping[str, str] | None = None) -> Image
     return source
 
 
-def missing_requirements(source: ImageSource) -> tuple[str, ...]:
-    """What the image would have installed with pip and the Python in use lacks: "numpy<2 (2.1.0 is installed)"."""
-    return unmet(source.requirements)
+def image_notes(image: str, folders: Mapping[str, Path]) -> list[str]:
+    """What to know about running an image that is not built: what this Python lacks of what it would install, and what is not done.
+
+    Nothing for an image that `folders` does not have. Raises `Invalid` for one whose Dockerfile cannot be read.
+    """
+    folder = image_folder(image, folders)
+    if folder is None:
+        return []
+    source = read_image(folder)
+    missing = unmet(source.requirements)
+    said = [f"image {image}: {folder / 'Dockerfile'} installs {', '.join(missing)}; pip install it here"] if missing else []
+    return [*said, *(f"image {image}: {note}" for note in source.notes)]
 
 
 def code_digest(source: ImageSource) -> dict[str, str]:
@@ -88,6 +98,11 @@ def code_digest(source: ImageSource) -> dict[str, str]:
         with path.open("rb") as file:
             digests[os.path.relpath(path, source.folder)] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
+
+
+def image_digest(source: ImageSource) -> str:
+    """One digest of all files that an image is made of: an image that bears it is up to date."""
+    return hashlib.sha256(json.dumps(code_digest(source), sort_keys=True).encode()).hexdigest()
 
 
 def _working_dir(source: ImageSource, instruction: Instruction, known: Mapping[str, str]) -> ImageSource:

@@ -8,7 +8,8 @@ what a small datum costs. A second socket is for trees alone, while a command st
 
 Messages are marshalled tuples after their length in four bytes; both ends are one version of one program on one machine.
 
-    to the launcher    plan {…}: first, once · ("spawn", id, tree or None, argv, env, folder, stdin, timeout) · ("kill", id, cancelled)
+    to the launcher    plan {…}: first, once · ("spawn", id, tree or None, argv, env, folder, stdin, timeout, size of a terminal or None)
+                       ("kill", id, cancelled) · ("type", id, keys) · ("resize", id, size): for a command that has a terminal
     from the launcher  ("ready",) or ("broken", why) · ("output", id, stream, bytes) · ("end", id, how) · ("unlaid", id, why): no tree
     about trees        ("lay", tree) -> why not, or "" · ("look",) -> what is left
 """
@@ -24,6 +25,7 @@ import sys
 import time
 from typing import Any, NamedTuple, TypedDict
 
+from local_runner.executors.pty import arrange_terminal, resize
 from local_runner.executors.tree import Left, Place, Tree
 
 CHUNK = 1 << 16
@@ -35,13 +37,16 @@ _TICK = 0.001
 class Plan(TypedDict):
     """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
 
-    `pfs` is where its processes find `/pfs`.
+    `port` is the one that leads out of the sandbox's own network, 0 if none does; None is the host's network. `memory` is what each
+    process may take of it, in bytes; 0 is no limit. `pfs` is where processes find `/pfs`.
     """
 
     env: dict[str, str]
     empty: str
     steps: list[tuple[str, str, str]]
     user: tuple[int, int] | None
+    port: int | None
+    memory: int
     pfs: str
 
 
@@ -94,6 +99,7 @@ class _Command:
         self.timed_out = self.cancelled = False
         self.outputs: dict[int, str] = {}
         self.stdin: int | None = None
+        self.has_terminal = False  # then `stdin` stays when everything is read
         self.unread = memoryview(b"")
         self.end: End | None = None  # known when the main process ended
         self.patience = 0.0
@@ -114,6 +120,7 @@ class Launcher:
         self._control = control
         self._trees = trees
         self._env = plan["env"]
+        self._memory = plan["memory"]
         self._place = Place(plan["pfs"], plan["pfs"])
         # Whether everything that was ever started is known to be gone. Only Linux gives us the orphans to wait for.
         self._alone = self._adopts = sys.platform == "linux"
@@ -145,7 +152,7 @@ class Launcher:
                     self._answer()
                 elif command := self._by_pipe.get(pipe):
                     if pipe == command.stdin:
-                        self._feed(command, broken=bool(event & select.POLLERR))
+                        self._feed(command, broken=bool(event & (select.POLLERR | select.POLLHUP)))
                     else:
                         self._forward(command, pipe)
             self._expire()
@@ -172,8 +179,10 @@ class Launcher:
         for verb, number, *details in unpack(self._received):
             if verb == "spawn":
                 self._spawn(number, *details)
-            else:
+            elif verb == "kill":
                 self._kill(number, *details)
+            else:
+                self._pass_on(verb, number, *details)
 
     def _answer(self) -> None:
         data = os.read(self._trees, CHUNK)
@@ -200,6 +209,7 @@ class Launcher:
         folder: str,
         stdin: bytes | None,
         timeout: float | None,
+        size: tuple[int, int] | None,
     ) -> None:
         began = time.monotonic()
         if tree is not None and (why_not := self._lay(tree)):
@@ -207,7 +217,7 @@ class Launcher:
             return
         started = time.monotonic()
         laying = started - began
-        pipes: list[int] = []  # read, write of stdout, stderr and then stdin
+        pipes: list[int] = []  # of the command's end, then ours
         try:
             try:
                 os.chdir(folder)
@@ -215,38 +225,47 @@ class Launcher:
                 raise OSError(f"chdir {folder}: {_words(why)}") from why
             environment = self._env | env
             program = find_program(argv, environment.get("PATH", ""))
-            pipes += os.pipe() + os.pipe() + (os.pipe() if stdin is not None else ())
-            reads_from = self._null if stdin is None else pipes[4]
+            arranged = self._arrange_pipes(pipes, stdin is not None) if size is None else arrange_terminal(pipes, size)
             pid = os.posix_spawn(
                 program,
                 argv,
                 environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, reads_from, 0),
-                    (os.POSIX_SPAWN_DUP2, pipes[1], 1),
-                    (os.POSIX_SPAWN_DUP2, pipes[3], 2),
-                ],
-                setpgroup=0,
                 setsigmask=(),
                 setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT),  # the interpreter ignores or handles them
+                **arranged,
             )
         except (OSError, ValueError) as why:
             for pipe in pipes:
                 os.close(pipe)
             self._tell(("end", number, End(None, time.monotonic() - started, error=_explain(why, argv), laying=laying).plain()))
             return
+        if self._memory:
+            _limit_memory(pid, self._memory)
         self._alone = False
         command = self._commands[pid] = _Command(number, pid, started, laying, timeout)
-        os.close(pipes[1])
-        os.close(pipes[3])
-        self._watch(command, pipes[0], select.POLLIN)
-        self._watch(command, pipes[2], select.POLLIN)
-        command.outputs = {pipes[0]: "stdout", pipes[2]: "stderr"}
-        if stdin is not None:
-            os.close(pipes[4])
-            command.stdin, command.unread = pipes[5], memoryview(stdin)
-            self._watch(command, pipes[5], select.POLLOUT)
-            self._feed(command)
+        if size is not None:
+            theirs, screen, keys = pipes
+            os.close(theirs)
+            command.has_terminal, command.outputs, command.stdin = True, {screen: "terminal"}, keys
+            self._watch(command, keys, 0)
+        else:
+            os.close(pipes[1])
+            os.close(pipes[3])
+            command.outputs = {pipes[0]: "stdout", pipes[2]: "stderr"}
+            if stdin is not None:
+                os.close(pipes[4])
+                command.stdin, command.unread = pipes[5], memoryview(stdin)
+                self._watch(command, pipes[5], select.POLLOUT)
+                self._feed(command)
+        for pipe in command.outputs:
+            self._watch(command, pipe, select.POLLIN)
+
+    def _arrange_pipes(self, pipes: list[int], with_stdin: bool) -> dict[str, Any]:
+        """Make the pipes of a command: read, write of stdout, stderr and then stdin. Returns what `posix_spawn` has to know."""
+        pipes += os.pipe() + os.pipe() + (os.pipe() if with_stdin else ())
+        reads_from = pipes[4] if with_stdin else self._null
+        actions = [(os.POSIX_SPAWN_DUP2, reads_from, 0), (os.POSIX_SPAWN_DUP2, pipes[1], 1), (os.POSIX_SPAWN_DUP2, pipes[3], 2)]
+        return {"file_actions": actions, "setpgroup": 0}
 
     def _watch(self, command: _Command, pipe: int, event: int) -> None:
         os.set_blocking(pipe, False)
@@ -265,12 +284,26 @@ class Launcher:
         try:
             while command.unread and not broken:
                 command.unread = command.unread[os.write(command.stdin, command.unread[:CHUNK]) :]
+            if command.has_terminal and not broken:
+                self._poll.modify(command.stdin, 0)
+                return
         except BlockingIOError:
+            self._poll.modify(command.stdin, select.POLLOUT)
             return
         except OSError:
             pass
         self._forget(command.stdin)
         command.stdin = None
+
+    def _pass_on(self, verb: str, number: int, what: Any) -> None:
+        """What somebody does at the terminal of a command."""
+        for command in self._commands.values():
+            if command.number == number and command.stdin is not None:
+                if verb == "resize":
+                    resize(command.stdin, what)
+                else:
+                    command.unread = memoryview(bytes(command.unread) + what)
+                    self._feed(command)
 
     def _forward(self, command: _Command, pipe: int) -> bool:
         """Pass on one piece of output; whether there may be more."""
@@ -278,6 +311,8 @@ class Launcher:
             data = os.read(pipe, CHUNK)
         except BlockingIOError:
             return False
+        except OSError:  # what Linux says at the end of a terminal
+            data = b""
         if data:
             self._tell(("output", command.number, command.outputs[pipe], data))
         else:
@@ -354,6 +389,17 @@ def find_program(argv: list[str], path: str) -> str:
     raise OSError(f'exec: "{name}": executable file not found in $PATH')
 
 
+def _limit_memory(pid: int, most: int) -> None:
+    """Of a process and its descendants, each for itself: what it asks for beyond that it does not get."""
+    if sys.platform == "linux":
+        import resource
+
+        try:
+            resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
+        except OSError:  # it has ended
+            return
+
+
 def _explain(why: OSError | ValueError, argv: list[str]) -> str:
     if isinstance(why, OSError) and why.strerror:
         return f"exec: {argv[0]}: {_words(why)}"
@@ -409,7 +455,14 @@ def _prepare(plan: Plan, control: int) -> None:
     if plan["empty"]:
         from local_runner.executors import linux, mounts  # with ctypes 5 ms, and Linux only
 
-        mounts.enter_namespaces()
+        porter = None
+        if plan["port"]:
+            from local_runner.executors import network
+
+            porter = network.station_porter(plan["port"])
+        mounts.enter_namespaces(network=plan["port"] is not None)
+        if plan["port"] and porter:
+            network.open_port(porter, plan["port"])
         if inside := os.fork():
             # Everything in the namespace is gone when its process 1 has been waited for: that is what the engine waits for.
             os.close(control)

@@ -6,11 +6,13 @@ import contextlib
 import ctypes
 import os
 import re
+import sys
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 MNT_DETACH = 0x2
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 24, 36
 # Numbers that are the same on every architecture but alpha; glibc has no wrapper for them before 2.36.
 _SYS_MOUNT_SETATTR = 442
@@ -18,8 +20,8 @@ _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "loongarch64": 4
 _MOUNT_ATTR_RDONLY, _AT_FDCWD, _AT_RECURSIVE = 0x1, -100, 0x8000
 
 # What a container is given by default, as numbers of linux/capability.h: chown, dac_override, fowner, fsetid, kill, setgid, setuid,
-# setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
-_CONTAINER_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31})
+# setpcap, net_bind_service, net_raw, sys_chroot, audit_write, setfcap. Not mknod: a container may not open what it makes with it.
+_CONTAINER_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31})
 _LAST_CAPABILITY = 63
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,6 +48,16 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 def unmount(target: str) -> None:
     """Take a mount and all below it out of sight; it ends when nobody uses it any more."""
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount {target}")
+
+
+def start_loopback() -> None:
+    """The only interface of a network that has just been made."""
+    import _socket
+    import fcntl
+
+    any_socket = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+    fcntl.ioctl(any_socket.fileno(), _SIOCSIFFLAGS, b"lo".ljust(16, b"\0") + _IFF_UP.to_bytes(2, sys.byteorder) + bytes(14))
+    any_socket.close()
 
 
 def pivot_root(new: str, old: str) -> None:

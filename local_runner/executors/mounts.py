@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 from local_runner.executors import linux
 
+# Everybody's, those of terminals, links to a process's own, and graphics processors.
+_DEVICES = re.compile(r"null|zero|full|u?random|tty|fd|std(in|out|err)|nvidia.*|dri|kfd|dxg")
+# What programs need to be found, and names of hosts, on some distributions.
+_RUN = ("current-system", "booted-system", "opengl-driver", "systemd/resolve", "resolvconf", "wrappers")
 # Where the host's root stands while the new one is built, and where a folder stands while it is opened up.
 _HOST, _BELOW = "/.host", "/.below"
 
@@ -14,16 +19,22 @@ _HOST, _BELOW = "/.host", "/.below"
 Step = tuple[str, str, str]
 
 
-def enter_namespaces() -> None:
-    """Private mounts and process ids; the next fork is process 1. Without the right to that, as root of a new user namespace."""
+def enter_namespaces(*, network: bool) -> None:
+    """Private mounts and process ids, with `network` interfaces too; the next fork is process 1.
+
+    Without the right to that, as root of a new user namespace.
+    """
     user, group = os.geteuid(), os.getegid()
+    wanted = linux.CLONE_NEWNS | linux.CLONE_NEWPID | (linux.CLONE_NEWNET if network else 0)
     try:
-        linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+        linux.unshare(wanted)
     except PermissionError:
-        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID)
+        linux.unshare(linux.CLONE_NEWUSER | wanted)
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"0 {user} 1")
         _write("/proc/self/gid_map", f"0 {group} 1")
+    if network:
+        linux.start_loopback()
 
 
 def build_root(empty: str, steps: list[Step]) -> None:
@@ -40,10 +51,11 @@ def build_root(empty: str, steps: list[Step]) -> None:
     os.chdir("/")
     _mount_proc()  # first: the others are made read-only with its help on older kernels
     for name in os.listdir(_HOST):
-        if name != "proc":
+        if name not in ("proc", "dev", "run"):
             _show(f"{_HOST}/{name}", f"/{name}", read_only=True)
-    if os.path.isdir("/dev/shm"):
-        linux.mount("tmpfs", "/dev/shm", "tmpfs", data="mode=1777")
+    _make_dev()
+    _make_run()
+    _guard_proc()
     for kind, source, target in steps:
         if kind == "folder":
             _place(target, is_folder=True)
@@ -61,6 +73,39 @@ def _mount_proc() -> None:
         # Inside a container whose own /proc has masked parts the kernel refuses a fresh one. The host's serves: /proc/self is right
         # there too, only the numbers are the host's.
         _bind(f"{_HOST}/proc", "/proc", read_only=False)
+
+
+def _make_dev() -> None:
+    """Devices that lead to nothing of the host's but its processors. Through those of a disk, root could write to it."""
+    os.mkdir("/dev")
+    linux.mount("tmpfs", "/dev", "tmpfs", data="mode=0755")
+    for name in os.listdir(f"{_HOST}/dev"):
+        if _DEVICES.fullmatch(name):
+            _show(f"{_HOST}/dev/{name}", f"/dev/{name}", read_only=False)
+    os.mkdir("/dev/shm")
+    linux.mount("tmpfs", "/dev/shm", "tmpfs", data="mode=1777")
+    os.mkdir("/dev/pts")
+    linux.mount("devpts", "/dev/pts", "devpts", data="newinstance,ptmxmode=0666,mode=0620")
+    os.symlink("pts/ptmx", "/dev/ptmx")
+
+
+def _make_run() -> None:
+    """Without the host's sockets: whoever may talk to its container engine owns it, and a read-only mount is no hindrance."""
+    os.mkdir("/run")
+    for name in _RUN:
+        if os.path.isdir(f"{_HOST}/run/{name}"):
+            os.makedirs(os.path.dirname(f"/run/{name}"), exist_ok=True)
+            _show(f"{_HOST}/run/{name}", f"/run/{name}", read_only=True)
+
+
+def _guard_proc() -> None:
+    """What root could change the host by, or see all of its memory with, as container engines have it."""
+    for name in ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi"):
+        if os.path.exists(f"/proc/{name}"):
+            _bind(f"/proc/{name}", f"/proc/{name}", read_only=True)
+    for name in ("kcore", "keys", "latency_stats", "timer_list", "kmsg"):
+        if os.path.exists(f"/proc/{name}"):
+            _bind("/dev/null", f"/proc/{name}", read_only=False)
 
 
 def _place(target: str, is_folder: bool) -> str:

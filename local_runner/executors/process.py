@@ -54,6 +54,8 @@ class ProcessExecutor:
                 "empty": "",
                 "steps": [],
                 "user": find_user(request.user) if request.user and self.capabilities.runs_as_user else None,
+                "port": None,
+                "memory": request.resources.memory,
                 "pfs": pfs,
             }
             folder = translate(os.path.join("/", request.working_dir))

@@ -16,7 +16,7 @@ from local_runner.executors.base import Capabilities, Worker, WorkerRequest
 from local_runner.executors.launcher import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.view import View
-from local_runner.executors.worker import LauncherWorker, own_folder
+from local_runner.executors.worker import LauncherWorker, own_folder, port_of
 
 _BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
 
@@ -28,7 +28,8 @@ class SandboxExecutor:
 
     The host is there, read-only; /tmp, /var/tmp and the home folder are the worker's own, as is whatever user code makes in the root
     folder or beside the image's files. A user who is not root appears as root inside, as with rootless containers, so that files
-    belong to that user outside; `transform.user` is then not possible. The network is the host's: user code meets the runner on it.
+    belong to that user outside; `transform.user` is then not possible. Without the host's network there is
+    a loopback interface of the worker's own; user code meets the runner on it.
     """
 
     name = "sandbox"
@@ -40,7 +41,7 @@ class SandboxExecutor:
             private_tmp=True,
             hides_host_files=True,
             limits_memory=False,
-            limits_network=False,
+            limits_network=True,
             needs_image=False,
             runs_as_user=os.geteuid() == 0,
         )
@@ -85,6 +86,8 @@ class SandboxExecutor:
                 "empty": str(own / "root"),
                 "steps": steps,
                 "user": find_user(request.user) if request.user and self.capabilities.runs_as_user else None,
+                "port": None if request.network else port_of(request),
+                "memory": request.resources.memory,
                 "pfs": "/pfs",
             }
             worker = LauncherWorker(

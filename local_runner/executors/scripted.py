@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from local_runner.errors import Unavailable
-from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest, unlaid
 from local_runner.executors.tree import Left, Place, Tree
 from local_runner.executors.view import View
 from local_runner.executors.worker import link_scratch
@@ -92,12 +91,13 @@ class ScriptedExecutor:
 class _ScriptedWorker:
     def __init__(self, executor: ScriptedExecutor, request: WorkerRequest) -> None:
         self.env: Mapping[str, str] = request.env
+        self.root = str(request.pfs)
         self._executor = executor
         self._worker = request
         self._view = View({"/pfs": str(request.pfs)})
         request.scratch.mkdir(parents=True, exist_ok=True)
         link_scratch(request)
-        self._place = Place(str(request.pfs), str(request.pfs))
+        self._place = Place(self.root, self.root)
         self._tree = Tree()
         self._running = threading.Event()
         self._processes: list[_ScriptedProcess] = []
@@ -120,7 +120,7 @@ class _ScriptedWorker:
         try:
             self._place.lay(tree)
         except OSError as why:
-            raise Unavailable(f"a datum cannot be laid out: {why}") from None
+            raise unlaid(str(why)) from None
 
     def look(self) -> Left:
         return self._place.look()

@@ -6,10 +6,17 @@ from collections.abc import Callable, Mapping
 
 from local_runner.errors import Invalid, Unavailable
 from local_runner.executors.base import Executor
+from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.process import ProcessExecutor
 from local_runner.executors.sandbox import SandboxExecutor
 
-EXECUTORS: Mapping[str, Callable[[], Executor]] = {"sandbox": SandboxExecutor, "process": ProcessExecutor}
+EXECUTORS: Mapping[str, Callable[[], Executor]] = {
+    "sandbox": SandboxExecutor,
+    "container": ContainerExecutor,
+    "podman": lambda: ContainerExecutor("podman"),
+    "docker": lambda: ContainerExecutor("docker"),
+    "process": ProcessExecutor,
+}
 
 
 def choose(name: str) -> tuple[Executor, str]:

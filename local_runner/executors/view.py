@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,13 @@ _MOST_LINKS = 40  # as many as the kernel follows
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`places` maps absolute paths inside the worker to host paths; all others are the same on both sides."""
+    """`places` maps absolute paths inside the worker to host paths; all others are the same on both sides, or `fetch` brings them over.
+
+    What is fetched is not looked into: links on the way there are for `fetch` to follow.
+    """
 
     places: Mapping[str, str]
+    fetch: Callable[[str], Path] | None = None
 
     def outside(self, path: str) -> Path:
         """The host's path of what user code knows as the absolute `path`, links followed as they would be inside.
@@ -30,7 +34,7 @@ class View:
                 continue
             here = os.path.join(done, part)
             host = self._host(here)
-            if os.path.islink(host):
+            if host is not None and os.path.islink(host):
                 links += 1
                 if links > _MOST_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
@@ -39,15 +43,17 @@ class View:
                 done = "/" if target.startswith("/") else done
             else:
                 done = here
-        return Path(self._host(done))
+        if (found := self._host(done)) is not None:
+            return Path(found)
+        return self.fetch(done) if self.fetch else Path(done)
 
-    def _host(self, path: str) -> str:
+    def _host(self, path: str) -> str | None:
         folder = path
         while folder != "/":
             if (host := self.places.get(folder)) is not None:
                 return host + path[len(folder) :]
             folder = os.path.dirname(folder)
-        return path
+        return None if self.fetch else path
 
 
 def _parts(path: str) -> list[str]:

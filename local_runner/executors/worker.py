@@ -8,14 +8,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
+from local_runner.executors.base import RunRequest, RunResult, WorkerRequest, unlaid
 from local_runner.executors.launcher import CHUNK, Plan, pack, unpack
+from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import Left, Tree, remove_folder
 from local_runner.executors.view import View
 
@@ -23,7 +25,8 @@ from local_runner.executors.view import View
 _LONGEST_LINE = 1 << 20
 
 # The launcher is started without site and environment, in 10 ms instead of 30, and finds only this package.
-_START = "import sys; sys.path.append(sys.argv[1]); from local_runner.executors.launcher import main; main(int(sys.argv[2]))"
+_START = "import sys; sys.path.append(sys.argv[1]); "
+_LAUNCHER = ("from local_runner.executors.launcher import main; main(int(sys.argv[2]))",)
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 
 
@@ -33,9 +36,18 @@ class LauncherWorker:
     Measured: 20 ms to start one, 25 ms with a sandbox; @@ ms for a run of `true` with three links, in either.
     """
 
-    def __init__(self, pfs: Path, plan: Plan, working_dir: str, view: View, translate: Callable[[str], str] = str) -> None:
-        """Start the launcher and wait until it is ready. Raises `Unavailable`."""
+    def __init__(
+        self,
+        pfs: Path,
+        plan: Plan,
+        working_dir: str,
+        view: View,
+        translate: Callable[[str], str] = str,
+        program: Sequence[str] = _LAUNCHER,
+    ) -> None:
+        """Start the launcher, or what leads to one (`program`: code, arguments), and wait until it is ready. Raises `Unavailable`."""
         self.env: Mapping[str, str] = plan["env"]
+        self.root = plan["pfs"]
         self._pfs = pfs
         self._view = view
         self._working_dir = working_dir
@@ -50,7 +62,7 @@ class LauncherWorker:
         self._trees, their_trees = socket.socketpair()
         with theirs, their_trees:
             self._launcher = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, _PACKAGE_ROOT, str(their_trees.fileno())],
+                [sys.executable, "-I", "-S", "-c", _START + program[0], _PACKAGE_ROOT, str(their_trees.fileno()), *program[1:]],
                 stdin=theirs.fileno(),
                 pass_fds=[their_trees.fileno()],
                 stdout=subprocess.DEVNULL,
@@ -83,7 +95,8 @@ class LauncherWorker:
         with self._sending:  # so that `cancel` comes after the command it is about
             number = self._running = self._spawn(request, request.timeout)
         try:
-            return self._follow(number, request.output)
+            with self._lent(request.terminal, number):
+                return self._follow(number, request.output, request.terminal)
         except Unavailable:
             raise  # nothing runs
         except BaseException:
@@ -94,6 +107,16 @@ class LauncherWorker:
         finally:
             self._running = None
 
+    def _lent(self, terminal: Terminal | None, number: int) -> AbstractContextManager[None]:
+        if terminal is None:
+            return contextlib.nullcontext()
+
+        def tell(verb: str, what: object) -> None:
+            with contextlib.suppress(Unavailable):  # whoever follows the command will say so
+                self._send((verb, number, what))
+
+        return terminal.lent(lambda keys: tell("type", keys), lambda size: tell("resize", tuple(size)))
+
     def start(self, request: RunRequest) -> StayingProcess:
         if request.tree is not None:
             self.lay(request.tree)  # here, for trees to come must not overtake it
@@ -103,7 +126,7 @@ class LauncherWorker:
 
     def lay(self, tree: Tree) -> None:
         if why_not := self._ask(("lay", tuple(tree))):
-            raise _unlaid(why_not)
+            raise unlaid(why_not)
 
     def look(self) -> Left:
         return Left(*self._ask(("look",)))
@@ -130,10 +153,11 @@ class LauncherWorker:
             stdin = os.fsencode(translate(os.fsdecode(stdin)))
         env = {name: translate(value) for name, value in request.env.items()}
         tree = None if request.tree is None else tuple(request.tree)
-        self._send(("spawn", self._last_number, tree, [translate(word) for word in request.cmd], env, folder, stdin, timeout))
+        size = tuple(request.terminal.size) if request.terminal else None
+        self._send(("spawn", self._last_number, tree, [translate(word) for word in request.cmd], env, folder, stdin, timeout, size))
         return self._last_number
 
-    def _follow(self, number: int, output: Callable[[str, str], None]) -> RunResult:
+    def _follow(self, number: int, output: Callable[[str, str], None], terminal: Terminal | None = None) -> RunResult:
         """Pass on the output of a command until it ends."""
         lines = {"stdout": _Lines("stdout", output), "stderr": _Lines("stderr", output)}
         while True:
@@ -142,9 +166,12 @@ class LauncherWorker:
                 continue
             if verb == "output":
                 stream, data = details
-                lines[stream].add(data)
+                if terminal:
+                    terminal.show(data)
+                else:
+                    lines[stream].add(data)
             elif verb == "unlaid":
-                raise _unlaid(details[0])
+                raise unlaid(details[0])
             else:
                 for rest in lines.values():
                     rest.finish()
@@ -238,8 +265,9 @@ class _Lines:
         self._rest = b""
 
 
-def _unlaid(why: str) -> Unavailable:
-    return Unavailable(f"a datum cannot be laid out: {why}", hint="is there space left where workers have their folders?")
+def port_of(request: WorkerRequest) -> int:
+    """Where its processes ask for datums; 0 if they do not."""
+    return int(request.env.get("PPS_WORKER_GRPC_PORT", "0"))
 
 
 @contextlib.contextmanager

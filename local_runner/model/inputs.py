@@ -32,7 +32,7 @@ class Pfs:
 
     @property
     def source(self) -> BranchRef:
-        return BranchRef(RepoRef(self.project, self.repo), self.branch)
+        return BranchRef(RepoRef(self.project, self.repo, self.repo_type), self.branch)
 
 
 @dataclass(frozen=True, slots=True)

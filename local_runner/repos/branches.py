@@ -30,6 +30,7 @@ def create_branch(
     gets an empty commit: open if it stands on something. Raises `LocalRunnerError`.
     """
     session = txn.session
+    sources = list(dict.fromkeys(sources))
     if trigger:
         _check_trigger(session, ref, trigger)
         if sources:
@@ -61,21 +62,24 @@ def create_branch(
 
 
 def delete_branch(txn: Transaction, ref: BranchRef, force: bool = False) -> None:
-    """Take a branch away; its commits stay. Raises `LocalRunnerError` if others stand on it and it is not forced."""
-    row = find_branch(txn.session, ref)
-    dependants = txn.session.repos.dependants(row.key)
-    watchers = [b.ref for b in txn.session.repos.branches(_repo(txn.session, ref).key) if b.trigger and b.trigger.branch == ref.name]
-    if dependants and not force:
-        names = " ".join(str(dependant.branch.ref) for dependant in dependants)
-        raise Refused(
-            f'branch "{ref}" cannot be deleted because it\'s in the direct provenance of [{names}]', hint="--force deletes it anyway"
-        )
-    if watchers and not force:
-        names = " ".join(map(str, watchers))
-        raise Refused(
-            f'branch "{ref}" cannot be deleted because it is triggered on by branches [{names}]', hint="--force deletes it anyway"
-        )
-    txn.session.repos.remove_branch(row.key)
+    """Take a branch away; its commits stay.
+
+    Raises `Refused`, unless it is forced, if others stand on it, or if a trigger ties it to another branch, at whichever end.
+    """
+    session = txn.session
+    row = find_branch(session, ref)
+    watchers = [b for b in session.repos.branches(_repo(session, ref).key) if b.trigger and b.trigger.branch == ref.name]
+    ties = [
+        ("it's in the direct provenance of", [str(dependant.branch.ref) for dependant in session.repos.dependants(row.key)]),
+        ("it is triggered by branches", [str(watcher.ref) for watcher in watchers]),
+        ("it triggers branches", [f"{ref.repo}@{row.trigger.branch}"] if row.trigger else []),
+    ]
+    for reason, names in ties:
+        if names and not force:
+            raise Refused(f'branch "{ref}" cannot be deleted because {reason} [{" ".join(names)}]', hint="--force deletes it anyway")
+    for watcher in watchers:
+        session.repos.set_trigger(watcher.key, None)
+    session.repos.remove_branch(row.key)
     txn.moved.pop(row.key, None)
 
 

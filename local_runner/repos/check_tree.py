@@ -14,10 +14,10 @@ def first_collision(trees: Trees, base: Root, root: Root) -> str:
 
     As on a cluster, only neighbours in byte order are compared: `/a`, `/a.txt`, `/a/x` escape (DEVIATIONS.md says so).
     """
-    changed = [(key, value) for key, _, value in trees.diff(base, root)]
+    changed = [(key, value) for key, _, value in trees.diff(base, root)] if base is not None else None
     # Looking up two neighbours costs as much as passing over some twenty entries.
-    everything = len(changed) * 20 > trees.totals(root).entries
-    pairs = pairwise(key for key, _ in trees.scan(root)) if everything else _neighbours(trees, root, changed)
+    everything = changed is None or len(changed) * 20 > trees.totals(root).entries
+    pairs = pairwise(key for key, _ in trees.scan(root)) if everything else _neighbours(trees, root, changed or ())
     for left, right in pairs:
         # A path ends before the zero byte; anything that goes on with a slash lies below it.
         stem = left.partition(b"\0")[0]

@@ -19,7 +19,7 @@ from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRe
 from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.provenance import commit_provenance, commit_subvenance
-from local_runner.repos.transaction import Transaction, may_write_output, open_commit
+from local_runner.repos.transaction import Transaction, has_datums, may_write_output, open_commit
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.repo_records import BranchRow, RepoRow
@@ -157,13 +157,14 @@ def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = 
 def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error: str = "", force: bool = False) -> CommitRow:
     """Close a commit and check its content; a violation is noted as the commit's error, not raised.
 
-    Raises `Refused` if it is closed, or the output of a pipeline (unless forced).
+    Raises `Refused` if it is closed, or the output of a pipeline that is neither spout nor service (unless forced).
     """
     session = txn.session
     if not row.is_open:
         raise Refused(f"commit {row.ref} has already finished")
     pipeline = PipelineRef(row.ref.repo.project, row.ref.repo.name)
-    if not force and session.commits.sources(row.key) and session.pipelines.pipeline(pipeline) and not _is_by_spout(txn, row):
+    is_output = session.commits.sources(row.key) and session.pipelines.pipeline(pipeline) and has_datums(session, row.ref.repo)
+    if is_output and not force:
         raise Refused("cannot finish a pipeline output or meta commit, use 'stop job' instead")
     root = row.tree if row.begun else _base_or_nothing(session, row) if error else base_root(session, row)
     # Paths of a meta repo hold the datum's id, so that they cannot collide.
@@ -176,11 +177,6 @@ def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error
     session.commits.update(row.key, **values)
     txn.finished.append(row.key)
     return session.commits.at(row.key)
-
-
-def _is_by_spout(txn: Transaction, row: CommitRow) -> bool:
-    branch = txn.session.repos.branch(BranchRef(row.ref.repo, row.branch))
-    return branch is not None and may_write_output(txn, row.ref.repo, txn.session.repos.sources(branch.key))
 
 
 def _base_or_nothing(session: Session, row: CommitRow) -> Root:

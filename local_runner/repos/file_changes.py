@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
+from local_runner.model.names import check_path
 from local_runner.model.refs import FileQuery
 from local_runner.repos.files import Change, Copy, Delete, Put, check_change
 from local_runner.storage.database import Database
@@ -24,7 +25,7 @@ class FileChanges:
     def put(self, path: str, content: bytes | Path | BinaryIO, append: bool = False) -> None:
         """Write a file, or with `append` what follows its present content. Raises `Invalid` for the path."""
         taken = self._database.files.take(content)
-        self.changes.append(check_change(Put(path, taken, append)))
+        self.changes.append(Put(check_path(path), taken, append))
         self._held += len(taken.inline or b"")
         if self._held > _INLINE_BUDGET:
             self._store()

@@ -56,9 +56,18 @@ def check_change(change: Change) -> Change:
     if isinstance(change, Put):
         return Put(check_path(change.path), change.content, change.append)
     if isinstance(change, Delete):
-        check_path(change.path.rstrip("/") or "/")
-        return change
+        return Delete(_doomed(change.path))
     return Copy(change.source, check_path(clean_path(change.path)), change.append)
+
+
+def _doomed(path: str) -> str:
+    """A path to delete, cleaned, but for its trailing slash. Unlike other paths it is judged as it was typed."""
+    if not path:
+        raise Invalid("path () invalid: only printable ASCII characters are allowed", hint="/ with -r is everything")
+    if not {".", ".."}.isdisjoint(path.split("/")):
+        raise Invalid(f"path ({path}) invalid: relative file paths are not allowed")
+    cleaned = check_path(clean_path(path))
+    return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
 def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change]) -> CommitRow:

@@ -20,12 +20,13 @@ _RESERVED = "__filesets__"
 
 
 def create_project(txn: Transaction, name: str, description: str = "", update: bool = False) -> None:
-    """Raises `AlreadyExists` unless it is an update, which changes the description."""
+    """An update changes the description. Raises `AlreadyExists`, or for an update `NotFound`: unlike that of a repo it makes none."""
     check_project(name)
-    if txn.session.repos.project(name) is None:
-        txn.session.repos.add_project(ProjectInfo(name, description, txn.now))
-    elif update:
+    if update:
+        inspect_project(txn.session, name)
         txn.session.repos.describe_project(name, description)
+    elif txn.session.repos.project(name) is None:
+        txn.session.repos.add_project(ProjectInfo(name, description, txn.now))
     else:
         raise AlreadyExists(f'project "{name}"')
 
@@ -72,12 +73,25 @@ def delete_repo(txn: Transaction, ref: RepoRef, force: bool = False) -> bool:
     session = txn.session
     if session.repos.repo(ref) is None:
         return False
+    _check_no_pipeline(session, ref)
+    remove_repos(txn, related_repos(session, ref), force)
+    return True
+
+
+def delete_repos(txn: Transaction, projects: Sequence[str] | None = None, force: bool = False) -> list[RepoRef]:
+    """Remove all repos, of some projects if those are named, or none of them. Returns what was removed. Raises `Refused`."""
+    rows = txn.session.repos.repos(projects)
+    for row in rows:
+        _check_no_pipeline(txn.session, row.ref)
+    remove_repos(txn, rows, force)
+    return [row.ref for row in rows]
+
+
+def _check_no_pipeline(session: Session, ref: RepoRef) -> None:
     if session.pipelines.pipeline(PipelineRef(ref.project, ref.name)):
         raise LocalRunnerError(
             "cannot delete a repo associated with a pipeline - delete the pipeline instead", hint=f"delete pipeline {ref.name}"
         )
-    remove_repos(txn, related_repos(session, ref), force)
-    return True
 
 
 def related_repos(session: Session, ref: RepoRef) -> list[RepoRow]:
@@ -101,9 +115,7 @@ def inspect_repo(session: Session, ref: RepoRef) -> RepoInfo:
 
 
 def list_repo(session: Session, projects: Sequence[str] | None = None, kind: str = USER) -> list[RepoInfo]:
-    """Sorted by project and name; `kind` "" is all types."""
-    for name in projects or ():
-        inspect_project(session, name)
+    """Sorted by project and name; `kind` "" is all types. A project that does not exist has none."""
     return [_repo_info(session, row, exact=False) for row in session.repos.repos(projects, kind)]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import NamedTuple
 
 from local_runner.model.entries import file_range, folder_range
 from local_runner.model.globs import Glob
-from local_runner.model.ids import directory_hash
+from local_runner.model.ids import new_hash
 from local_runner.storage.trees import Root, Trees
 
 
@@ -21,10 +23,13 @@ class Node(NamedTuple):
     tag: str = ""
 
 
-class _Folder(NamedTuple):
+@dataclass(slots=True)
+class _Folder:
+    """One whose end is not reached yet. What it holds is added up as it comes: a hundred thousand hashes would be 11 MB."""
+
     path: str
-    hashes: list[bytes]
-    sizes: list[int]
+    hash: blake2b = field(default_factory=new_hash)
+    size: int = 0
 
 
 def files_below(trees: Trees, root: Root, folder: str = "/") -> Iterator[Node]:
@@ -48,15 +53,15 @@ def with_folders(files: Iterable[Node], top: str = "/") -> Iterator[Node]:
     stack: list[_Folder] = []
     for node in files:
         if not stack:
-            stack.append(_Folder(top, [], []))
+            stack.append(_Folder(top))
         while not node.path.startswith(stack[-1].path):
             yield _close(stack)
         begin = len(stack[-1].path)
         while (slash := node.path.find("/", begin)) >= 0:
             begin = slash + 1
-            stack.append(_Folder(node.path[:begin], [], []))
-        stack[-1].hashes.append(node.hash)
-        stack[-1].sizes.append(node.size)
+            stack.append(_Folder(node.path[:begin]))
+        stack[-1].hash.update(node.hash)  # as model.ids.directory_hash
+        stack[-1].size += node.size
         yield node
     while stack:
         yield _close(stack)
@@ -64,10 +69,10 @@ def with_folders(files: Iterable[Node], top: str = "/") -> Iterator[Node]:
 
 def _close(stack: list[_Folder]) -> Node:
     folder = stack.pop()
-    node = Node(folder.path, directory_hash(folder.hashes), sum(folder.sizes))
+    node = Node(folder.path, folder.hash.digest(), folder.size)
     if stack:
-        stack[-1].hashes.append(node.hash)
-        stack[-1].sizes.append(node.size)
+        stack[-1].hash.update(node.hash)  # as model.ids.directory_hash
+        stack[-1].size += node.size
     return node
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from local_runner.errors import LocalRunnerError
-from local_runner.model.refs import SPEC, CommitRef, RepoRef
+from local_runner.model.refs import META, SPEC, CommitRef, RepoRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.provenance import provenance, related
 from local_runner.storage.database import Session
@@ -57,10 +57,15 @@ def propagate(txn: Transaction) -> None:
 
 def may_write_output(txn: Transaction, repo: RepoRef, sources: Sequence[Source]) -> bool:
     """Whether this happens in the worker of the present version of the spout whose output the branch of these sources is (pps 4.8)."""
-    if txn.spout is None or txn.spout.repo != repo._replace(type=SPEC) or not _stand_on_spec_alone(sources):
+    if txn.spout is None or has_datums(txn.session, repo):
         return False
-    head = sources[0].branch.head
-    return head is not None and txn.session.commits.at(head).ref == txn.spout
+    heads = [source.branch.head for source in sources if source.branch.ref.repo == repo._replace(type=SPEC)]
+    return any(head is not None and txn.session.commits.at(head).ref == txn.spout for head in heads)
+
+
+def has_datums(session: Session, repo: RepoRef) -> bool:
+    """Whether a repo belongs to a pipeline that makes its output of datums: spouts and services have no meta repo."""
+    return session.repos.repo(repo._replace(type=META)) is not None
 
 
 def _stand_on_spec_alone(sources: Sequence[Source]) -> bool:

@@ -188,8 +188,8 @@ def _object_hint(message: str, value: object) -> str:
 
 def _unknown_hint(message: str, key: str) -> str:
     snake = re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key)
-    if (message, snake) in REMOVED:
-        return f"{snake} is a field of Pachyderm 1.x: {REMOVED[message, snake]}"
+    if gone := REMOVED.get((message, snake)):
+        return f"{snake} is a field of Pachyderm 1.x: {gone.instead}"
     names = [field.name for field in MESSAGES[message]]
     near = difflib.get_close_matches(snake, names, 1)
     if near:

@@ -6,6 +6,7 @@ A *user spec* keeps its spelling; an *effective spec* has lowerCamel names. Both
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from local_runner.errors import SpecError
@@ -49,11 +50,18 @@ def effective_spec(user: Document, cluster_defaults: Document, project_defaults:
     The documents must have been read by `read_documents`, `check_defaults` or `read_defaults`, in any spelling. Raises `SpecError` for
     what a spec alone can be wrong in; what depends on its name, input or the store is left to `parse_spec` and the store.
     """
+    merged = merged_spec(user, cluster_defaults, project_defaults)
+    for error in errors_alone(merged):
+        raise error
+    return merged
+
+
+def merged_spec(user: Document, cluster_defaults: Document, project_defaults: Document) -> dict[str, Any]:
+    """`effective_spec` without its checks."""
     spec: Any = _BUILT_IN
     for defaults in (cluster_defaults, project_defaults):
         spec = merge_patch({"createPipelineRequest": spec}, to_camel(defaults, DEFAULTS)).get("createPipelineRequest", {})
     merged: dict[str, Any] = merge_patch(spec, to_camel(user))
-    _check_alone(merged)
     return merged
 
 
@@ -67,8 +75,9 @@ def check_defaults(document: Document) -> dict[str, Any]:
 
 
 def dry_run_document(effective: Document) -> dict[str, Any]:
-    """What `--dry-run --raw` prints of an effective spec."""
-    return normal(effective)
+    """What a dry run prints of an effective spec: as protobuf would, with its keys sorted (reference pps 5.3)."""
+    sorted_keys: dict[str, Any] = json.loads(spec_json(normal(effective)))
+    return sorted_keys
 
 
 def user_spec(document: Document, project: str) -> dict[str, Any]:
@@ -104,25 +113,25 @@ transform.image spec. For example, change 'python:latest' to 'python:3' or
 """
 
 
-def _check_alone(spec: Document) -> None:
-    """The checks of reference pps 5.2 that need nothing but the spec, in the cluster's order."""
+def errors_alone(spec: Document) -> Iterator[SpecError]:
+    """What the checks of reference pps 5.2 that need nothing but the spec find, in the cluster's order."""
     if spec.get("tfJob") is not None:
-        raise _wrong("embedding TFJobs in pipelines is not supported yet", "tf_job")
+        yield _wrong("embedding TFJobs in pipelines is not supported yet", "tf_job")
     if spec.get("reprocessSpec") not in (None, "", "until_success", "every_job"):
         message = 'invalid pipeline spec: ReprocessSpec must be one of "until_success" or "every_job"'
-        raise _wrong(message, "reprocess_spec", "until_success skips datums that succeeded, every_job runs all of them in every job")
+        yield _wrong(message, "reprocess_spec", "until_success skips datums that succeeded, every_job runs all of them in every job")
     tolerations = spec.get("tolerations") or []
     for number, toleration in enumerate(tolerations, 1):
         if toleration.get("operator") in (None, ENUMS["TolerationOperator"][0]):
             message = "the operator must be EQUAL or EXISTS"
-            raise _wrong(f"toleration {number}/{len(tolerations)}: {message}", f"tolerations[{number - 1}].operator")
+            yield _wrong(f"toleration {number}/{len(tolerations)}: {message}", f"tolerations[{number - 1}].operator")
     for name, field in (("PodSpec", "pod_spec"), ("PodPatch", "pod_patch")):
         text = spec.get(f"p{name[1:]}")
         if text and not _is_json(text):
-            raise _wrong(f"malformed {name}", field, "it is JSON in a string")
+            yield _wrong(f"malformed {name}", field, "it is JSON in a string")
     kind = (spec.get("service") or {}).get("type")
     if kind and kind not in SERVICE_TYPES:
-        raise _wrong(f"the following service type {kind} is not allowed", "service.type", f"one of {', '.join(SERVICE_TYPES)}")
+        yield _wrong(f"the following service type {kind} is not allowed", "service.type", f"one of {', '.join(SERVICE_TYPES)}")
 
 
 def _is_json(text: str) -> bool:

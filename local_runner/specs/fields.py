@@ -1,6 +1,7 @@
-"""Every field a pipeline spec may have: its name, its type, and what becomes of it here (reference pps 1.1, 2.9, 5.1).
+"""Every field a pipeline spec may have: name, type, what becomes of it here, since when Pachyderm has it (reference pps 1.1, 2.9, 5.1).
 
-The reader checks specs against this table, the echo is spelled by it, and `explain spec` prints it.
+The reader checks specs against this table, the echo is spelled by it, and `explain spec` and `check` print it. The versions are those
+of the releases whose `pps.proto` and `pfs.proto` first have the field, 1.13 to 2.12.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ EMULATED = "emulated"  # has its effect here by other means
 IGNORED = "ignored"  # taken, stored and echoed, without effect
 REFUSED = "refused"  # an error when it is set
 
+OLDEST, NEWEST = "1.13", "2.12"  # the versions of Pachyderm that are told apart
+
 REQUEST = "CreatePipelineRequest"
 DEFAULTS = "ClusterDefaults"
 
@@ -24,12 +27,16 @@ def lower_camel(name: str) -> str:
 
 
 class Field(NamedTuple):
-    """`type` is a JSON type of protobuf (`string`, `int64`, `duration` …) or a name in `MESSAGES` or `ENUMS`, with `[]` for a list."""
+    """`type` is a JSON type of protobuf (`string`, `int64`, `duration` …) or a name in `MESSAGES` or `ENUMS`, with `[]` for a list.
+
+    `since` is the first version of Pachyderm that has it; `OLDEST` also stands for all before.
+    """
 
     name: str
     type: str
     treatment: str
     why: str
+    since: str = OLDEST
 
     @property
     def json_name(self) -> str:
@@ -71,7 +78,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("reprocess", "bool", HONOURED, "overrides the command line, also for the documents that follow"),
         Field("service", "Service", EMULATED, "the process runs on this machine, while an engine is up, and listens where it likes"),
         Field("spout", "Spout", HONOURED, "a process that writes commits by itself, while an engine is up"),
-        Field("datum_set_spec", "DatumSetSpec", HONOURED, "how datums are cut into sets"),
+        Field("datum_set_spec", "DatumSetSpec", HONOURED, "how datums are cut into sets", "2.0"),
         Field("datum_timeout", "duration", HONOURED, "for each attempt"),
         Field("job_timeout", "duration", HONOURED, "from the start of the job's datums"),
         Field("salt", "string", HONOURED, "of a new pipeline; an update keeps the old one"),
@@ -83,18 +90,18 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("metadata", "Metadata", IGNORED, "there are no Kubernetes objects to label"),
         Field("reprocess_spec", "string", HONOURED, "until_success (default) or every_job"),
         Field("autoscaling", "bool", IGNORED, "workers start when there is work and end with it"),
-        Field("tolerations", "Toleration[]", IGNORED, _NO_CLUSTER),
-        Field("sidecar_resource_requests", "ResourceSpec", IGNORED, "there is no sidecar"),
-        Field("dry_run", "bool", IGNORED, "use the flag --dry-run"),
-        Field("determined", "Determined", IGNORED, "there is no Determined cluster"),
-        Field("maximum_expected_uptime", "duration", HONOURED, "the ALERTS column of list pipeline"),
+        Field("tolerations", "Toleration[]", IGNORED, _NO_CLUSTER, "2.5"),
+        Field("sidecar_resource_requests", "ResourceSpec", IGNORED, "there is no sidecar", "2.6"),
+        Field("dry_run", "bool", IGNORED, "use the flag --dry-run", "2.7"),
+        Field("determined", "Determined", IGNORED, "there is no Determined cluster", "2.7"),
+        Field("maximum_expected_uptime", "duration", HONOURED, "the ALERTS column of list pipeline", "2.9"),
     ),
-    DEFAULTS: (Field("create_pipeline_request", REQUEST, HONOURED, "merged under every spec"),),
+    DEFAULTS: (Field("create_pipeline_request", REQUEST, HONOURED, "merged under every spec", "2.8"),),
     "Pipeline": (
-        Field("project", "Project", HONOURED, "default: the current project"),
+        Field("project", "Project", HONOURED, "default: the current project", "2.5"),
         Field("name", "string", HONOURED, "also the name of the output repo"),
     ),
-    "Project": (Field("name", "string", HONOURED, ""),),
+    "Project": (Field("name", "string", HONOURED, "", "2.5"),),
     "TFJob": (Field("tf_job", "string", REFUSED, "clusters refuse it too"),),
     "Transform": (
         Field("image", "string", EMULATED, "a folder under images/, or a container image, by executor"),
@@ -110,8 +117,8 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("user", "string", EMULATED, "where root runs the engine; else the job's log says that it is not"),
         Field("working_dir", "string", HONOURED, ""),
         Field("dockerfile", "string", IGNORED, "has no effect on a cluster either"),
-        Field("memory_volume", "bool", IGNORED, "scratch space lies on disk"),
-        Field("datum_batching", "bool", HONOURED, "one process asks for one datum after the other"),
+        Field("memory_volume", "bool", IGNORED, "scratch space lies on disk", "2.4"),
+        Field("datum_batching", "bool", HONOURED, "one process asks for one datum after the other", "2.5"),
     ),
     "SecretMount": (
         Field("name", "string", EMULATED, ""),
@@ -121,9 +128,9 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     ),
     "ParallelismSpec": (Field("constant", "uint64", HONOURED, "number of workers, default 1"),),
     "DatumSetSpec": (
-        Field("number", "int64", HONOURED, "datums in a set"),
-        Field("size_bytes", "int64", HONOURED, "input of a set; wins over number"),
-        Field("per_worker", "int64", HONOURED, "sets for each worker; 0 is taken as 4"),
+        Field("number", "int64", HONOURED, "datums in a set", "2.0"),
+        Field("size_bytes", "int64", HONOURED, "input of a set; wins over number", "2.0"),
+        Field("per_worker", "int64", HONOURED, "sets for each worker; 0 is taken as 4", "2.0"),
     ),
     "Input": (
         Field("pfs", "PFSInput", HONOURED, "files of a branch"),
@@ -134,10 +141,10 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("cron", "CronInput", HONOURED, "ticks of a clock"),
     ),
     "PFSInput": (
-        Field("project", "string", HONOURED, "default: that of the pipeline"),
+        Field("project", "string", HONOURED, "default: that of the pipeline", "2.5"),
         Field("name", "string", HONOURED, "the folder under /pfs; default: the repo"),
         Field("repo", "string", HONOURED, ""),
-        Field("repo_type", "string", IGNORED, "clusters read the user repo whatever it says"),
+        Field("repo_type", "string", EMULATED, "`meta` and `spec` read that repo; clusters read the output whatever it says", "2.0"),
         Field("branch", "string", HONOURED, "default master"),
         Field("commit", "string", REFUSED, "clusters refuse it too: use a branch"),
         Field("glob", "string", HONOURED, "each match is a datum"),
@@ -148,21 +155,21 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("empty_files", "bool", HONOURED, "names without content"),
         Field("s3", "bool", IGNORED, f"{_NO_GATEWAY}: the input's folder is empty"),
         Field("trigger", "Trigger", HONOURED, "reads a branch that moves on conditions"),
-        Field("propagation_spec", "PropagationSpec", HONOURED, ""),
-        Field("reference", "bool", HONOURED, "content is left out of what decides about skipping"),
+        Field("propagation_spec", "PropagationSpec", HONOURED, "", "2.12"),
+        Field("reference", "bool", HONOURED, "content is left out of what decides about skipping", "2.12"),
     ),
     "Trigger": (
         Field("branch", "string", HONOURED, "the watched branch, default master"),
         Field("all", "bool", HONOURED, "all conditions at once"),
-        Field("rate_limit_spec", "string", HONOURED, "at most this often: a cron expression"),
+        Field("rate_limit_spec", "string", HONOURED, "at most this often: a cron expression", "2.6.6"),
         Field("size", "string", HONOURED, "so much more data, as in 10M"),
         Field("commits", "int64", HONOURED, "so many commits"),
-        Field("cron_spec", "string", HONOURED, "on a schedule"),
+        Field("cron_spec", "string", HONOURED, "on a schedule; before Pachyderm 2.6.6 it meant rate_limit_spec"),
     ),
-    "PropagationSpec": (Field("never", "bool", HONOURED, "new commits start no job"),),
+    "PropagationSpec": (Field("never", "bool", HONOURED, "new commits start no job", "2.12"),),
     "CronInput": (
         Field("name", "string", HONOURED, "the folder under /pfs"),
-        Field("project", "string", HONOURED, "default: that of the pipeline"),
+        Field("project", "string", HONOURED, "default: that of the pipeline", "2.5"),
         Field("repo", "string", HONOURED, "default <pipeline>_<name>; made with the pipeline"),
         Field("commit", "string", IGNORED, "clusters ignore it too"),
         Field("spec", "string", HONOURED, "a cron expression, @every 10m, @never; UTC"),
@@ -171,20 +178,20 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     ),
     "Egress": (
         Field("URL", "string", EMULATED, _HERE_ONLY),
-        Field("object_storage", "ObjectStorageEgress", EMULATED, "as URL"),
-        Field("sql_database", "SQLDatabaseEgress", IGNORED, "nothing leaves this machine"),
+        Field("object_storage", "ObjectStorageEgress", EMULATED, "as URL", "2.2"),
+        Field("sql_database", "SQLDatabaseEgress", IGNORED, "nothing leaves this machine", "2.2"),
     ),
-    "ObjectStorageEgress": (Field("url", "string", EMULATED, _HERE_ONLY),),
+    "ObjectStorageEgress": (Field("url", "string", EMULATED, _HERE_ONLY, "2.2"),),
     "SQLDatabaseEgress": (
-        Field("url", "string", IGNORED, "nothing leaves this machine"),
-        Field("file_format", "FileFormat", IGNORED, "nothing leaves this machine"),
-        Field("secret", "EgressSecret", IGNORED, "must be given all the same"),
+        Field("url", "string", IGNORED, "nothing leaves this machine", "2.2"),
+        Field("file_format", "FileFormat", IGNORED, "nothing leaves this machine", "2.2"),
+        Field("secret", "EgressSecret", IGNORED, "must be given all the same", "2.2"),
     ),
     "FileFormat": (
-        Field("type", "FileFormatType", IGNORED, ""),
-        Field("columns", "string[]", IGNORED, ""),
+        Field("type", "FileFormatType", IGNORED, "", "2.2"),
+        Field("columns", "string[]", IGNORED, "", "2.2"),
     ),
-    "EgressSecret": (Field("name", "string", IGNORED, ""), Field("key", "string", IGNORED, "")),
+    "EgressSecret": (Field("name", "string", IGNORED, "", "2.2"), Field("key", "string", IGNORED, "", "2.2")),
     "Service": (
         Field("internal_port", "int32", EMULATED, "the port the process opens, on this machine"),
         Field("external_port", "int32", IGNORED, "nothing is forwarded"),
@@ -202,22 +209,22 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "SchedulingSpec": (Field("node_selector", MAP, IGNORED, _NO_CLUSTER), Field("priority_class_name", "string", IGNORED, _NO_CLUSTER)),
     "Metadata": (Field("annotations", MAP, IGNORED, ""), Field("labels", MAP, IGNORED, "")),
     "Toleration": (
-        Field("key", "string", IGNORED, _NO_CLUSTER),
-        Field("operator", "TolerationOperator", IGNORED, "must be EXISTS or EQUAL"),
-        Field("value", "string", IGNORED, _NO_CLUSTER),
-        Field("effect", "TaintEffect", IGNORED, _NO_CLUSTER),
-        Field("toleration_seconds", "int64", IGNORED, _NO_CLUSTER),
+        Field("key", "string", IGNORED, _NO_CLUSTER, "2.5"),
+        Field("operator", "TolerationOperator", IGNORED, "must be EXISTS or EQUAL", "2.5"),
+        Field("value", "string", IGNORED, _NO_CLUSTER, "2.5"),
+        Field("effect", "TaintEffect", IGNORED, _NO_CLUSTER, "2.5"),
+        Field("toleration_seconds", "int64", IGNORED, _NO_CLUSTER, "2.5"),
     ),
-    "Determined": (Field("workspaces", "string[]", IGNORED, "there is no Determined cluster"),),
+    "Determined": (Field("workspaces", "string[]", IGNORED, "there is no Determined cluster", "2.7"),),
     "Commit": (
         Field("repo", "Repo", REFUSED, _RESTORE),
         Field("id", "string", REFUSED, _RESTORE),
-        Field("branch", "Branch", REFUSED, _RESTORE),
+        Field("branch", "Branch", REFUSED, _RESTORE, "2.0"),
     ),
     "Repo": (
         Field("name", "string", REFUSED, _RESTORE),
-        Field("type", "string", REFUSED, _RESTORE),
-        Field("project", "Project", REFUSED, _RESTORE),
+        Field("type", "string", REFUSED, _RESTORE, "2.0"),
+        Field("project", "Project", REFUSED, _RESTORE, "2.5"),
     ),
     "Branch": (Field("repo", "Repo", REFUSED, _RESTORE), Field("name", "string", REFUSED, _RESTORE)),
 }
@@ -231,25 +238,32 @@ ENUMS: Mapping[str, tuple[str, ...]] = {
 # Of these at most one may be set.
 ONE_OF: Mapping[str, tuple[str, ...]] = {"Egress": ("object_storage", "sql_database")}
 
-# What became of fields of Pachyderm 1.x, by the message they stood in.
-REMOVED: Mapping[tuple[str, str], str] = {
-    (REQUEST, "max_queue_size"): "it has no successor",
-    (REQUEST, "standby"): "use autoscaling",
-    (REQUEST, "enable_stats"): "statistics are always kept, see `list datum`",
-    (REQUEST, "cache_size"): "it has no successor",
-    (REQUEST, "chunk_spec"): "use datum_set_spec",
-    (REQUEST, "hashtree_spec"): "it has no successor",
-    (REQUEST, "incremental"): "only changed datums run in any case",
-    (REQUEST, "build"): "build the image yourself and name it in transform.image",
-    (REQUEST, "scale_down_threshold"): "use autoscaling",
-    (REQUEST, "resource_spec"): "use resource_requests and resource_limits",
-    (REQUEST, "inputs"): "use input",
-    ("Transform", "build"): "build the image yourself and name it in transform.image",
-    ("ParallelismSpec", "coefficient"): "use constant",
-    ("Input", "git"): "put the files into a repo and use pfs",
-    ("Input", "atom"): "use pfs",
-    ("Spout", "overwrite"): "let the spout write with `put file` or a client",
-    ("Spout", "marker"): "let the spout write with `put file` or a client",
+
+class Gone(NamedTuple):
+    """A field that Pachyderm no longer has: `until` is the last version that had it, `instead` what to do now."""
+
+    until: str
+    instead: str
+
+
+# Fields of Pachyderm 1.x, by the message they stood in.
+REMOVED: Mapping[tuple[str, str], Gone] = {
+    (REQUEST, "max_queue_size"): Gone("1.13", "it has no successor"),
+    (REQUEST, "standby"): Gone("1.13", "use autoscaling"),
+    (REQUEST, "enable_stats"): Gone("1.13", "statistics are always kept, see `list datum`"),
+    (REQUEST, "cache_size"): Gone("1.13", "it has no successor"),
+    (REQUEST, "chunk_spec"): Gone("1.13", "use datum_set_spec"),
+    (REQUEST, "hashtree_spec"): Gone("1.13", "it has no successor"),
+    (REQUEST, "incremental"): Gone("1.7", "only changed datums run in any case"),
+    (REQUEST, "scale_down_threshold"): Gone("1.9", "use autoscaling"),
+    (REQUEST, "resource_spec"): Gone("1.6", "use resource_requests and resource_limits"),
+    (REQUEST, "inputs"): Gone("1.5", "use input"),
+    ("Transform", "build"): Gone("1.13", "build the image yourself and name it in transform.image"),
+    ("ParallelismSpec", "coefficient"): Gone("1.13", "use constant"),
+    ("Input", "git"): Gone("1.13", "put the files into a repo and use pfs"),
+    ("Input", "atom"): Gone("1.8", "use pfs"),
+    ("Spout", "overwrite"): Gone("1.13", "let the spout write with `put file` or a client"),
+    ("Spout", "marker"): Gone("1.13", "let the spout write with `put file` or a client"),
 }
 
 # Both spellings of every field, as protobuf's JSON takes them.

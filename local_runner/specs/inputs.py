@@ -7,7 +7,7 @@ node knows under "at" the path at which it stands in the spec.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -45,12 +45,11 @@ def parse_input(document: Document, pipeline: str, default_project: str, *, star
     return _typed(_defaulted(document, pipeline, default_project, start))
 
 
-def checked_input(document: Document, pipeline: str, default_project: str, *, start: str = "") -> Input:
-    """As `parse_input`, for a pipeline: also checks names and every node, in the cluster's order and words (reference pps 1.3)."""
-    node = _defaulted(document, pipeline, default_project, start)
-    _check_names(node, set())
-    _check_node(node)
-    return _typed(node)
+def input_errors(document: Document, pipeline: str, default_project: str) -> Iterator[SpecError]:
+    """What a pipeline is refused for: names, then every node, in the cluster's order and words (reference pps 1.3)."""
+    node = _defaulted(document, pipeline, default_project, "")
+    yield from _name_errors(node, set())
+    yield from _node_errors(node)
 
 
 def input_document(node: Input) -> dict[str, Any]:
@@ -111,65 +110,65 @@ def _filled_pfs(pfs: Node, pipeline: str, project: str, triggers: Counter[str]) 
     return {"branch": "master", **pfs}
 
 
-def _check_names(node: Node, used: set[str]) -> None:
+def _name_errors(node: Node, used: set[str]) -> Iterator[SpecError]:
     """Adds the names of a node to those used around it. Children of a union may share names with each other only."""
     # A node without "at" stands in the second of two composites of one node, which is refused later if not here.
     at = node.get("at", "input")
     if "pfs" in node or "cron" in node:
         name = node["pfs" if "pfs" in node else "cron"].get("name", "")
         if not name:
-            raise SpecError("input must specify a name", field=at, hint="a pfs input needs a repo, a cron input a name")
-        if name in _RESERVED:
-            raise SpecError(f"input cannot be named {name}", field=at, hint="give it another `name`")
-        if name in used:
-            raise SpecError(f'name "{name}" was used more than once', field=at, hint="give each of them a `name` of its own")
+            yield SpecError("input must specify a name", field=at, hint="a pfs input needs a repo, a cron input a name")
+        elif name in _RESERVED:
+            yield SpecError(f"input cannot be named {name}", field=at, hint="give it another `name`")
+        elif name in used:
+            yield SpecError(f'name "{name}" was used more than once', field=at, hint="give each of them a `name` of its own")
         used.add(name)
     elif "union" in node:
         alternatives = [set(used) for _ in node["union"]]
         for child, names in zip(node["union"], alternatives, strict=True):
-            _check_names(child, names)
+            yield from _name_errors(child, names)
         used.update(*alternatives)
     else:
         kind = _composite(node)
         for child in node[kind] if kind else ():
-            _check_names(child, used)
+            yield from _name_errors(child, used)
 
 
-def _check_node(node: Node) -> None:
+def _node_errors(node: Node) -> Iterator[SpecError]:
     """Children first, then the node itself."""
     kind, at = _composite(node), node["at"]
     for child in node[kind] if kind else ():
-        _check_node(child)
+        yield from _node_errors(child)
     if "pfs" in node:
-        _check_pfs(node["pfs"], f"{at}.pfs")
+        yield from _pfs_errors(node["pfs"], f"{at}.pfs")
     found = [name for name in ("pfs", *_COMPOSITES, "cron") if name in node]
     if len(found) > 1:
-        raise SpecError("multiple input types set", field=at, hint=f"one of {', '.join(found)}; combine inputs with a cross, for instance")
+        yield SpecError("multiple input types set", field=at, hint=f"one of {', '.join(found)}; combine inputs with a cross, for instance")
     if not found:
-        raise SpecError("no input set", field=at, hint=_NO_INPUT_HINT)
+        yield SpecError("no input set", field=at, hint=_NO_INPUT_HINT)
     if kind and kind != "cross" and _has_s3(node):
-        raise SpecError(f"S3 inputs in {kind} expressions are not supported", field=at)
+        yield SpecError(f"S3 inputs in {kind} expressions are not supported", field=at)
     if "cron" in node:
         try:
             parse_schedule(node["cron"].get("spec", ""))
         except Invalid as error:
-            raise SpecError(f"error parsing cron-spec: {error.message}", field=f"{at}.cron.spec", hint=error.hint) from None
+            yield SpecError(f"error parsing cron-spec: {error.message}", field=f"{at}.cron.spec", hint=error.hint)
 
 
-def _check_pfs(pfs: Node, field: str) -> None:
+def _pfs_errors(pfs: Node, field: str) -> Iterator[SpecError]:
     s3 = pfs.get("s3")
     if not pfs["repo"]:
-        raise SpecError("input must specify a repo", field=f"{field}.repo")
+        yield SpecError("input must specify a repo", field=f"{field}.repo")
     if not s3 and not pfs["glob"]:
-        raise SpecError("input must specify a glob", field=f"{field}.glob", hint='"/" is one datum, "/*" one for each file or folder')
+        yield SpecError("input must specify a glob", field=f"{field}.glob", hint='"/" is one datum, "/*" one for each file or folder')
     if s3 and pfs["glob"] != "/":
         message = "inputs that set 's3' to 'true' must also set 'glob', to \"/\", as the S3 gateway is only able to expose data at the"
-        raise SpecError(f"{message} commit level", field=f"{field}.glob")
+        yield SpecError(f"{message} commit level", field=f"{field}.glob")
     for other in ("lazy", "empty_files"):
         if s3 and pfs.get(other):
-            raise SpecError(f"input cannot specify both 's3' and '{other}', {_S3_REASON}", field=f"{field}.{other}")
+            yield SpecError(f"input cannot specify both 's3' and '{other}', {_S3_REASON}", field=f"{field}.{other}")
     if pfs.get("commit"):
-        raise SpecError("input cannot come from a commit; use a branch with head pointing to the commit", field=f"{field}.commit")
+        yield SpecError("input cannot come from a commit; use a branch with head pointing to the commit", field=f"{field}.commit")
 
 
 def _has_s3(node: Node) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from local_runner.errors import Invalid, SpecError, Unavailable
+from local_runner.errors import Invalid, LocalRunnerError, SpecError, Unavailable
 
 
 def parse_args(texts: Iterable[str]) -> dict[str, str]:
@@ -18,9 +18,10 @@ def parse_args(texts: Iterable[str]) -> dict[str, str]:
     return args
 
 
-def render_jsonnet(text: str, source: str, args: Mapping[str, str]) -> str:
+def render_jsonnet(text: str, source: str, args: Mapping[str, str], fetch: Callable[[str], str]) -> str:
     """The JSON a template stands for, to be read by `read_documents`: a function is called with `args`, all strings.
 
+    What it imports by an http or https URL, `fetch` gets; clusters take imports from nowhere else.
     Raises `SpecError` for a template or arguments that do not work, and `Unavailable` without the binding.
     """
     try:
@@ -29,12 +30,16 @@ def render_jsonnet(text: str, source: str, args: Mapping[str, str]) -> str:
         message = "jsonnet templates need the jsonnet library, which is not installed"
         raise Unavailable(message, hint="pip install 'local_runner[jsonnet]'") from None
 
-    def no_import(folder: str, name: str) -> tuple[str, bytes]:
-        where = "the network is not used" if name.startswith(("http://", "https://")) else "clusters take imports from http(s) only"
-        raise RuntimeError(f"imports are not supported: {where}")
+    def imported(folder: str, name: str) -> tuple[str, bytes]:
+        if not name.startswith(("http://", "https://")):
+            raise RuntimeError(f"{name} cannot be imported: clusters take imports from http(s) only")
+        try:
+            return name, fetch(name).encode()
+        except LocalRunnerError as error:
+            raise RuntimeError(error.message) from None
 
     try:
-        rendered: str = _jsonnet.evaluate_snippet(source, text, tla_vars=dict(args), import_callback=no_import)
+        rendered: str = _jsonnet.evaluate_snippet(source, text, tla_vars=dict(args), import_callback=imported)
     except RuntimeError as error:
         said = " ".join(str(error).split())
         hint = "give it as --arg NAME=VALUE" if "not bound" in said else ""

@@ -44,14 +44,23 @@ def read_documents(text: str, source: str, *, message: str = REQUEST) -> Iterato
     `source` names the text in errors. Specs must have a pipeline with a name and no field that `CreatePipelineRequest` does not have;
     what they mean is not looked at. Raises `SpecError` with line, column and field.
     """
-    for index, values in enumerate(_values(text, source)):
-        document = SpecDocument(values, source, text, index)
-        fault = next(faults(values, message), None)
-        if fault:
-            raise _unmarshal_error(document, fault, message)
-        if message == REQUEST:
-            _check_named(document)
+    for document, errors in examine_documents(text, source, message=message):
+        for error in errors:
+            raise error
         yield document
+
+
+def examine_documents(text: str, source: str, *, message: str = REQUEST) -> Iterator[tuple[SpecDocument, Iterator[SpecError]]]:
+    """Each spec of a text with all for which `read_documents` refuses it; the values of such a one may be anything.
+
+    Raises `SpecError` where the text is no YAML or JSON, as nothing after that can be read.
+    """
+    for index, values in enumerate(_values(text, source)):
+        if isinstance(values, SpecError):
+            yield SpecDocument({}, source, text, index), iter([values])
+        else:
+            document = SpecDocument(values, source, text, index)
+            yield document, _errors(document, message)
 
 
 def read_defaults(text: str, source: str) -> dict[str, Any]:
@@ -62,19 +71,23 @@ def read_defaults(text: str, source: str) -> dict[str, Any]:
     return found[0].values
 
 
-def _check_named(document: SpecDocument) -> None:
+def _errors(document: SpecDocument, message: str) -> Iterator[SpecError]:
+    for fault in faults(document.values, message):
+        yield _unmarshal_error(document, fault, message)
+    if message != REQUEST or not isinstance(document.values, dict):
+        return
     pipeline = document.values.get("pipeline")
     if pipeline is None:
         path, missing = ["pipeline"], "no `pipeline` specified"
-    elif not pipeline.get("name"):
+    elif isinstance(pipeline, dict) and not pipeline.get("name"):
         path, missing = ["pipeline", "name"], "no pipeline `name` specified"
     else:
         return
-    raise SpecError(missing, where=document.where(path), field=dotted(path), hint='add pipeline: {name: "…"}')
+    yield SpecError(missing, where=document.where(path), field=dotted(path), hint='add pipeline: {name: "…"}')
 
 
 def _values(text: str, source: str) -> Iterator[Any]:
-    """The JSON values of a text's specs."""
+    """The JSON values of a text's specs; a `SpecError` for one that JSON has no place for."""
     if text.lstrip()[:1] in ("{", "["):
         try:
             value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_no_constant, object_pairs_hook=_without_schema)
@@ -85,7 +98,12 @@ def _values(text: str, source: str) -> Iterator[Any]:
             yield from value if isinstance(value, list) else [value]
             return
     for node in _spec_nodes(text, source):
-        yield _converted(node, source)
+        try:
+            yield to_json(node, source)
+        except SpecError as error:
+            yield error
+        except RecursionError:
+            yield SpecError("malformed pipeline spec: it is nested too deeply", where=source)
 
 
 def _integer(text: str) -> int:
@@ -116,13 +134,6 @@ def _spec_nodes(text: str, source: str) -> Iterator[Node]:
             got = "an empty list" if node.kind == SEQUENCE else f"the {node.kind} {node.value!r}" if node.value else "an empty document"
             message = f"malformed pipeline spec: expected a mapping or a list of mappings; got {got}"
             raise SpecError(message, where=f"{source}:{node.line}:{node.column}")
-
-
-def _converted(node: Node, source: str) -> Any:
-    try:
-        return to_json(node, source)
-    except RecursionError:
-        raise SpecError("malformed pipeline spec: it is nested too deeply", where=source) from None
 
 
 def _unmarshal_error(document: SpecDocument, fault: Fault, message: str) -> SpecError:

@@ -61,8 +61,8 @@ class RepoRecords:
         return ProjectInfo(*found) if found else None
 
     def projects(self) -> list[ProjectInfo]:
-        """All, by name."""
-        return [ProjectInfo(*row) for row in self._db.execute("SELECT name, description, created FROM project ORDER BY name")]
+        """All, the oldest first."""
+        return [ProjectInfo(*row) for row in self._db.execute("SELECT name, description, created FROM project ORDER BY created, name")]
 
     def add_project(self, info: ProjectInfo) -> None:
         self._db.execute("INSERT INTO project VALUES (?, ?, ?, NULL)", (info.name, info.description, info.created))

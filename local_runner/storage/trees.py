@@ -73,10 +73,15 @@ class Trees:
             node = self._node(node.values[at][:32])
 
     def scan(self, root: Root, lower: bytes = b"", upper: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Entries with lower <= key < upper, in byte order of keys."""
+        """Entries with lower <= key < upper, in byte order of keys.
+
+        The lowest pieces it reads are not remembered: a long list would fill the memory with them (48 MB for 100 000 files).
+        """
         if root is None:
             return
-        node = self._node(root)
+        node = self._cache.get(root) or self._read(root)
+        if node.level:
+            self._remember(root, node)
         start = bisect_left(node.keys, lower)
         if node.level:
             for last, value in zip(node.keys[start:], node.values[start:], strict=True):
@@ -252,15 +257,18 @@ class Trees:
     def _node(self, name: bytes) -> _Node:
         node = self._cache.get(name)
         if node is None:
-            content = self._nodes.get_node(name)
-            if digest(content) != name:
-                raise Unavailable(f"the piece {name.hex()} of a tree is damaged", hint="run fsck to see what else is")
-            level, width, count, length = _HEAD.unpack_from(content)
-            begin = _HEAD.size + length
-            keys = content[_HEAD.size : begin].split(b"\n")
-            node = _Node(level, keys, [content[at : at + width] for at in range(begin, begin + count * width, width)])
+            node = self._read(name)
             self._remember(name, node)
         return node
+
+    def _read(self, name: bytes) -> _Node:
+        content = self._nodes.get_node(name)
+        if digest(content) != name:
+            raise Unavailable(f"the piece {name.hex()} of a tree is damaged", hint="run fsck to see what else is")
+        level, width, count, length = _HEAD.unpack_from(content)
+        begin = _HEAD.size + length
+        keys = content[_HEAD.size : begin].split(b"\n")
+        return _Node(level, keys, [content[at : at + width] for at in range(begin, begin + count * width, width)])
 
     def _remember(self, name: bytes, node: _Node) -> None:
         if len(self._cache) >= _CACHED_NODES:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 import time
@@ -13,11 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import Left, Tree
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -100,7 +105,45 @@ def unique_sleep() -> str:
     return str(next(_sleeps))
 
 
+Step = tuple[str, "str | Callable[[int], None]"]  # a text to wait for, then keys to type, or what to do with the terminal
+
+
+def converse(bench: Bench, script: str, *steps: Step) -> tuple[RunResult, str]:
+    """Run a script at a terminal where somebody sits; returns its end and all that was shown."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shown = bytearray()
+
+    def sit() -> None:
+        todo = list(steps)
+        while data := os.read(ours, 65536):
+            shown.extend(data)
+            while todo and todo[0][0].encode() in shown:
+                act = todo.pop(0)[1]
+                if callable(act):
+                    act(theirs)
+                else:
+                    os.write(ours, act.encode())
+            if shown.endswith(b"<end>"):
+                return
+
+    person = threading.Thread(target=sit)
+    person.start()
+    try:
+        before = termios.tcgetattr(theirs)
+        result = bench.sh(script, terminal=Terminal(theirs, theirs), timeout=20)
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        os.write(theirs, b"<end>")
+        person.join()
+        os.close(ours)
+        os.close(theirs)
+    return result, shown.decode().removesuffix("<end>")
+
+
 class ExecutorContract:
+    more: Mapping[str, Any] = MappingProxyType({})  # what its workers are asked for besides
+
     @pytest.fixture
     def executor(self) -> Executor:
         raise AssertionError("a subclass provides the executor")
@@ -112,7 +155,7 @@ class ExecutorContract:
 
     def open(self, executor: Executor, home: Path, **more: object) -> AbstractContextManager[Worker]:
         more.setdefault("env", {"PATH": PATH, "COLOUR": "red", "HOME": os.path.expanduser("~")})
-        return executor.worker(worker_request(home, **more))  # type: ignore[arg-type]
+        return executor.worker(worker_request(home, **{**self.more, **more}))
 
     # How a command ends
 
@@ -312,7 +355,7 @@ class ExecutorContract:
             from {type(executor).__module__} import {type(executor).__name__} as Executor
             from local_runner.executors.base import RunRequest
             from tests.contracts.executor import worker_request
-            with Executor().worker(worker_request(Path({str(tmp_path)!r}), {{"PATH": {PATH!r}}})) as worker:
+            with Executor().worker(worker_request(Path({str(tmp_path)!r}), {{"PATH": {PATH!r}}}, **{dict(self.more)!r})) as worker:
                 worker.run(RunRequest(("sh", "-c", "setsid sleep {daemon} & sleep {marker}"), {{}}, None, print))
         """
         process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(engine)])
@@ -391,7 +434,9 @@ class ExecutorContract:
         assert bench.run("cat", "/pfs/in/file").left == Left()
         assert bench.run("touch", "/pfs/out/new").left == Left(wrote=True)
         assert bench.run("mkdir", "/pfs/out/empty").left == Left(wrote=True)
-        left = bench.sh("printf two > /pfs/in/file; rm $(readlink /pfs/.env); mkdir /pfs/in/d; touch /pfs/in/d/new; ln -s file /pfs/in/link").left
+        left = bench.sh(
+            "printf two > /pfs/in/file; rm $(readlink /pfs/.env); mkdir /pfs/in/d; touch /pfs/in/d/new; ln -s file /pfs/in/link"
+        ).left
         assert (left.wrote, sorted(left.changed), left.gone) == (False, ["in/d/new", "in/file"], (".env",))
         assert bench.sh("rm -r $(readlink /pfs/in)").left == Left(gone=("in/file",))
 
@@ -498,3 +543,43 @@ class ExecutorContract:
         end = bench.worker.start(bench.request("/no/such")).wait(5)
         assert end
         assert end.exit_code is None
+
+    # A terminal
+
+    def test_a_command_may_have_a_terminal(self, bench: Bench) -> None:
+        script = "test -t 0 && test -t 1 && test -t 2 && stty size && read line && echo got $line"
+        result, shown = converse(bench, script, ("24 80", "a line\n"))
+        assert result.accepted()
+        assert shown == "24 80\r\na line\r\ngot a line\r\n"
+        assert bench.lines == []
+        assert bench.run("true").accepted()
+
+    def test_ctrl_c_at_a_terminal_is_for_the_command(self, bench: Bench) -> None:
+        script = f"trap 'echo trapped; exit 5' INT; echo ready; sleep {unique_sleep()}"
+        result, shown = converse(bench, script, ("ready", "\x03"))
+        assert result.exit_code == 5
+        assert "trapped" in shown
+
+    def test_a_command_is_told_when_its_terminal_changes_its_size(self, bench: Bench) -> None:
+        def resize(terminal: int) -> None:
+            termios.tcsetwinsize(terminal, (33, 99))
+            os.kill(os.getpid(), signal.SIGWINCH)  # we are no session of this terminal, so the kernel does not tell us
+
+        script = "trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done"
+        result, shown = converse(bench, script, ("ready", resize))
+        assert result.accepted()
+        assert "33 99" in shown
+
+    def test_a_terminal_bears_much_in_both_directions(self, bench: Bench) -> None:
+        script = "stty raw -echo; echo ready; head -c 100000 | wc -c; seq 100000; echo; echo done"
+        result, shown = converse(bench, script, ("ready", "x" * 100_000))
+        assert result.accepted()
+        assert "100000\n1\n2\n" in shown
+        assert shown.endswith("99999\n100000\n\ndone\n")
+
+    def test_a_command_that_cannot_be_started_leaves_the_terminal_as_it_was(self, bench: Bench) -> None:
+        ours, theirs = pty.openpty()
+        assert bench.run("/no/such", terminal=Terminal(theirs, theirs)).exit_code is None
+        assert bench.run("true").accepted()
+        os.close(ours)
+        os.close(theirs)

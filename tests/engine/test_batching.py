@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from local_runner.engine.batching import NextDatumServer, next_datum
+from local_runner.engine.batching import Attendants, next_datum
 from local_runner.errors import Refused
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
@@ -85,9 +85,11 @@ def test_a_process_that_ends_by_itself_is_a_failed_attempt(lab: Lab) -> None:
 
 
 def test_next_datum_outside_batching_is_refused() -> None:
-    server = NextDatumServer()
+    attendants = Attendants()
+    attendant = attendants.hire()
     try:
         with pytest.raises(Refused, match="datum batching not enabled"):
-            next_datum(server.port)
+            next_datum(attendant.port)
     finally:
-        server.close()
+        attendant.close()
+        attendants.close()

@@ -47,6 +47,20 @@ def test_missed_ticks_are_made_up_for_each_in_a_commit_of_its_own(lab: Lab) -> N
     assert sum(job.state.is_final for job in lab.jobs("tick")) >= 3
 
 
+def test_a_tick_that_is_due_is_work_for_an_engine(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(lab, spec="@every 1h", start=rfc3339(int(time.time())))
+    assert not lab.runner.has_work()
+    later = time.time() + 3700
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert lab.runner.has_work()
+    lab.run_all()
+    assert not lab.runner.has_work()
+    assert len(lab.files("tick_time@master")) == 1
+    monkeypatch.setattr(time, "time", lambda: later + 3700)
+    lab.runner.stop_pipeline(TICK)
+    assert not lab.runner.has_work()
+
+
 def test_the_next_tick_is_known_beforehand(lab: Lab) -> None:
     clock(lab, spec="@every 1h", start=rfc3339(int(time.time())))
     with lab.runner.database.read() as session:

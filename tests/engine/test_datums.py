@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local_runner.engine import datum_run, staging
+from local_runner.engine import staging
 from local_runner.engine.staging import Staged, stage
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum

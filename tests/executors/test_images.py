@@ -7,7 +7,7 @@ import pytest
 
 from local_runner.errors import Invalid
 from local_runner.executors.dockerfile import expand
-from local_runner.executors.images import ImageSource, code_digest, image_folder, missing_requirements, read_image
+from local_runner.executors.images import ImageSource, code_digest, image_folder, image_notes, read_image
 from local_runner.executors.requirements import unmet
 
 PYTEST = metadata.version("pytest")
@@ -155,12 +155,17 @@ def test_what_pip_would_install_is_checked(folder: Path) -> None:
         """,
     )
     assert source.requirements == ("pytest", "no-such-package>=1", "pytest<2", "other[x]==1.*")
-    assert missing_requirements(source) == (
-        "no-such-package>=1 (not installed)",
-        f"pytest<2 ({PYTEST} is installed)",
-        "other[x]==1.* (not installed)",
-    )
+    missing = f"no-such-package>=1 (not installed), pytest<2 ({PYTEST} is installed), other[x]==1.* (not installed)"
+    assert image_notes("model:1.0", {"model": folder}) == [f"image model:1.0: {folder}/Dockerfile installs {missing}; pip install it here"]
     assert source.notes == ()
+
+
+def test_what_an_image_has_that_is_not_done_here_is_said_and_of_an_unknown_image_nothing(folder: Path) -> None:
+    read(folder, "FROM x\nRUN apt-get install -y graphviz\n")
+    assert image_notes("model", {"model": folder}) == [
+        "image model: RUN apt-get install -y graphviz is not done: what it installs must be on this machine"
+    ]
+    assert image_notes("ubuntu:20.04", {"model": folder}) == []
 
 
 def test_a_missing_requirements_file_is_named(folder: Path) -> None:

@@ -3,19 +3,20 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import WorkerRequest
+from local_runner.executors.base import Executor, Worker, WorkerRequest
 from local_runner.executors.sandbox import SandboxExecutor, arrange
 from local_runner.executors.users import find_user
 from tests.contracts.executor import PATH, Bench, ExecutorContract
+from tests.contracts.isolation import IsolationContract
 
 WHY_NOT = SandboxExecutor().why_not()
 HOME = pwd.getpwuid(os.getuid()).pw_dir
@@ -25,13 +26,18 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become 
 
 
 @needs_sandbox
-class TestSandboxExecutor(ExecutorContract):
+class TestSandboxExecutor(ExecutorContract, IsolationContract):
+    python = sys.executable
+
+    def open(self, executor: Executor, home: Path, **more: object) -> AbstractContextManager[Worker]:
+        more.setdefault("visible", (Path(sys.prefix), Path(sys.base_prefix)))
+        return super().open(executor, home, **more)
     @pytest.fixture
     def executor(self) -> SandboxExecutor:
         return SandboxExecutor()
 
     def test_tmp_and_home_are_shared_by_the_datums_of_one_worker_only(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        with self.open(executor, tmp_path / "a") as first, self.open(executor, tmp_path / "b") as second:
+        with self.open(executor, tmp_path / "a", visible=()) as first, self.open(executor, tmp_path / "b") as second:
             one, two = Bench(first, tmp_path / "a"), Bench(second, tmp_path / "b")
             assert one.sh("ls -A $HOME; echo x > /tmp/left && echo y > ~/left && echo z > /var/tmp/left").accepted()
             assert one.sh("cat /tmp/left ~/left /var/tmp/left").accepted()
@@ -89,11 +95,6 @@ class TestSandboxExecutor(ExecutorContract):
     def test_a_home_folder_the_host_does_not_have_is_made(self, executor: SandboxExecutor, tmp_path: Path) -> None:
         with self.open(executor, tmp_path, env={"PATH": PATH, "HOME": "/home/no-such-user"}) as worker:
             assert Bench(worker, tmp_path).sh("cd && pwd && touch x").accepted()
-
-    def test_the_runner_is_reached_on_localhost(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server, self.open(executor, tmp_path) as worker:
-            port = server.getsockname()[1]
-            assert Bench(worker, tmp_path).run("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}").accepted()
 
     @needs_root
     def test_user_code_runs_as_the_user_of_the_transform(self, executor: SandboxExecutor, tmp_path: Path) -> None:

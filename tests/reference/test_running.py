@@ -343,3 +343,20 @@ def test_case_108_a_restarted_datum_starts_anew_and_its_job_succeeds(data: Machi
         data.runner.restart_datum(data.job("p").job, ["/file"])
         working.result(20)
     assert (data.state("p"), data.files("p@master")) == (SUCCESS, {"/file": "content"})
+
+
+def test_the_tree_of_a_datum_has_the_links_modes_and_variables_of_a_worker(machine: Machine) -> None:
+    fill(machine, data=["/d/x", "/d/y"])
+    machine.script(
+        "p",
+        "cd /pfs && for name in in out .env; do test -L $name || exit 1; done",
+        "stat -L -c '%a %n' in in/d in/d/x out",
+        'grep -qx "in=$in" .env && grep -qx "PACH_DATUM_ID=$PACH_DATUM_ID" .env && echo told',
+        "ls /pfs; find /pfs/in -type f; find /pfs/in/ -type f",
+        input="/d/x",
+    )
+    machine.run_all()
+    if best_executor().name == "process":  # where /pfs is rewritten in the script, and is no folder of its own
+        pytest.skip("there are no namespaces here")
+    printed = [*("700 in", "755 in/d", "644 in/d/x", "755 out", "told"), *("in", "out"), "/pfs/in/d/x"]
+    assert (machine.state("p"), machine.printed("p")) == (SUCCESS, printed)

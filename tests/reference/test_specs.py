@@ -170,7 +170,7 @@ def test_an_input_that_says_nothing_is_refused(data: Pachctl, empty: dict[str, A
 
 def test_case_153_a_dry_run_answers_with_the_effective_spec_and_makes_nothing(data: Pachctl) -> None:
     found = data.ok("create pipeline --dry-run --raw", stdin=spec(datum_tries=5)).document
-    assert (found["datumTries"], found["outputBranch"], found["reprocessSpec"]) == (5, "master", "until_success")
+    assert (found["datumTries"], found["outputBranch"], found["reprocessSpec"]) == ("5", "master", "until_success")
     assert found["transform"] == COPY["transform"]
     assert created(data) == []
     assert [repo["repo"]["name"] for repo in data.ok("list repo --raw").documents] == ["data"]

@@ -183,3 +183,17 @@ def test_a_trigger_that_cannot_work_is_refused(lab: Lab, fields: dict[str, Any],
     branch(lab, "data@master")
     with pytest.raises(error, match=says):
         watch(lab, **fields)
+
+
+def test_branches_tied_by_a_trigger_are_deleted_by_force_only(lab: Lab) -> None:
+    branch(lab, "data@master")
+    lab.runner.create_branch(parse_branch("data@stable"), trigger=Trigger("master", commits=2))
+    for name in ("data@stable", "data@master"):
+        with pytest.raises(Refused, match="trigger"):
+            lab.runner.delete_branch(parse_branch(name))
+    with pytest.raises(Refused, match="trigger"):
+        lab.runner.delete_repo(parse_repo("data"))
+    lab.runner.delete_branch(parse_branch("data@master"), force=True)
+    assert head_branch(lab, "data@stable").trigger is None
+    lab.runner.delete_branch(parse_branch("data@stable"))
+    assert lab.runner.delete_repo(parse_repo("data"))

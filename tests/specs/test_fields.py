@@ -5,7 +5,22 @@ from __future__ import annotations
 import pytest
 
 from local_runner.specs.check import normal, to_camel, to_snake
-from local_runner.specs.fields import BY_KEY, EMULATED, ENUMS, HONOURED, IGNORED, MAP, MESSAGES, ONE_OF, REFUSED, REMOVED, REQUEST, rows
+from local_runner.specs.fields import (
+    BY_KEY,
+    EMULATED,
+    ENUMS,
+    HONOURED,
+    IGNORED,
+    MAP,
+    MESSAGES,
+    NEWEST,
+    OLDEST,
+    ONE_OF,
+    REFUSED,
+    REMOVED,
+    REQUEST,
+    rows,
+)
 
 SCALARS = {"string", "bool", "int32", "int64", "uint64", "float", "duration", "timestamp", MAP}
 
@@ -55,3 +70,16 @@ def test_spelling_reaches_into_lists_of_messages_but_not_into_maps():
 
 def test_the_normal_form_has_the_order_of_the_table():
     assert list(normal({"salt": "x", "pipeline": {}, "datum_tries": 1})) == ["pipeline", "salt", "datumTries"]
+
+
+def release(version):
+    return [int(part) for part in version.split(".")]
+
+
+def test_every_field_says_since_when_pachyderm_has_it():
+    assert {field.since for _, field in rows()} == {"1.13", "2.0", "2.2", "2.4", "2.5", "2.6", "2.6.6", "2.7", "2.9", "2.12"}
+    assert all(release(OLDEST) <= release(field.since) <= release(NEWEST) for fields in MESSAGES.values() for field in fields)
+
+
+def test_removed_fields_say_the_last_version_that_had_them():
+    assert all(release(gone.until) <= release(OLDEST) and gone.instead for gone in REMOVED.values())

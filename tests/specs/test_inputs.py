@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from local_runner.errors import SpecError
 from local_runner.model.inputs import Cron, Cross, Group, Join, Pfs, Union, leaves
 from local_runner.model.repos import Trigger
-from local_runner.specs.inputs import checked_input, input_document, parse_input
+from local_runner.specs.inputs import input_document, input_errors, parse_input
 
 
 def pfs(repo="data", glob="/*", **fields):
@@ -17,7 +17,10 @@ def pfs(repo="data", glob="/*", **fields):
 
 
 def check(document):
-    return checked_input(document, "p", "default")
+    """As a pipeline takes it: the first error counts."""
+    for error in input_errors(document, "p", "default"):
+        raise error
+    return parse_input(document, "p", "default")
 
 
 def names(node):
@@ -25,7 +28,7 @@ def names(node):
 
 
 def test_a_pfs_input_reads_master_of_the_pipelines_project_under_the_repos_name():
-    assert checked_input({"pfs": {"repo": "data", "glob": "*/"}}, "p", "lab") == Pfs("data", "data", "/*", project="lab")
+    assert parse_input({"pfs": {"repo": "data", "glob": "*/"}}, "p", "lab") == Pfs("data", "data", "/*", project="lab")
 
 
 @pytest.mark.parametrize(("glob", "cleaned"), [("*", "/*"), ("/*/", "/*"), ("/a//b", "/a/b"), ("/a/../b", "/b"), ("**", "/**"), (".", "/")])
@@ -75,12 +78,12 @@ def test_a_trigger_on_a_named_branch_must_name_what_it_watches_itself():
 
 
 def test_a_cron_input_gets_a_repo_and_a_start():
-    node = checked_input({"cron": {"name": "tick", "spec": "@daily"}}, "p", "lab", start="2024-01-31T12:00:00Z")
+    node = parse_input({"cron": {"name": "tick", "spec": "@daily"}}, "p", "lab", start="2024-01-31T12:00:00Z")
     assert node == Cron("tick", "p_tick", "@daily", project="lab", start="2024-01-31T12:00:00Z")
 
 
 def test_the_start_of_a_cron_input_is_kept_in_utc():
-    node = checked_input({"cron": {"name": "t", "spec": "@daily", "start": "2024-01-31T12:00:00+01:00"}}, "p", "lab", start="x")
+    node = parse_input({"cron": {"name": "t", "spec": "@daily", "start": "2024-01-31T12:00:00+01:00"}}, "p", "lab", start="x")
     assert node.start == "2024-01-31T11:00:00Z"
 
 
@@ -228,3 +231,15 @@ def test_sorting_keeps_every_leaf(document):
         return sum(map(count, value)) if isinstance(value, list) else 1
 
     assert len(list(leaves(parse_input(document, "p", "lab")))) == count(document)
+
+
+def test_all_that_is_wrong_is_found_and_the_cluster_says_the_first():
+    wrong = {"cross": [pfs(name="out"), pfs(repo=""), {"cron": {"name": "out", "spec": "nope"}}, {}]}
+    assert [(error.field, error.message.split(":")[0]) for error in input_errors(wrong, "p", "default")] == [
+        ("input.cross[1]", "input must specify a name"),
+        ("input.cross[2]", "input cannot be named out"),
+        ("input.cross[0]", "input cannot be named out"),
+        ("input.cross[1].pfs.repo", "input must specify a repo"),
+        ("input.cross[2].cron.spec", "error parsing cron-spec"),
+        ("input.cross[3]", "no input set"),
+    ]

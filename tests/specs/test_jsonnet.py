@@ -13,9 +13,18 @@ from local_runner.specs.jsonnet import parse_args, render_jsonnet
 FUNCTION = 'function(name, src="data") {pipeline: {name: name}, input: {pfs: {repo: src}}}'
 
 
+LIBRARY = "https://example.org/lib.libsonnet"
+
+
+def fetch(url: str) -> str:
+    if url != LIBRARY:
+        raise Unavailable(f"error retrieving content from {url}: HTTP Error 404")
+    return "{name(number):: 'p' + number}"
+
+
 def render(text: str, **args: str):
     pytest.importorskip("_jsonnet")
-    return json.loads(render_jsonnet(text, "one.jsonnet", args))
+    return json.loads(render_jsonnet(text, "one.jsonnet", args, fetch))
 
 
 def test_a_function_is_called_with_its_arguments():
@@ -38,7 +47,7 @@ def test_a_plain_value_needs_no_arguments():
         (FUNCTION, {}, "name not bound"),
         (FUNCTION, {"name": "x", "other": "y"}, "no parameter other"),
         ("{a:", {}, "one.jsonnet:1"),
-        ('import "http://example.org/x"', {}, "the network is not used"),
+        ('import "http://example.org/x"', {}, "error retrieving content from http://example.org/x: HTTP Error 404"),
         ('importstr "x.libsonnet"', {}, "clusters take imports from"),
     ],
 )
@@ -46,6 +55,10 @@ def test_a_template_that_does_not_work_is_refused(text, args, said):
     with pytest.raises(SpecError, match=said) as refused:
         render(text, **args)
     assert refused.value.message.startswith("one.jsonnet: template err: ")
+
+
+def test_a_template_may_import_from_a_url():
+    assert render(f"(import '{LIBRARY}').name(1)") == "p1"
 
 
 def test_a_missing_argument_is_asked_for():
@@ -57,7 +70,7 @@ def test_a_missing_argument_is_asked_for():
 def test_without_the_library_the_way_to_install_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "_jsonnet", None)
     with pytest.raises(Unavailable) as refused:
-        render_jsonnet("{}", "x", {})
+        render_jsonnet("{}", "x", {}, fetch)
     assert "pip install" in refused.value.hint
 
 

@@ -1,0 +1,135 @@
+"""How the records are reached: changes as transactions, looks at one view of them, waiting, and the engine that takes up what follows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Container, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from local_runner.engine.transactions import apply, find_pending, to_document
+from local_runner.engine.triggers import fire_triggers, settle
+from local_runner.engine.work import has_work
+from local_runner.model.ids import new_id
+from local_runner.model.names import DEFAULT_PROJECT
+from local_runner.model.refs import SPEC, CommitRef, PipelineRef, RepoRef
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.bell import Bell
+from local_runner.storage.database import Database, Session
+from local_runner.storage.home import VARIABLE
+from local_runner.storage.locks import FileLock
+
+ACTIVE_TRANSACTION = "active transaction"  # a setting
+_WATCH_SECONDS = 5.0  # how often somebody who waits makes sure that an engine lives
+
+_T = TypeVar("_T")
+
+
+class Access:
+    """The records of a home, for those who add verbs to it."""
+
+    def __init__(self, database: Database, *, background: bool, transactional: bool) -> None:
+        self.database = database
+        self._background = background
+        self._transactional = transactional
+        self._spec_commit = _spec_commit_here()
+
+    @property
+    def home(self) -> Path:
+        return self.database.home.path
+
+    def change(self, work: Callable[[Transaction], _T], set_id: str = "") -> _T:
+        """Do some work as one change: all of it under one commit set id, or none of it; then see that an engine takes up what follows."""
+        with self.database.write() as session:
+            txn = Transaction(session, set_id or new_id(), time.time(), spout=self._spec_commit)
+            result = work(txn)
+            settle(txn)
+        fire_triggers(self.database, txn.finished)
+        self.ensure_engine()
+        return result
+
+    def _verb(self, verb: str, **arguments: object) -> Any:
+        """A verb that can be part of a transaction: done at once, or tried and kept if one is active."""
+        document = to_document(arguments)
+        active = self.active_transaction() if self._transactional else ""
+        return self._append(active, verb, document) if active else self.change(lambda txn: apply(txn, verb, document))
+
+    def _append(self, transaction: str, verb: str, document: dict[str, Any]) -> Any:
+        """Try a verb on top of what the transaction has, take everything back, and remember the verb."""
+        with self.database.read() as session:
+            row = find_pending(session, transaction)
+        result: list[Any] = []
+
+        class TakeBack(Exception):
+            pass
+
+        with contextlib.suppress(TakeBack), self.database.write() as session:
+            txn = Transaction(session, transaction, time.time(), spout=self._spec_commit)
+            for request in row.requests:
+                apply(txn, request["verb"], request["arguments"])
+            result.append(apply(txn, verb, document))
+            settle(txn)
+            raise TakeBack
+        with self.database.write() as session:
+            row = find_pending(session, transaction)
+            session.pipelines.put_pending(row._replace(requests=[*row.requests, {"verb": verb, "arguments": document}]))
+        return result[0]
+
+    def _look(self, look: Callable[[Session], _T]) -> _T:
+        with self.database.read() as session:
+            return look(session)
+
+    def _stream(self, look: Callable[[Session], Iterator[_T]]) -> Iterator[_T]:
+        """An iterator that holds one view of the records until it is used up or closed; its user may change them meanwhile."""
+        with self.database.read_apart() as session:
+            yield from look(session)
+
+    def wait_until(self, look: Callable[[Session], _T | None]) -> _T:
+        """Look at the records, and again whenever they change, until there is an answer."""
+        with Bell(self.database.home.bells) as bell:
+            while True:
+                found = self._look(look)
+                if found is not None:
+                    return found
+                self.ensure_engine()
+                bell.wait(_WATCH_SECONDS)
+
+    def ensure_engine(self) -> None:
+        """Start an engine in the background if there is unfinished work and none runs."""
+        if not self._background or FileLock(self.database.home.engine_lock).is_taken() or not self.has_work():
+            return
+        import subprocess  # 6 ms, and an engine is seldom missing
+
+        env = {**os.environ, VARIABLE: str(self.home)}
+        package = str(Path(__file__).parents[2])
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        with self.database.home.engine_log.open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "local_runner", "engine"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=env,
+                cwd=self.home,
+                start_new_session=True,
+            )
+
+    def has_work(self, residents: bool = True, only: Container[PipelineRef] | None = None) -> bool:
+        """Whether there is something for an engine to do; with `residents`, also if that is only to let spouts and services run.
+
+        `only` leaves other pipelines out.
+        """
+        return self._look(lambda session: has_work(session, residents, only))
+
+    def active_transaction(self) -> str:
+        """The id of the transaction that verbs are appended to, "" if there is none."""
+        return self._look(lambda session: session.repos.setting(ACTIVE_TRANSACTION)) or ""
+
+
+def _spec_commit_here() -> CommitRef | None:
+    """The spec commit of the pipeline in whose worker this process runs, by its environment (reference pps 3.2)."""
+    project, pipeline, commit = (os.environ.get(f"PPS_{name}", "") for name in ("PROJECT_NAME", "PIPELINE_NAME", "SPEC_COMMIT"))
+    return CommitRef(RepoRef(project or DEFAULT_PROJECT, pipeline, SPEC), commit) if pipeline and commit else None

@@ -1,0 +1,210 @@
+"""Verbs on pipelines and their defaults, on jobs, on datums and logs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from local_runner.api.access import Access
+from local_runner.engine import cron, jobs, pipelines
+from local_runner.engine.logs import LogReader, last_lines, log_filter
+from local_runner.engine.specs_at_rest import pipeline_info
+from local_runner.model.datums import DatumInfo
+from local_runner.model.jobs import JobInfo, JobSetInfo
+from local_runner.model.pipelines import PipelineInfo
+from local_runner.model.refs import CommitQuery, JobRef, PipelineRef
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.bell import Bell
+from local_runner.storage.database import Session
+
+
+class Pipelines(Access):
+    """What is done to pipelines, and to what they do."""
+
+    # -- pipelines -----------------------------------------------------------------------------------------------------
+
+    def create_pipeline(
+        self,
+        document: Mapping[str, Any],
+        *,
+        project: str,
+        update: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+        code: str = "",
+    ) -> dict[str, Any]:
+        """Create a pipeline, or a new version of one; returns its effective spec. With `dry_run` nothing else happens."""
+        effective = self._look(lambda session: pipelines.effective(session, document, project))
+        if not dry_run:
+            request = pipelines.Request(document, project, update, reprocess, code)
+            self._verb("create_pipeline", request=request)
+        return effective
+
+    def inspect_pipeline(self, pipeline: PipelineRef, back: int = 0) -> PipelineInfo:
+        """The newest version, or the one `back` updates before it."""
+        return self._look(lambda session: pipeline_info(session, pipelines.find_pipeline(session, pipeline, back)))
+
+    def list_pipeline(
+        self, projects: Sequence[str] | None = None, pipeline: PipelineRef | None = None, history: int = 0, commit: str = ""
+    ) -> list[PipelineInfo]:
+        """Newest first, with `history` older versions of each (-1: all); or as they were in the commit set `commit`."""
+        return self._look(lambda session: pipelines.list_pipeline(session, projects, pipeline, history, commit))
+
+    def start_pipeline(self, pipeline: PipelineRef) -> None:
+        self.change(lambda txn: pipelines.start_pipeline(txn, pipeline))
+
+    def stop_pipeline(self, pipeline: PipelineRef) -> None:
+        self.change(lambda txn: pipelines.stop_pipeline(txn, pipeline))
+
+    def delete_pipeline(self, pipeline: PipelineRef, force: bool = False, keep_repo: bool = False, must_exist: bool = False) -> None:
+        """Stop it, then remove it; if it cannot be removed it stays stopped, as on a cluster."""
+        if not must_exist and self._look(lambda session: session.pipelines.pipeline(pipeline)) is None:
+            return
+        self.stop_pipeline(pipeline)
+        self.change(lambda txn: pipelines.delete_pipeline(txn, pipeline, force, keep_repo))
+
+    def rerun_pipeline(self, pipeline: PipelineRef, reprocess: bool = False) -> None:
+        self.change(lambda txn: pipelines.rerun_pipeline(txn, pipeline, reprocess))
+
+    def run_cron(self, pipeline: PipelineRef) -> None:
+        cron.run_cron(self.database, pipeline)
+        self.ensure_engine()
+
+    def get_defaults(self, project: str | None = None) -> str:
+        """Defaults of a project, or of everything, as JSON."""
+        return self._look(lambda session: pipelines.get_defaults(session, project))
+
+    def set_defaults(
+        self,
+        document: Mapping[str, Any] | None,
+        project: str | None = None,
+        regenerate: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+    ) -> list[PipelineRef]:
+        """Replace defaults; returns the pipelines whose specs that changes, which `regenerate` updates."""
+
+        def work(txn: Transaction) -> list[PipelineRef]:
+            affected = pipelines.set_defaults(txn, document, project)
+            if regenerate and not dry_run:
+                for pipeline in affected:
+                    pipelines.rerun_pipeline(txn, pipeline, reprocess)
+            if dry_run:
+                raise _DryRun(affected)
+            return affected
+
+        try:
+            return self.change(work)
+        except _DryRun as found:
+            return found.affected
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def inspect_job(self, job: JobRef, wait: bool = False) -> JobInfo:
+        """With `wait`, block until it is over."""
+
+        def over(session: Session) -> JobInfo | None:
+            info = jobs.find_job(session, job)
+            return info if not wait or info.state.is_final else None
+
+        return self.wait_until(over)
+
+    def list_job(
+        self,
+        projects: Sequence[str] | None = None,
+        pipeline: PipelineRef | None = None,
+        inputs: Sequence[CommitQuery] = (),
+        history: int = 0,
+    ) -> Iterator[JobInfo]:
+        return self._stream(lambda session: jobs.list_job(session, projects, pipeline, inputs, history))
+
+    def inspect_job_set(self, id: str, wait: bool = False) -> JobSetInfo:
+        """With `wait`, block until all its jobs are over; a set without jobs is empty, not an error."""
+
+        def over(session: Session) -> JobSetInfo | None:
+            found = jobs.job_set(session, id)
+            return found if not wait or all(info.state.is_final for info in found.jobs) else None
+
+        return self.wait_until(over)
+
+    def list_job_set(self, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
+        return self._look(lambda session: jobs.list_job_set(session, projects))
+
+    def stop_job(self, job: JobRef, reason: str = "") -> None:
+        self._verb("stop_job", job=job, reason=reason)
+
+    def stop_job_set(self, id: str) -> None:
+        for info in self.inspect_job_set(id).jobs:
+            self.stop_job(info.job)
+
+    def delete_job(self, job: JobRef) -> None:
+        self.change(lambda txn: jobs.delete_job(txn, job))
+
+    def restart_datum(self, job: JobRef, filters: Sequence[str]) -> None:
+        self.change(lambda txn: jobs.restart_datum(txn, job, filters))
+
+    def job_pipeline(self, job: JobRef) -> PipelineInfo:
+        """The version of the pipeline that a job runs."""
+
+        def look(session: Session) -> PipelineInfo:
+            info = jobs.find_job(session, job)
+            row = session.pipelines.version(job.pipeline, info.pipeline_version)
+            return pipeline_info(session, row or pipelines.find_pipeline(session, job.pipeline))
+
+        return self._look(look)
+
+    def resolve_job(self, text: str, project: str) -> JobRef:
+        """A job from `pipeline@id`."""
+        name, _, job_id = text.partition("@")
+        head, slash, tail = name.rpartition("/")
+        pipeline = PipelineRef(head if slash else project, tail)
+        return self._look(lambda session: jobs.resolve_job(session, pipeline, job_id))
+
+    # -- datums and logs -----------------------------------------------------------------------------------------------
+
+    def list_datum(self, job: JobRef) -> Iterator[DatumInfo]:
+        return self._stream(lambda session: jobs.list_datum(session, job))
+
+    def list_datum_of(self, document: Mapping[str, Any], project: str) -> Iterator[DatumInfo]:
+        """The datums that a spec would make of the present heads; only its input counts."""
+        return iter(self._look(lambda session: pipelines.possible_datums(session, document, project)))
+
+    def inspect_datum(self, job: JobRef, datum_id: str) -> DatumInfo:
+        return self._look(lambda session: jobs.inspect_datum(session, job, datum_id))
+
+    def logs(
+        self,
+        pipeline: PipelineRef | None = None,
+        job: JobRef | None = None,
+        datum: str = "",
+        inputs: Sequence[str] = (),
+        since: float | None = None,
+        follow: bool = False,
+        *,
+        attempt: int = 0,
+        tail: int | None = None,
+        wanted: Callable[[Mapping[str, Any]], bool] = lambda record: True,
+    ) -> Iterator[Mapping[str, Any]]:
+        """What user code printed, as the records a cluster would log; the last `tail` of those wanted. With `follow` also what is
+        to come, for ever."""
+        chosen = log_filter(datum=datum, inputs=inputs, since=since, attempt=attempt)
+        jobs = [job] if job else []
+        reader = LogReader(self.database.home.logs, pipeline, jobs, lambda record: chosen(record) and wanted(record))
+        with Bell(self.database.home.bells) as bell:
+            yield from reader.new() if tail is None else deque(reader.new(), maxlen=tail)
+            while follow:
+                bell.wait(1.0)
+                yield from reader.new()
+
+    def last_lines(self, job: JobRef, datum: str) -> list[str]:
+        """The last lines a datum printed."""
+        return last_lines(self.database.home.logs, job, datum)
+
+
+class _DryRun(Exception):
+    """Carries an answer out of a change that is to be taken back."""
+
+    def __init__(self, affected: list[PipelineRef]) -> None:
+        super().__init__()
+        self.affected = affected

@@ -1,0 +1,75 @@
+"""Verbs on transactions: several changes that are collected, and then made as one."""
+
+from __future__ import annotations
+
+import time
+
+from local_runner.api.access import ACTIVE_TRANSACTION, Access
+from local_runner.engine.transactions import apply, find_pending
+from local_runner.errors import Refused
+from local_runner.model.ids import new_id
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.database import Session
+from local_runner.storage.pipeline_records import PendingRow
+
+
+class Transactions(Access):
+    """What is done to transactions. One of a home may be active: the one that verbs are appended to."""
+
+    def start_transaction(self) -> str:
+        active = self.active_transaction()
+        if active:
+            raise Refused(
+                f"cannot start a new transaction, since transaction with ID {active} already exists", hint="finish or stop it first"
+            )
+        row = PendingRow(new_id(), time.time(), [])
+        with self.database.write() as session:
+            session.pipelines.put_pending(row)
+            session.repos.set_setting(ACTIVE_TRANSACTION, row.id)
+        return row.id
+
+    def resume_transaction(self, id: str) -> None:
+        with self.database.write() as session:
+            find_pending(session, id)
+            session.repos.set_setting(ACTIVE_TRANSACTION, id)
+
+    def finish_transaction(self, id: str = "") -> PendingRow:
+        """Do everything in it as one change, whose commit set has the transaction's id."""
+        row = self.inspect_transaction(id)
+
+        def work(txn: Transaction) -> None:
+            for request in row.requests:
+                apply(txn, request["verb"], request["arguments"])
+            self._end_transaction(txn.session, row.id)
+
+        self.change(work, row.id)
+        return row
+
+    def stop_transaction(self) -> str:
+        """Leave the active transaction, which stays listed with what it has collected; returns its id. Raises `Refused` without one."""
+        row = self.inspect_transaction()
+        with self.database.write() as session:
+            session.repos.set_setting(ACTIVE_TRANSACTION, None)
+        return row.id
+
+    def delete_transaction(self, id: str = "") -> str:
+        """Forget it; nothing of it was done. Returns its id."""
+        row = self.inspect_transaction(id)
+        with self.database.write() as session:
+            self._end_transaction(session, row.id)
+        return row.id
+
+    def _end_transaction(self, session: Session, id: str) -> None:
+        session.pipelines.remove_pending(id)
+        if session.repos.setting(ACTIVE_TRANSACTION) == id:
+            session.repos.set_setting(ACTIVE_TRANSACTION, None)
+
+    def inspect_transaction(self, id: str = "") -> PendingRow:
+        """The one with this id, or the active one."""
+        chosen = id or self.active_transaction()
+        if not chosen:
+            raise Refused("no transaction is active", hint="start transaction begins one")
+        return self._look(lambda session: find_pending(session, chosen))
+
+    def list_transaction(self) -> list[PendingRow]:
+        return self._look(lambda session: session.pipelines.all_pending())

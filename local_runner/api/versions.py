@@ -1,0 +1,209 @@
+"""Verbs on versioned data: projects, repos, branches, commits, files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from local_runner.api.access import Access
+from local_runner.model.names import DEFAULT_PROJECT
+from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
+from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
+from local_runner.repos import branches, commits, files, lifecycle
+from local_runner.repos.file_changes import FileChanges
+from local_runner.storage.database import Session
+
+CURRENT_PROJECT = "current project"  # a setting
+
+
+class Versions(Access):
+    """What is done to projects, repos, branches, commits and files."""
+
+    # -- projects ------------------------------------------------------------------------------------------------------
+
+    @property
+    def current_project(self) -> str:
+        """The project of names that mention none."""
+        return self._look(lambda session: session.repos.setting(CURRENT_PROJECT)) or DEFAULT_PROJECT
+
+    def set_current_project(self, name: str) -> None:
+        self.inspect_project(name)
+        with self.database.write() as session:
+            session.repos.set_setting(CURRENT_PROJECT, name)
+
+    def create_project(self, name: str, description: str = "", update: bool = False) -> None:
+        self.change(lambda txn: lifecycle.create_project(txn, name, description, update))
+
+    def inspect_project(self, name: str) -> ProjectInfo:
+        return self._look(lambda session: lifecycle.inspect_project(session, name))
+
+    def list_project(self) -> list[ProjectInfo]:
+        return self._look(lambda session: session.repos.projects())
+
+    def delete_project(self, name: str, force: bool = False) -> None:
+        self.change(lambda txn: lifecycle.delete_project(txn, name, force))
+
+    # -- repos ---------------------------------------------------------------------------------------------------------
+
+    def create_repo(self, repo: RepoRef, description: str = "", update: bool = False) -> None:
+        self._verb("create_repo", repo=repo, description=description, update=update)
+
+    def inspect_repo(self, repo: RepoRef) -> RepoInfo:
+        return self._look(lambda session: lifecycle.inspect_repo(session, repo))
+
+    def list_repo(self, projects: Sequence[str] | None = None, type: str = "user") -> list[RepoInfo]:
+        """Sorted by project and name; `type` "" is all types."""
+        return self._look(lambda session: lifecycle.list_repo(session, projects, type))
+
+    def delete_repo(self, repo: RepoRef, force: bool = False) -> bool:
+        """False if there was none."""
+        return bool(self._verb("delete_repo", repo=repo, force=force))
+
+    def delete_repos(self, projects: Sequence[str] | None = None, force: bool = False) -> list[RepoRef]:
+        """All repos, of some projects if those are named, or none of them; returns what was deleted."""
+        return self.change(lambda txn: lifecycle.delete_repos(txn, projects, force))
+
+    # -- branches ------------------------------------------------------------------------------------------------------
+
+    def create_branch(
+        self, branch: BranchRef, head: CommitQuery | None = None, provenance: Sequence[BranchRef] = (), trigger: Trigger | None = None
+    ) -> None:
+        self._verb("create_branch", branch=branch, head=head, provenance=list(provenance), trigger=trigger)
+
+    def inspect_branch(self, branch: BranchRef) -> BranchInfo:
+        return self._look(lambda session: branches.inspect_branch(session, branch))
+
+    def list_branch(self, repo: RepoRef, reverse: bool = False) -> list[BranchInfo]:
+        return self._look(lambda session: branches.list_branch(session, commits.find_repo(session, repo), reverse))
+
+    def delete_branch(self, branch: BranchRef, force: bool = False) -> None:
+        self._verb("delete_branch", branch=branch, force=force)
+
+    # -- commits -------------------------------------------------------------------------------------------------------
+
+    def start_commit(self, branch: BranchRef, parent: CommitQuery | None = None, description: str = "") -> CommitRef:
+        found: CommitRef = self._verb("start_commit", branch=branch, parent=parent, description=description)
+        return found
+
+    def finish_commit(self, commit: CommitQuery, description: str = "", error: str = "", force: bool = False) -> None:
+        self._verb("finish_commit", commit=commit, description=description, error=error, force=force)
+
+    def inspect_commit(self, commit: CommitQuery, wait: bool = False) -> CommitInfo:
+        """With `wait`, block until it is finished: an output commit when its job is over."""
+        if not wait:
+            return self._look(lambda session: commits.commit_info(session, commits.resolve(session, commit)))
+        ref = self._look(lambda session: commits.resolve(session, commit).ref)
+        exact = CommitQuery(ref.repo, id=ref.id)
+
+        def finished(session: Session) -> CommitInfo | None:
+            row = commits.resolve(session, exact)
+            return commits.commit_info(session, row) if row.finished is not None else None
+
+        return self.wait_until(finished)
+
+    def list_commit(
+        self,
+        repo: RepoRef,
+        to: CommitQuery | None = None,
+        from_: CommitQuery | None = None,
+        number: int = 0,
+        reverse: bool = False,
+        origin: str = "",
+    ) -> Iterator[CommitInfo]:
+        return self._stream(lambda session: commits.list_commit(session, repo, to, from_, number, reverse, origin))
+
+    def inspect_commit_set(self, id: str, wait: bool = False) -> CommitSetInfo:
+        """With `wait`, block until all its commits are finished."""
+
+        def finished(session: Session) -> CommitSetInfo | None:
+            found = commits.commit_set(session, id)
+            return found if not wait or all(commit.finished is not None for commit in found.commits) else None
+
+        return self.wait_until(finished)
+
+    def list_commit_set(self, project: str = "") -> list[CommitSetInfo]:
+        return self._look(lambda session: commits.list_commit_set(session, project))
+
+    def squash_commit_set(self, id: str) -> None:
+        self._verb("squash_commit_set", id=id)
+
+    def drop_commit_set(self, id: str) -> None:
+        self._verb("drop_commit_set", id=id)
+
+    def squash_commit(self, commit: CommitQuery, recursive: bool = False) -> None:
+        self._verb("remove_commit", commit=commit, recursive=recursive, squash=True)
+
+    def drop_commit(self, commit: CommitQuery, recursive: bool = False) -> None:
+        self._verb("remove_commit", commit=commit, recursive=recursive, squash=False)
+
+    def clear_commit(self, commit: CommitQuery) -> None:
+        self.change(lambda txn: commits.clear_commit(txn, commits.resolve(txn.session, commit)))
+
+    def find_commit(self, file: FileQuery, limit: int = 0) -> Iterator[tuple[str, CommitRef, int]]:
+        """("found", commit, searched) for each commit that changed the file, from the given one back; then ("last", commit, searched)."""
+        found = self._stream(lambda session: files.find_commit(session, file, limit))
+        return ((what, row.ref, searched) for what, row, searched in found)
+
+    def subscribe_commit(self, repo: RepoRef, branch: str = "", from_: CommitQuery | None = None, origin: str = "") -> Iterator[CommitInfo]:
+        """Commits of a branch, or of the whole repo, oldest first and once each, and those to come as they are started, for ever."""
+        seen = {self.inspect_commit(from_).commit.id} if from_ else set()
+
+        def fresh(session: Session) -> list[CommitInfo] | None:
+            found = list(commits.list_commit(session, repo, None, None, 0, True, origin))
+            new = [c for c in found if c.commit.id not in seen and branch in ("", c.branch)]
+            return new or None
+
+        while True:
+            for info in self.wait_until(fresh):
+                seen.add(info.commit.id)
+                yield info
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def modify_file(self, commit: CommitQuery) -> Iterator[FileChanges]:
+        """Put, copy and delete files: into an open commit, or as a commit of their own on a branch.
+
+        with runner.modify_file(parse_commit("data@master")) as change:
+            change.put("/a", b"content")
+        """
+        self._look(lambda session: commits.find_repo(session, commit.repo))
+        changes = FileChanges(self.database)
+        yield changes
+        self.change(lambda txn: files.modify(txn, commit, changes.changes))
+
+    def list_file(self, file: FileQuery) -> Iterator[FileInfo]:
+        return self._stream(lambda session: files.list_file(session, file))
+
+    def walk_file(self, file: FileQuery) -> Iterator[FileInfo]:
+        return self._stream(lambda session: files.walk_file(session, file))
+
+    def glob_file(self, commit: CommitQuery, pattern: str) -> Iterator[FileInfo]:
+        return self._stream(lambda session: files.glob_file(session, commit, pattern))
+
+    def inspect_file(self, file: FileQuery) -> FileInfo:
+        return self._look(lambda session: files.inspect_file(session, file))
+
+    def diff_file(self, new: FileQuery, old: FileQuery | None = None) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
+        """Files and folders that differ, as (new, old); `old` defaults to the same path in the parent commit."""
+        return self._stream(lambda session: files.diff_file(session, new, old))
+
+    def get_file(self, file: FileQuery, offset: int = 0) -> Iterator[bytes]:
+        """The content of the one regular file that a path, taken as a pattern, matches."""
+
+        def blocks(session: Session) -> Iterator[bytes]:
+            return session.objects.read(files.find_content(session, file).hash, offset)
+
+        return self._stream(blocks)
+
+    def get_files(self, file: FileQuery) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
+        """All that a path, taken as a pattern, matches, folders with everything below; read each content before the next."""
+
+        def contents(session: Session) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
+            for info in files.find_contents(session, file):
+                yield info, iter(()) if info.is_folder else session.objects.read(info.hash)
+
+        return self._stream(contents)
+
+    def file_history(self, file: FileQuery, limit: int = -1) -> Iterator[FileInfo]:
+        return self._stream(lambda session: files.file_history(session, file, limit))

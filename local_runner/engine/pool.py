@@ -1,0 +1,157 @@
+"""The workers of all pipelines: hired when there is work for them, kept for the next, let go when their version is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from local_runner.engine.batching import Attendants
+from local_runner.engine.datum_run import JobContext
+from local_runner.engine.job_run import JobRun
+from local_runner.engine.jobs import filter_names
+from local_runner.engine.logs import JobLog
+from local_runner.engine.observers import Observer, Silent
+from local_runner.engine.slots import Event, MakeRequest, Slot
+from local_runner.errors import LocalRunnerError
+from local_runner.executors.base import Executor
+from local_runner.model.jobs import JobInfo, RunningDatum
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.storage.database import Database
+from local_runner.storage.pipeline_records import PipelineRow
+
+
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """Who does the work: the executor, how many datums at once over all pipelines, and what a worker of a version is asked for.
+
+    With `residents` spouts and services run too, and the engine stays as long as they do. Jobs that may not begin wait for another
+    engine. With `ignore_failures` a datum that fails counts as one whose error command succeeded, so what follows runs. `remarks` are
+    what the log of a job says first about the image it runs on. The `attendants` of workers that batch end with the engine.
+    """
+
+    executor: Executor
+    jobs: int
+    request_for: Callable[[PipelineRow, PipelineSpec], MakeRequest]
+    observer: Observer = field(default_factory=Silent)
+    residents: bool = False
+    may_begin: Callable[[JobInfo], bool] = lambda info: True
+    ignore_failures: bool = False
+    remarks: Callable[[PipelineSpec], Iterable[str]] = lambda spec: ()
+    attendants: Attendants = field(default_factory=Attendants)
+
+
+class Pool:
+    """All workers. Called from the engine's thread alone; they answer by `report`."""
+
+    def __init__(self, database: Database, staffing: Staffing, report: Callable[[Event], None]) -> None:
+        self._database, self._staffing, self._report = database, staffing, report
+        self._slots: dict[tuple[PipelineRef, int], list[Slot]] = {}
+
+    @property
+    def all(self) -> list[Slot]:
+        return [slot for slots in self._slots.values() for slot in slots]
+
+    @property
+    def busy(self) -> int:
+        """How many have a set of datums."""
+        return sum(slot.job is not None for slot in self.all)
+
+    def close(self) -> None:
+        """End what runs and all workers; `join` to wait for them."""
+        for slot in self.all:
+            slot.close()
+
+    def join(self) -> None:
+        for slot in self.all:
+            slot.join()
+        self._staffing.attendants.close()
+
+    def dispatch(self, runs: Iterable[JobRun]) -> None:
+        """Give waiting sets to free workers, as many at once as the machine is to bear."""
+        for run in runs:
+            while run.sets and self.busy < self._staffing.jobs:
+                slot = self._free(run.info, run.spec)
+                if slot is None:
+                    break
+                slot.work(run.context, run.sets.popleft())
+
+    def warm_up(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
+        """Set up workers while the stage before still works: one, or all if they batch; then their processes import what they need."""
+        if not spec.transform.cmd:
+            return
+        wanted = min(spec.parallelism, self._staffing.jobs) if spec.transform.datum_batching else 1
+        slots = self._slots.setdefault((info.job.pipeline, row.version), [])
+        context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job))
+        for number in range(len(slots), wanted):
+            slots.append(self._hire(info, spec, number))
+        for slot in slots:
+            if slot.job is None:
+                slot.warm(context)
+
+    def running(self, job: JobRef) -> tuple[RunningDatum, ...]:
+        """What workers are at, for a job."""
+        found = []
+        for slot in self._of(job):
+            current = slot.current
+            if current is not None:
+                datum, since = current
+                names = filter_names([file.path for file in datum.inputs], [file.hash for file in datum.inputs])
+                found.append(RunningDatum(slot.name, datum.id, names, since))
+        return tuple(found)
+
+    def restart(self, job: JobRef, datums: Iterable[str]) -> None:
+        """Make the present attempts of these datums failed ones."""
+        for slot in self._of(job):
+            for datum in datums:
+                slot.restart(datum)
+
+    def release(self, job: JobRef) -> None:
+        """Nobody works for a job any more."""
+        for slot in self._of(job):
+            slot.abandon()
+        self.cool(job.pipeline)
+
+    def cool(self, pipeline: PipelineRef) -> None:
+        """Let go of processes that were started for a job that is over."""
+        for (other, _), slots in self._slots.items():
+            if other == pipeline:
+                for slot in slots:
+                    slot.cool()
+
+    def keep(self, rows: Mapping[PipelineRef, PipelineRow]) -> None:
+        """Let the workers of former versions go."""
+        for key in list(self._slots):
+            row = rows.get(key[0])
+            if row is None or row.version != key[1]:
+                for slot in self._slots.pop(key):
+                    slot.close()
+
+    def forget(self, slot: Slot) -> None:
+        """One that broke is gone."""
+        for slots in self._slots.values():
+            if slot in slots:
+                slots.remove(slot)
+
+    def _of(self, job: JobRef) -> list[Slot]:
+        return [slot for slot in self.all if slot.job == job]
+
+    def _free(self, info: JobInfo, spec: PipelineSpec) -> Slot | None:
+        slots = self._slots.setdefault((info.job.pipeline, info.pipeline_version), [])
+        free = next((slot for slot in slots if slot.job is None), None)
+        if free is None and len(slots) < spec.parallelism:
+            free = self._hire(info, spec, len(slots))
+            slots.append(free)
+        return free
+
+    def _hire(self, info: JobInfo, spec: PipelineSpec, number: int) -> Slot:
+        with self._database.read() as session:
+            row = session.pipelines.version(info.job.pipeline, info.pipeline_version)
+        if row is None:
+            raise LocalRunnerError(f"pipeline {info.job.pipeline} is gone")
+        name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}-{number}"
+        request = self._staffing.request_for(row, spec)
+        attendants = self._staffing.attendants if spec.transform.datum_batching else None
+        slot = Slot(name, self._database, self._staffing.executor, request, attendants, self._report)
+        slot.start()
+        return slot

@@ -1,0 +1,171 @@
+"""A datum laid out once more, in a worker of its own, for somebody who wants to look at it or to run it. Nothing of it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from local_runner.engine.batching import Attendant, Attendants, Call
+from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env
+from local_runner.engine.environment import job_env
+from local_runner.engine.outputs import OutputFile, collect
+from local_runner.engine.reenter import Entry
+from local_runner.engine.slots import MakeRequest, Place, hired
+from local_runner.engine.staging import Staged, stage
+from local_runner.executors.base import Executor, RunRequest, RunResult
+from local_runner.executors.terminal import Terminal
+from local_runner.model.file_hash import FileHasher
+from local_runner.storage.database import Database
+from local_runner.storage.objects import Content
+
+_BLOCK = 1 << 20
+_PASSAGE = 0o711  # for the user of a `transform.user`
+
+
+class Visit:
+    """A datum that stands in a worker. Commands run in it one after another, and see what those before them left."""
+
+    def __init__(self, database: Database, entry: Entry, place: Place, attendant: Attendant | None) -> None:
+        self.entry = entry
+        self._database = database
+        self._place = place
+        self._attendant = attendant
+        self._staged: Staged | None = None
+        self._asked: Call | None = None  # the NextDatum that ended the datum
+        self._number = 0
+        if attendant:
+            attendant.settle(place.pfs, place.scratch, place.worker.root, place.owner)
+        place.worker.lay(self._stage().tree)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What its command starts with besides the worker's own: one that batches gets the datum's variables later."""
+        entry = self.entry
+        return job_env(entry.job_id) if entry.spec.transform.datum_batching else entry.env
+
+    def run(
+        self,
+        cmd: Sequence[str],
+        output: Callable[[str, str], None],
+        *,
+        stdin: bytes | None = None,
+        terminal: Terminal | None = None,
+        timeout: float | None = None,
+        more: Mapping[str, str] | None = None,
+        once: bool = True,
+    ) -> RunResult:
+        """Run a command in the datum, with `more` variables. One that batches gets this datum; asking for another ends it if `once`.
+
+        Else its NextDatum is refused then, and the next one gets the datum, afresh: at a shell it may be started again.
+        """
+        request = RunRequest(
+            tuple(cmd), {**self.env, **(more or {})}, None, output, stdin, timeout, self.entry.spec.transform.working_dir, terminal
+        )
+        if self._attendant is None:
+            return self._place.worker.run(request)
+        with self._attended(self._attendant, once):
+            result = self._place.worker.run(request)
+        if not once:
+            return result
+        if self._asked:
+            code = None if self._asked.error else 0
+            return dataclasses.replace(result, exit_code=code, error=self._asked.error, cancelled=False)
+        return dataclasses.replace(result, exit_code=None, error=PREMATURE_EXIT) if result.accepted() else result
+
+    def written(self) -> list[OutputFile]:
+        """What stands in `out`, as it would be committed. Raises `BadOutput`."""
+        if self._staged is None or not self._staged.out.is_dir():
+            return []
+        return collect(_Scales(), self._staged, self._place.worker.outside)
+
+    def translate(self, text: str) -> str:
+        """A text with paths as commands here have to call them."""
+        return self._place.worker.translate(text)
+
+    def close(self) -> None:
+        if self._staged:
+            self._staged.close()
+
+    def _stage(self) -> Staged:
+        self.close()
+        self._number += 1
+        entry, place = self.entry, self._place
+        told, s3_out = dot_env(place.worker, entry.env), entry.spec.s3_out
+        name = f"visit-{self._number}"
+        self._staged = stage(self._database, entry.datum, entry.roots, place.scratch, name, told, owner=place.owner, s3_out=s3_out)
+        return self._staged
+
+    @contextlib.contextmanager
+    def _attended(self, attendant: Attendant, once: bool) -> Iterator[None]:
+        attendant.listen()
+        thread = threading.Thread(target=self._attend, args=(attendant, once), name="NextDatum", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            attendant.wake()
+            thread.join()
+            attendant.deafen()
+
+    def _attend(self, attendant: Attendant, once: bool) -> None:
+        try:
+            while call := attendant.next_call(None):
+                attendant.answer(
+                    call, self._stage().tree, [f"{key}={value}" for key, value in dot_env(self._place.worker, self.entry.env).items()]
+                )
+                self._asked = attendant.next_call(None)
+                if once or self._asked is None:
+                    self._place.worker.cancel()
+                    return
+                attendant.deafen()
+                attendant.listen()
+        finally:
+            self._database.close_thread()
+
+
+@contextlib.contextmanager
+def visit(database: Database, executor: Executor, make_request: MakeRequest, entry: Entry) -> Iterator[Visit]:
+    """A datum in a worker, both of which go when the block ends. Needs no engine, and is in no engine's way. Raises `Unavailable`."""
+    pipeline = entry.spec.pipeline
+    with contextlib.ExitStack() as stack:
+        attendant = None
+        if entry.spec.transform.datum_batching:
+            attendant = stack.enter_context(_attendant())
+        # Not where the engine's workers have theirs: it clears that when it starts and ends.
+        disk = database.home.workers[-1].parents[1]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local_runner-datum-", dir=disk, ignore_cleanup_errors=True)))
+        folder.chmod(_PASSAGE)
+        name, port = f"{pipeline.project}-{pipeline.name}-datum", attendant.port if attendant else 0
+        place = stack.enter_context(hired(database, executor, make_request, name, port, [folder]))
+        found = Visit(database, entry, place, attendant)
+        stack.callback(found.close)
+        yield found
+
+
+@contextlib.contextmanager
+def _attendant() -> Iterator[Attendant]:
+    attendants = Attendants()
+    try:
+        attendant = attendants.hire()
+        try:
+            yield attendant
+        finally:
+            attendant.close()
+    finally:
+        attendants.close()
+
+
+class _Scales:
+    """Says what a content is, and lets it go."""
+
+    def take(self, source: BinaryIO, /) -> Content:
+        hasher, size = FileHasher(), 0
+        while block := source.read(_BLOCK):
+            hasher.update(block)
+            size += len(block)
+        return Content(hasher.digest(), size)

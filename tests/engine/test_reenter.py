@@ -1,0 +1,327 @@
+"""Datums entered again: found as they were, laid out as they were, and nothing of it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local_runner.engine.reenter import Candidates, Entry, of_file, of_heads, of_job, of_spec
+from local_runner.engine.visit import Visit, visit
+from local_runner.errors import Invalid, NotFound, Refused
+from local_runner.executors.base import Executor
+from local_runner.executors.process import ProcessExecutor
+from local_runner.executors.sandbox import SandboxExecutor
+from local_runner.foreground import Crew, request_for
+from local_runner.model.jobs import JobState
+from local_runner.model.refs import JobRef, PipelineRef, parse_file
+from tests.reference.machine import Machine, best_executor
+
+P = PipelineRef("default", "p")
+COPY = ('grep -q bad "$in" && exit 3', 'cp "$in" /pfs/out/', "echo $PACH_JOB_ID > /pfs/out/job")
+CANNOT_SANDBOX = SandboxExecutor().why_not()
+EXECUTORS = [
+    pytest.param(ProcessExecutor(), id="process"),
+    pytest.param(SandboxExecutor(), id="sandbox", marks=pytest.mark.skipif(bool(CANNOT_SANDBOX), reason=CANNOT_SANDBOX)),
+]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with closing(Machine(tmp_path / "home", best_executor())) as machine:
+        yield machine
+
+
+def chosen(machine: Machine, wanted: str, job: JobRef | None = None) -> Entry:
+    with machine.runner.database.read() as session:
+        candidates = of_job(session, job) if job else of_heads(session, P)
+        return candidates.entry(session, wanted)
+
+
+@contextmanager
+def visited(machine: Machine, entry: Entry, executor: Executor | None = None) -> Iterator[Visit]:
+    executor = executor or machine.real
+    request = request_for(machine.runner, Crew(executor), entry.spec, entry.spec_commit)
+    with visit(machine.runner.database, executor, request, entry) as found:
+        yield found
+
+
+def said(visit: Visit, script: str, **more: Any) -> list[str]:
+    lines: list[str] = []
+    visit.run(["sh", "-c", script], lambda stream, line: lines.append(line), **more)
+    return lines
+
+
+def rerun(visit: Visit) -> int | None:
+    transform = visit.entry.spec.transform
+    return visit.run(transform.cmd, lambda *_: None, stdin=("\n".join(transform.stdin) + "\n").encode()).exit_code
+
+
+def everything(machine: Machine) -> list[object]:
+    """All that a commit or a job could have changed."""
+    runner = machine.runner
+    heads = [(info.repo, runner.list_branch(info.repo)) for info in runner.list_repo(type="")]
+    objects = sorted(path.name for path in (runner.home / "objects").rglob("*"))
+    return [heads, list(runner.list_job(history=-1)), runner.list_commit_set(), objects]
+
+
+# Found
+
+
+def test_a_datum_of_a_job_is_as_it_was_then(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "bad", "/b": "1"})
+    machine.script("p", *COPY, datum_tries=1)
+    machine.run_all()
+    then = machine.job("p")
+    assert then.state is JobState.FAILURE
+    machine.put("data@master", {"/a": "mended"})
+    machine.script("p", "true", update=True)
+    entry = chosen(machine, "/a", then.job)
+    assert entry.spec.transform.stdin == COPY
+    assert entry.env["PACH_JOB_ID"] == then.job.id
+    assert entry.before is None
+    with visited(machine, entry) as visit:
+        assert said(visit, 'cat "$in"') == ["bad"]
+        assert rerun(visit) == 3
+
+
+def test_the_present_heads_make_a_datum_with_a_job_of_its_own(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", *COPY)
+    machine.run_all()
+    machine.put("data@master", {"/a": "2"})
+    entry = chosen(machine, "/a")
+    assert entry.env["PACH_JOB_ID"] not in {info.job.id for info in machine.jobs("p")}
+    assert entry.before
+    assert not entry.before.same_inputs
+    with visited(machine, entry) as visit:
+        assert said(visit, 'cat "$in"') == ["2"]
+
+
+def test_a_datum_is_named_by_its_id_or_how_it_begins_or_by_its_files(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1", "/b": "1", "/d/x": "1"})
+    machine.put("more@master", {"/y": "1", "/z": "1"})
+    cross = {"cross": [{"pfs": {"repo": "data", "glob": "/*"}}, {"pfs": {"repo": "more", "glob": "/*"}}]}
+    machine.script("p", "true", input=cross)
+    one = chosen(machine, "/a,/z").datum
+    assert [file.path for file in one.inputs] == ["/a", "/z"]
+    assert [file.path for file in chosen(machine, "/d,more:/y").datum.inputs] == ["/d/", "/y"]
+    assert chosen(machine, one.id).datum == chosen(machine, one.id[:8]).datum == one
+    with pytest.raises(Invalid, match="/a means 2 datums") as several:
+        chosen(machine, "/a")
+    assert "data:/a,more:/y" in several.value.hint
+    with pytest.raises(Invalid, match="has 6 datums"):
+        chosen(machine, "")
+    for wanted in ("/none", "more:/a", "/a,/none", "ffffffff"):
+        with pytest.raises(NotFound, match=f"pipeline default/p has no datum {wanted}"):
+            chosen(machine, wanted)
+
+
+def test_the_only_datum_needs_no_name(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", "true", input="/")
+    assert chosen(machine, "").datum == chosen(machine, "/").datum
+
+
+def test_a_spec_that_is_no_pipeline_has_datums_too(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1", "/b": "1"})
+    document = {"pipeline": {"name": "idea"}, "transform": {"cmd": ["ls", "/pfs/data"]}, "input": {"pfs": {"repo": "data", "glob": "/*"}}}
+    with machine.runner.database.read() as session:
+        entry = of_spec(session, document, "default").entry(session, "/b")
+    with visited(machine, entry) as visit:
+        assert said(visit, "ls /pfs/data/") == ["b"]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_pipeline_may_be_tried_on_another_input(machine: Machine, wrapped: bool) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.put("other@master", {"/x/y": "other"})
+    machine.script("p", *COPY)
+    source = {"pfs": {"repo": "other", "name": "in", "glob": "/x/*"}}
+    with machine.runner.database.read() as session:
+        entry = of_spec(session, {"input": source} if wrapped else source, "default", P).entry(session, "")
+    with visited(machine, entry) as visit:
+        assert rerun(visit) == 0
+        assert [file.path for file in visit.written()] == ["/job", "/y"]
+
+
+def test_a_file_leads_to_the_datum_that_wrote_it_in_the_job_that_ran_it(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1", "/d/b": "1"})
+    machine.script("p", 'cp -r "$in" /pfs/out/')
+    machine.run_all()
+    ran = machine.job("p").job.id
+    machine.put("data@master", {"/c": "1"})
+    machine.run_all()
+    with machine.runner.database.read() as session:
+        entry = of_file(session, parse_file("p@master:/a"))
+        assert (entry.datum.inputs[0].path, entry.job_id) == ("/a", ran)
+        with pytest.raises(Refused, match="was put by people"):
+            of_file(session, parse_file("data@master:/a"))
+        with pytest.raises(Refused, match="is a folder"):
+            of_file(session, parse_file("p@master:/d"))
+        with pytest.raises(NotFound, match="file /z not found"):
+            of_file(session, parse_file("p@master:/z"))
+
+
+def test_what_a_datum_wrote_before_is_known_with_it(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1", "/bad": "bad"})
+    machine.script("p", *COPY, datum_tries=1, transform={"cmd": ["bash"], "stdin": COPY, "err_cmd": ["true"]})
+    machine.run_all()
+    job = machine.job("p").job
+    before = chosen(machine, "/a", job).before
+    assert before
+    assert (before.job, sorted(before.files), before.same_inputs) == (job, ["/a", "/job"], True)
+    assert chosen(machine, "/bad", job).before is None  # only its error command succeeded
+
+
+# Visited
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_visit_changes_nothing(machine: Machine, executor: Executor) -> None:
+    machine.put("data@master", {"/a": "1", "/large": "x" * 200_000})
+    machine.script("p", *COPY)
+    machine.run_all()
+    before = everything(machine)
+    with visited(machine, chosen(machine, "/a"), executor) as visit:
+        said(visit, 'echo more >> "$in"; head -c 300000 /dev/urandom > /pfs/out/new; rm -f /pfs/out/a')
+        assert [file.path for file in visit.written()] == ["/new"]
+        assert visit.written()[0].content.size == 300_000
+    with visited(machine, chosen(machine, "/a"), executor) as visit:
+        assert said(visit, 'cat "$in"') == ["1"]
+    assert everything(machine) == before
+    assert not machine.runner.has_work()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_commands_of_a_visit_see_what_those_before_them_left(machine: Machine, executor: Executor) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", *COPY)
+    with visited(machine, chosen(machine, "/a"), executor) as visit:
+        said(visit, "echo half > /pfs/out/half")
+        assert said(visit, "cat /pfs/out/half; echo $MORE", more={"MORE": "more"}) == ["half", "more"]
+
+
+def test_what_cannot_be_committed_is_told(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", *COPY)
+    with visited(machine, chosen(machine, "/a")) as visit:
+        said(visit, "ln -s /nowhere /pfs/out/link")
+        with pytest.raises(Exception, match="leads nowhere"):
+            visit.written()
+
+
+def test_out_may_be_removed(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", *COPY)
+    with visited(machine, chosen(machine, "/a")) as visit:
+        said(visit, "rm -r $(readlink /pfs/out)")
+        assert visit.written() == []
+
+
+def test_lazy_files_can_be_read(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", "true", input={"pfs": {"repo": "data", "name": "in", "glob": "/*", "lazy": True}})
+    with visited(machine, chosen(machine, "/a")) as visit:
+        assert said(visit, "test -p /pfs/in/a && cat /pfs/in/a") == ["1"]
+
+
+def test_an_engine_that_begins_and_ends_leaves_a_visit_alone(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", *COPY)
+    with visited(machine, chosen(machine, "/a")) as visit:
+        machine.run_all()
+        assert rerun(visit) == 0
+        assert [file.path for file in visit.written()] == ["/a", "/job"]
+    assert machine.files("p@master")["/a"] == "1"
+
+
+BATCH = ("while pachctl next datum; do", ". /pfs/.env", 'cp "$in" /pfs/out/', "done")
+
+
+def batching(machine: Machine, *lines: str) -> Entry:
+    machine.put("data@master", {"/a": "1", "/large": "x" * 1_500_000})
+    machine.script("p", *lines, transform={"cmd": ["bash"], "stdin": lines, "datum_batching": True})
+    return chosen(machine, "/large")
+
+
+@pytest.mark.skipif(bool(CANNOT_SANDBOX), reason=CANNOT_SANDBOX)
+def test_a_command_that_batches_gets_its_one_datum(machine: Machine) -> None:
+    entry = batching(machine, *BATCH)
+    assert "in" not in entry.env or entry.env["in"] == "/pfs/in/large"
+    with visited(machine, entry) as visit:
+        assert rerun(visit) == 0
+        assert [(file.path, file.content.size) for file in visit.written()] == [("/large", 1_500_000)]
+
+
+@pytest.mark.skipif(bool(CANNOT_SANDBOX), reason=CANNOT_SANDBOX)
+def test_at_a_shell_a_command_that_batches_may_be_started_again_and_again(machine: Machine) -> None:
+    script = 'pachctl next datum; . /pfs/.env; cp "$in" /pfs/out/; pachctl next datum || echo refused'
+    with visited(machine, batching(machine, *BATCH)) as visit:
+        lines = said(visit, f"{script}; ls /pfs/out/; {script}; ls /pfs/out/", once=False)
+        assert [line for line in lines if "error" not in line and "hint" not in line] == ["refused", "large", "refused", "large"]
+
+
+@pytest.mark.skipif(bool(CANNOT_SANDBOX), reason=CANNOT_SANDBOX)
+def test_a_command_that_batches_and_ends_too_soon_or_reports_an_error_failed(machine: Machine) -> None:
+    for lines, why in (
+        (("pachctl next datum",), "user code exited prematurely"),
+        (("pachctl next datum", "pachctl next datum --error mine"), "mine"),
+    ):
+        machine.script("p", "true", update=machine.runner.list_pipeline() != [])
+        entry = batching_again(machine, lines)
+        with visited(machine, entry) as visit:
+            transform = visit.entry.spec.transform
+            result = visit.run(transform.cmd, lambda *_: None, stdin="\n".join(transform.stdin).encode())
+        assert not result.accepted()
+        assert result.reason == why
+
+
+def batching_again(machine: Machine, lines: tuple[str, ...]) -> Entry:
+    machine.put("data@master", {"/large": "1"})
+    machine.script("p", transform={"cmd": ["bash"], "stdin": lines, "datum_batching": True}, update=True)
+    return chosen(machine, "/large")
+
+
+# Whatever happened: a datum that succeeded writes the same again
+
+
+PATHS, CONTENTS = ["/a", "/b", "/d/x"], st.sampled_from(["1", "2", "bad"])
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(PATHS), CONTENTS, min_size=1), min_size=1, max_size=3), st.sampled_from(["/", "/*"]))
+def test_any_datum_that_succeeded_writes_the_same_again(
+    tmp_path_factory: pytest.TempPathFactory, commits: list[Mapping[str, str]], glob: str
+) -> None:
+    with closing(Machine(tmp_path_factory.mktemp("home") / "home", best_executor())) as machine:
+        machine.put("data@master", {"/z": "1"})
+        machine.script("p", 'grep -rq bad "$in" && exit 3', 'cp -r "$in/." /pfs/out/ || cp -r "$in" /pfs/out/', input=glob, datum_tries=1)
+        for files in commits:
+            machine.put("data@master", files)
+            machine.run_all()
+        for info in machine.jobs("p"):
+            for state in machine.runner.list_datum(info.job):
+                entry = chosen(machine, state.datum.id, info.job)
+                with visited(machine, entry) as visit:
+                    succeeded = rerun(visit) == 0
+                    assert succeeded == (state.state in ("success", "skipped"))
+                    if entry.before:
+                        assert {file.path: file.content.name for file in visit.written()} == {
+                            path: content.name for path, content in entry.before.files.items()
+                        }
+                    assert bool(entry.before) == succeeded
+
+
+def test_candidates_are_those_that_a_job_would_have_even_if_they_never_ran(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1", "/b": "1"})
+    machine.script("p", *COPY)
+    machine.runner.stop_job(machine.job("p").job)
+    with machine.runner.database.read() as session:
+        found: Candidates = of_job(session, machine.job("p").job)
+    assert sorted(file.path for datum in found.datums for file in datum.inputs) == ["/a", "/b"]
