@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local_runner.engine.jobs import output_commit
 from local_runner.engine.pipelines import Request, create_pipeline, effective
-from local_runner.engine.plan import Plan
-from local_runner.engine.prepare import input_commits, prepare
 from local_runner.engine.specs_at_rest import spec_of
-from local_runner.engine.triggers import settle
-from local_runner.errors import Invalid, SpecError, Unavailable
-from local_runner.executors.images import code_digest, image_folder, read_image
+from local_runner.errors import Invalid, NotFound, SpecError, Unavailable
+from local_runner.executors.images import code_digest, image_folder, image_notes, read_image
 from local_runner.model.file_hash import FileHasher
-from local_runner.model.ids import new_id
-from local_runner.model.inputs import leaves
-from local_runner.model.jobs import JobInfo, JobState
-from local_runner.model.names import clean_path
+from local_runner.model.inputs import Pfs, leaves
+from local_runner.model.jobs import JobState
+from local_runner.model.names import DEFAULT_PROJECT, clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef, RepoRef
-from local_runner.project import InputRepo, Project
+from local_runner.project import DEFAULT_BRANCH, InputRepo, Project
 from local_runner.repos.commits import content_root
 from local_runner.repos.files import Change, Delete, Put, check_change, modify
 from local_runner.repos.lifecycle import create_repo
@@ -42,6 +38,8 @@ from local_runner.storage.objects import Content
 
 _BLOCK = 1 << 20
 
+Wanted = tuple[Mapping[str, Any], PipelineSpec, Path]  # a spec as written, what it means, and its file
+
 
 @dataclass(frozen=True, slots=True)
 class FilesChanged:
@@ -56,7 +54,8 @@ class FilesChanged:
         put = [c.path for c in self.changes if isinstance(c, Put)]
         gone = [c.path for c in self.changes if isinstance(c, Delete)]
         parts = [f"{_count(put)} to put"] * bool(put) + [f"{_count(gone)} to delete"] * bool(gone)
-        return f"{self.repo.name}: {', '.join(parts)}"
+        branch = f"@{self.repo.branch}" if self.repo.branch != DEFAULT_BRANCH else ""
+        return f"{self.repo.name}{branch}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,50 +75,92 @@ class SpecChanged:
 
 @dataclass(frozen=True, slots=True)
 class ToDo:
-    """Everything that has to be done to a home, in this order."""
+    """Everything that has to be done to a home, in this order.
+
+    `adopt` are pipelines whose code is to be noted, without running anything. `needed` are those that may work: the targets and
+    what they read; None for all.
+    """
 
     files: tuple[FilesChanged, ...] = ()
     specs: tuple[SpecChanged, ...] = ()
-    adopt: Mapping[PipelineRef, str] = field(default_factory=dict)  # pipelines whose code is to be noted, without running anything
+    adopt: Mapping[PipelineRef, str] = field(default_factory=dict)
+    needed: frozenset[PipelineRef] | None = None
 
     @property
     def is_nothing(self) -> bool:
         return not self.files and not self.specs
 
     @property
+    def parts(self) -> list[ToDo]:
+        """The same in as few changes as can be: in one of them a repo gets one commit, and a pipeline one job for all of it."""
+        rounds: list[dict[str, FilesChanged]] = [{}]
+        for files in self.files:
+            if all(files.repo.name in others for others in rounds):
+                rounds.append({})
+            next(others for others in rounds if files.repo.name not in others)[files.repo.name] = files
+        *first, last = (tuple(one.values()) for one in rounds)
+        return [*(ToDo(files) for files in first), dataclasses.replace(self, files=last)]
+
+    @property
     def sentences(self) -> list[str]:
         return [change.sentence for change in self.files] + [change.sentence for change in self.specs]
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a job would do: its plan, or the inputs it has to wait for."""
-
-    pipeline: PipelineRef
-    plan: Plan | None
-    waits_for: tuple[str, ...] = ()
 
 
 # -- decide ------------------------------------------------------------------------------------------------------------
 
 
-def compare(session: Session, project: Project, *, reprocess: bool = True) -> ToDo:
-    """What differs between the project and the home. Without `reprocess`, changed code alone makes nothing to do.
+def compare(session: Session, project: Project, *, reprocess: bool = True, always_make: bool = False, targets: Sequence[str] = ()) -> ToDo:
+    """What differs between the project and the home, as far as `targets` (pipelines; none: all) need it.
 
-    Raises `Invalid` and `SpecError` for what is wrong in the project's files.
+    Without `reprocess`, changed code alone makes nothing to do; with `always_make`, every pipeline does everything again.
+    Raises `Invalid` and `SpecError` for what is wrong in the project's files, `NotFound` for a target.
     """
-    wanted = list(_wanted_specs(session, project))
+    current = session.repos.setting("current project") or DEFAULT_PROJECT
+    wanted = in_order(list(wanted_specs(project, current, partial(effective, session))))
+    if project.is_part and not targets:
+        targets = [str(spec.pipeline) for _, spec, _ in wanted]
+    needed = _needed(session, wanted, targets, current) if targets else None
+    if needed is not None:
+        wanted = [one for one in wanted if one[1].pipeline in needed]
+    read = {leaf.source.repo for _, spec, _ in wanted for leaf in leaves(spec.input)}
+    repos = (repo for repo in project.repos if needed is None or _repo_ref(session, repo) in read)
+    files = [change for change in (_files_change(session, repo) for repo in repos) if change is not None]
+    moving = {_repo_ref(session, change.repo) for change in files}  # repos that get a commit, and with it all that read them a job
     changed = []
     adopt = {}
-    for document, spec, source in _in_order(wanted):
-        code = _code(project, spec)
-        change = _spec_change(session, document, spec, source, code, reprocess)
+    for document, spec, source in wanted:
+        code = code_of(project, spec)
+        gets_job = any(leaf.source.repo in moving and not (isinstance(leaf, Pfs) and leaf.trigger) for leaf in leaves(spec.input))
+        change = _spec_change(session, document, spec, source, code, reprocess, always_make, gets_job)
         if change is not None:
-            changed.append(dataclasses.replace(change, notes=tuple(notes(spec))))
+            changed.append(dataclasses.replace(change, notes=(*notes(spec), *image_notes(spec.transform.image, project.images))))
         elif reprocess and (row := session.pipelines.pipeline(spec.pipeline)) is not None and not row.code:
             adopt[spec.pipeline] = code
-    files = (_files_change(session, repo) for repo in project.repos)
-    return ToDo(tuple(change for change in files if change is not None), tuple(changed), adopt)
+        if change is not None or gets_job:
+            moving.add(spec.pipeline.repo)
+    return ToDo(tuple(files), tuple(changed), adopt, needed)
+
+
+def _needed(session: Session, wanted: Sequence[Wanted], targets: Sequence[str], current: str) -> frozenset[PipelineRef]:
+    """These pipelines and all they read from, be they of the project or of the home alone. Raises `NotFound`."""
+    specs = {row.pipeline: spec_of(row) for row in session.pipelines.pipelines()} | {spec.pipeline: spec for _, spec, _ in wanted}
+    named = {name: pipeline for pipeline in specs for name in (str(pipeline), *[pipeline.name] * (pipeline.project == current))}
+    for target in targets:
+        if target not in named:
+            near = get_close_matches(target, named, 1)
+            raise NotFound(
+                f'there is no pipeline "{target}" to bring up to date',
+                hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(p.name for p in specs)) or 'none'}",
+            )
+    found: set[PipelineRef] = set()
+    ahead = [named[target] for target in targets]
+    while ahead:
+        pipeline = ahead.pop()
+        if pipeline not in found:
+            found.add(pipeline)
+            sources = (PipelineRef(leaf.source.repo.project, leaf.source.repo.name) for leaf in leaves(specs[pipeline].input))
+            ahead += [source for source in sources if source in specs]
+    return frozenset(found)
 
 
 def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
@@ -133,9 +174,9 @@ def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
     sources: dict[str, Path | bytes] = {}
     for name, source in repo.files.items():
         top = clean_path(name)
-        here = dict(_project_files(repo, top, source))
+        here = dict(project_files(repo, top, source))
         for path, content in here.items():
-            taken = _hashed(content)
+            taken = hashed(content)
             if there.get(path) != taken.name:
                 changes.append(check_change(Put(path, taken)))
                 sources[path] = content
@@ -145,7 +186,7 @@ def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
     return FilesChanged(repo, tuple(changes), sources) if changes or is_new else None
 
 
-def _project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[str, Path | bytes]]:
+def project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[str, Path | bytes]]:
     """Path in the repo -> file, or the bytes of a record."""
     for file in sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]:
         path = top if file == source else clean_path(f"{top}/{file.relative_to(source).as_posix()}")
@@ -156,7 +197,7 @@ def _project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[st
             yield f"{path}/{name}", record
 
 
-def _hashed(content: Path | bytes) -> Content:
+def hashed(content: Path | bytes) -> Content:
     """The hash and size of a content, stored nowhere yet."""
     hasher, size = FileHasher(), 0
     if isinstance(content, bytes):
@@ -169,11 +210,11 @@ def _hashed(content: Path | bytes) -> Content:
     return Content(hasher.digest(), size)
 
 
-Wanted = tuple[Mapping[str, Any], PipelineSpec, Path]
+def wanted_specs(project: Project, current: str, defaults: Callable[[Mapping[str, Any], str], Mapping[str, Any]]) -> Iterator[Wanted]:
+    """Each spec of the project: as written, as parsed, and its file. Pipelines that name no project are in `current`.
 
-
-def _wanted_specs(session: Session, project: Project) -> Iterator[Wanted]:
-    current = session.repos.setting("current project") or "default"
+    `defaults` puts them under a spec as written. Raises `Invalid` and `SpecError`.
+    """
     for path in project.specs:
         try:
             text = path.read_text()
@@ -181,15 +222,15 @@ def _wanted_specs(session: Session, project: Project) -> Iterator[Wanted]:
             raise Invalid(f"{path} cannot be read: {error}") from None
         for document in read_documents(text, str(path)):
             try:
-                spec = parse_spec(effective(session, document.values, current), current)
+                spec = parse_spec(defaults(document.values, current), current)
             except SpecError as error:
                 raise document.locate(error) from None
             yield document.values, spec, path
 
 
-def _in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
+def in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
     """Pipelines after those whose output they read. Raises `Invalid` for pipelines in a circle."""
-    makers = {spec.pipeline.repo: (document, spec, path) for document, spec, path in wanted}
+    makers = {spec.pipeline: (document, spec, path) for document, spec, path in wanted}
     ordered: dict[PipelineRef, Wanted] = {}
 
     def visit(one: Wanted, above: tuple[PipelineRef, ...]) -> None:
@@ -202,8 +243,10 @@ def _in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
                 raise Invalid(f"{one[2]} and {ordered[pipeline][2]} are both for pipeline {pipeline.name}")
             return
         for leaf in leaves(one[1].input):
-            if leaf.source.repo in makers:
-                visit(makers[leaf.source.repo], (*above, pipeline))
+            # Of its output, or of what its jobs write down.
+            maker = makers.get(PipelineRef(leaf.source.repo.project, leaf.source.repo.name))
+            if maker is not None:
+                visit(maker, (*above, pipeline))
         ordered[pipeline] = one
 
     for one in wanted:
@@ -211,7 +254,7 @@ def _in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
     return list(ordered.values())
 
 
-def _code(project: Project, spec: PipelineSpec) -> str:
+def code_of(project: Project, spec: PipelineSpec) -> str:
     """What the datums of a pipeline are made with, as text to compare: the files behind its image, and its transform."""
     folder = image_folder(spec.transform.image, project.images)
     files: dict[str, str] = {}
@@ -224,21 +267,29 @@ def _code(project: Project, spec: PipelineSpec) -> str:
 
 
 def _spec_change(
-    session: Session, document: Mapping[str, Any], spec: PipelineSpec, source: Path, code: str, reprocess: bool
+    session: Session,
+    document: Mapping[str, Any],
+    spec: PipelineSpec,
+    source: Path,
+    code: str,
+    reprocess: bool,
+    always_make: bool,
+    gets_job: bool,
 ) -> SpecChanged | None:
     row = session.pipelines.pipeline(spec.pipeline)
     project = spec.pipeline.project
     if row is None:
         return SpecChanged(Request(document, project, code=code), spec.pipeline, "new pipeline")
-    changed_code = _code_reason(row.code, code) if row.code and reprocess else ""
+    changed_code = "--always-make" if always_make else _code_reason(row.code, code) if row.code and reprocess else ""
     same_spec = spec_json(user_spec(document, project)) == row.user_spec
     if changed_code:
         return SpecChanged(Request(document, project, update=True, reprocess=True, code=code), spec.pipeline, changed_code)
+    kept = row.code or code
     if not same_spec:
-        kept = row.code or code
         return SpecChanged(Request(document, project, update=True, code=kept), spec.pipeline, f"{source.name} changed")
-    if _failed_last(session, spec.pipeline):
-        return SpecChanged(Request(document, project, update=True, code=row.code or code), spec.pipeline, "its last job failed")
+    # A job that comes anyway, or never as long as it is stopped, is not to be asked for.
+    if not gets_job and not row.stopped and (failed := _failed_last(session, spec)):
+        return SpecChanged(Request(document, project, update=True, code=kept), spec.pipeline, f"{failed}, so it is tried again")
     return None
 
 
@@ -253,9 +304,14 @@ def _code_reason(old: str, new: str) -> str:
     return ""
 
 
-def _failed_last(session: Session, pipeline: PipelineRef) -> bool:
-    last = next(session.pipelines.jobs(pipeline), None)
-    return last is not None and last.state in (JobState.FAILURE, JobState.KILLED)
+def _failed_last(session: Session, spec: PipelineSpec) -> str:
+    """What was wrong with the last job, "" if nothing. A datum is recovered without an error command when `-i` ignored its failure."""
+    last = next(session.pipelines.jobs(spec.pipeline), None)
+    if last is None:
+        return ""
+    if last.state in (JobState.FAILURE, JobState.KILLED):
+        return "its last job failed"
+    return "failures in its last job were ignored" if last.counters.recovered and not spec.transform.err_cmd else ""
 
 
 def _count(paths: Sequence[str]) -> str:
@@ -266,79 +322,36 @@ def _count(paths: Sequence[str]) -> str:
 
 
 def bring_up_to_date(runner: Runner, todo: ToDo) -> None:
-    """Commit the files and create or update the pipelines; each file commit and each pipeline is a change of its own.
+    """Commit the files and create or update the pipelines. Raises `LocalRunnerError`, and then nothing of that part was done."""
+    stored = tuple(dataclasses.replace(files, changes=_store(runner, files)) for files in todo.files)
+    for part in dataclasses.replace(todo, files=stored).parts:
+        runner.change(partial(do, todo=part))
 
-    A code that was not known before is noted. Raises `LocalRunnerError`; what was done before it stays.
-    """
-    for change in todo.files:
-        _commit_files(runner, change)
+
+def do(txn: Transaction, todo: ToDo) -> None:
+    """Do it as part of a change; a code that was not known before is noted. Raises `LocalRunnerError`."""
+    for files in todo.files:
+        ref = _repo_ref(txn.session, files.repo)
+        if txn.session.repos.repo(ref) is None:
+            create_repo(txn, ref)
+        modify(txn, CommitQuery(ref, files.repo.branch), files.changes)
     for spec in todo.specs:
-        runner.change(partial(create_pipeline, request=spec.request))
-    if todo.adopt:
-        with runner.database.write() as session:
-            for pipeline, code in todo.adopt.items():
-                session.pipelines.set_pipeline_code(pipeline, code)
+        create_pipeline(txn, spec.request)
+    for pipeline, code in todo.adopt.items():
+        txn.session.pipelines.set_pipeline_code(pipeline, code)
 
 
 def _repo_ref(session: Session, repo: InputRepo) -> RepoRef:
-    return RepoRef(session.repos.setting("current project") or "default", repo.name)
+    return RepoRef(session.repos.setting("current project") or DEFAULT_PROJECT, repo.name)
 
 
-def _commit_files(runner: Runner, change: FilesChanged) -> None:
+def _store(runner: Runner, change: FilesChanged) -> tuple[Change, ...]:
+    """The changes, with contents that the home holds."""
+
     def content(source: Path | bytes) -> Content:
         try:
             return runner.database.files.take(source)
         except FileNotFoundError:
             raise Unavailable(f"{source!s} went away while it was read", hint="run again") from None
 
-    stored = [dataclasses.replace(c, content=content(change.sources[c.path])) if isinstance(c, Put) else c for c in change.changes]
-
-    def commit(txn: Transaction) -> None:
-        ref = _repo_ref(txn.session, change.repo)
-        if txn.session.repos.repo(ref) is None:
-            create_repo(txn, ref)
-        modify(txn, CommitQuery(ref, change.repo.branch), stored)
-
-    runner.change(commit)
-
-
-# -- foretell ----------------------------------------------------------------------------------------------------------
-
-
-class _TakeBack(Exception):
-    pass
-
-
-def forecast(runner: Runner, todo: ToDo) -> list[Forecast]:
-    """What the jobs would do that follow from a list of things to do. Nothing is kept."""
-    found: list[Forecast] = []
-    try:
-        with runner.database.write() as session:
-            before = {info.job for info in session.pipelines.jobs()} - {info.job for info in session.pipelines.unfinished_jobs()}
-            for change in todo.files:
-                ref = _repo_ref(session, change.repo)
-                txn = Transaction(session, new_id(), 0.0)
-                if session.repos.repo(ref) is None:
-                    create_repo(txn, ref)
-                modify(txn, CommitQuery(ref, change.repo.branch), change.changes)
-                settle(txn)
-            for spec in todo.specs:
-                txn = Transaction(session, new_id(), 0.0)
-                create_pipeline(txn, spec.request)
-                settle(txn)
-            newest = {info.job.pipeline: info for info in reversed(list(session.pipelines.jobs())) if info.job not in before}
-            found = [_foretell(session, info) for info in newest.values()]
-            raise _TakeBack
-    except _TakeBack:
-        return found
-
-
-def _foretell(session: Session, info: JobInfo) -> Forecast:
-    row = session.pipelines.version(info.job.pipeline, info.pipeline_version)
-    output = output_commit(session, info.job)
-    assert row is not None
-    assert output is not None
-    spec = spec_of(row)
-    commits = input_commits(session, spec, output)
-    waits = tuple(leaf.name for leaf in leaves(spec.input) if commits[leaf.source].finished is None)
-    return Forecast(info.job.pipeline, None if waits else prepare(session, info, spec, row.salt).plan, waits)
+    return tuple(dataclasses.replace(c, content=content(change.sources[c.path])) if isinstance(c, Put) else c for c in change.changes)

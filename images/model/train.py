@@ -50,13 +50,16 @@ def train(features: list[list[float]], species: list[str], c: float, gamma: floa
 def main() -> None:
     c, gamma = (read_parameter(Path(os.environ[name])) for name in ("c_parameters", "gamma_parameters"))
     model = train(*read_table(Path(os.environ["split"])), c, gamma)
-    Path(f"/pfs/out/model_C{c}_G{gamma}.pkl").write_bytes(pickle.dumps(model))
+    Path(sys.argv[1], f"model_C{c}_G{gamma}.pkl").write_bytes(pickle.dumps(model))
 
 
 if __name__ == "__main__":
-    # Not at the top, so that train() can be used where there is no worker to ask for datums.
-    from python_pachyderm import batch_all_datums
-
     del sys.modules["pandas"]
     gc.enable()
-    batch_all_datums(main)()
+    if "PACH_DATUM_ID" in os.environ:  # of a pipeline without datum_batching: there is one datum, and it is here
+        main()
+    else:
+        # Not at the top, so that train() can be used where there is no worker to ask for datums.
+        from python_pachyderm import batch_all_datums
+
+        batch_all_datums(main)()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def main() -> None:
     results = {path.stem: json.loads(path.read_text()) for path in scores.glob("*.json")}
     best = winners({name: result["correct"] for name, result in results.items()})
     for name in best:
-        Path("/pfs/out", f"{name}.pkl").write_bytes((models / f"{name}.pkl").read_bytes())
+        Path(sys.argv[1], f"{name}.pkl").write_bytes((models / f"{name}.pkl").read_bytes())
     result = results[best[0]]
     print(f"{len(best)} of {len(results)} models name {result['correct']} of {result['total']} rows correctly: {', '.join(best)}")
 

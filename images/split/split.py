@@ -70,7 +70,7 @@ def main() -> None:
         sys.exit(str(error))
     train, test = split(rows, os.environ["SEED"])
     for name, part in (("train", train), ("test", test)):
-        Path("/pfs/out", f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in part), encoding="utf-8")
+        Path(sys.argv[1], f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in part), encoding="utf-8")
     trained, tested = (Counter(row[-1] for row in part) for part in (train, test))
     for species in sorted(trained | tested):
         print(f"{species}: {trained[species]} rows to train.csv, {tested[species]} to test.csv")

@@ -46,7 +46,7 @@ def main() -> None:
     model = pickle.loads(source.read_bytes())
     parameters = {"C": model["svc"].C, "gamma": model["svc"].gamma}
     result = parameters | score(truth, model.predict(features).tolist())
-    Path("/pfs/out", f"{source.stem}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    Path(sys.argv[1], f"{source.stem}.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
@@ -59,9 +59,12 @@ if __name__ == "__main__":
     import sklearn.preprocessing
     import sklearn.svm  # noqa: F401
 
-    # Not at the top, so that score() can be used where there is no worker to ask for datums.
-    from python_pachyderm import batch_all_datums
-
     del sys.modules["pandas"]
     gc.enable()
-    batch_all_datums(main)()
+    if "PACH_DATUM_ID" in os.environ:  # of a pipeline without datum_batching: there is one datum, and it is here
+        main()
+    else:
+        # Not at the top, so that score() can be used where there is no worker to ask for datums.
+        from python_pachyderm import batch_all_datums
+
+        batch_all_datums(main)()

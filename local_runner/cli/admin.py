@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import platform
+
 import click
 
-from local_runner.cli.door import Door, command, raw_output
+from local_runner.cli.door import Door, asks, command, in_project, raw_output
 from local_runner.cli.output import RED, note
+from local_runner.errors import Invalid
+from local_runner.model.units import parse_go_duration
 
 HEADER = ("COMPONENT", "VERSION")
+
+_GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}  # of processors, which pachctl prints
 
 
 @command("version --client-only")
 @click.option("--client-only", is_flag=True, help="Print nothing but the version.")
+@click.option("--print-architecture", is_flag=True, help="First the processor and the system.")
+@click.option("--compare", is_flag=True, expose_value=False, help="Taken for pachctl's sake: client and server are one.")
+@click.option("--timeout", default="", metavar="DURATION", help="Likewise: nothing is asked that could take long.")
+@click.option("--enterprise", is_flag=True, expose_value=False, hidden=True)
 @raw_output
-def version(door: Door, client_only: bool) -> None:
+def version(door: Door, client_only: bool, print_architecture: bool, timeout: str) -> None:
     """Print the version."""
+    if timeout not in ("", "default"):
+        parse_go_duration(timeout)
+    if print_architecture:
+        door.out.line(_GO_NAMES.get(platform.machine(), platform.machine()))
+        door.out.line(platform.system().lower())
     from importlib.metadata import version as installed  # 20 ms
 
     found = installed("local_runner")
@@ -28,7 +43,7 @@ def version(door: Door, client_only: bool) -> None:
 
 
 @command("delete all")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@asks
 def delete_all(door: Door, yes: bool) -> None:
     """Delete every repo, pipeline, job and file of the home; asks first."""
     note("All repos, commits, files, pipelines and jobs will be deleted.")
@@ -43,11 +58,22 @@ def delete_all(door: Door, yes: bool) -> None:
 
 @command("fsck --quick")
 @click.option("--quick", is_flag=True, help="Do not read the content of every file.")
-def fsck(door: Door, quick: bool) -> int:
+@click.option("-f", "--fix", is_flag=True, help="Taken for pachctl's sake: nothing is mended by itself.")
+@click.option("--zombie", default="", metavar="REPO@COMMIT", help="Only what concerns this commit: files that no datum of its job wrote.")
+@click.option("--zombie-all", is_flag=True, help="Likewise for all commits, which is looked at anyway.")
+@in_project
+def fsck(door: Door, quick: bool, fix: bool, zombie: str, zombie_all: bool) -> int:
     """Check that nothing is missing or damaged in the home, and change nothing; exit status 1 says that something is."""
+    if zombie and zombie_all:
+        raise Invalid("either check all pipelines for zombie files or provide a single commit")
     findings = door.runner.fsck(contents=not quick)
+    if zombie:
+        commit = str(door.runner.inspect_commit(door.commit(zombie)).commit)
+        findings = [finding for finding in findings if finding.subject == commit]
     for finding in findings:
         door.out.line(f"{finding.subject}: {finding.problem}")
     if not findings:
         door.out.line("No errors found.")
+    elif fix:
+        note("nothing was mended: put the files again, or run their pipeline again with --reprocess")
     return int(bool(findings))

@@ -7,11 +7,12 @@ from datetime import datetime
 
 import click
 
-from local_runner.cli.door import Door, comma_list, command, in_project, raw_output, with_times
+from local_runner.cli.door import Door, command, in_project, raw_output, with_times
 from local_runner.cli.raw import branch_info_document
 from local_runner.errors import Invalid
 from local_runner.model.refs import parse_commit
 from local_runner.model.repos import BranchInfo, Trigger
+from local_runner.model.units import rfc3339
 
 HEADER = ("BRANCH", "HEAD", "TRIGGER", "CREATOR", "CREATED")
 
@@ -41,7 +42,7 @@ def create_branch(
 ) -> None:
     """Create a branch, or give one another head, provenance or trigger."""
     ref = door.branch(branch)
-    sources = [door.branch(text) for text in comma_list(provenance)]
+    sources = [door.branch(text) for text in provenance]
     wanted = Trigger(trigger, trigger_all, trigger_rate_limit, trigger_size, trigger_commits, trigger_cron)
     if sources and trigger:
         raise Invalid("cannot use provenance and triggers on the same branch")
@@ -66,7 +67,8 @@ def inspect_branch(door: Door, branch: str) -> None:
             yield "Provenance: " + " ".join(f"{source.repo.name}@{source.name}" for source in info.provenance)
         if info.trigger:
             yield f"Trigger: {describe_trigger(info.trigger)}"
-        yield f"Created at: {_local_time(info.created)}"
+        yield ""  # where a cluster with users names the creator
+        yield f"Created at: {rfc3339(int(info.created))}"
 
     door.out.show_one(door.runner.inspect_branch(door.branch(branch)), branch_info_document, text)
 

@@ -9,13 +9,13 @@ from itertools import chain, islice
 
 import click
 
-from local_runner.cli.door import Door, command, in_project, with_times
-from local_runner.cli.output import lay_out, size
+from local_runner.cli.door import Door, asks, command, in_project, with_times
+from local_runner.cli.output import lay_out
 from local_runner.cli.raw import commit_document, commit_info_document, commit_set_info_document
 from local_runner.cli.repo import shown_name
 from local_runner.errors import Invalid
 from local_runner.model.names import is_id
-from local_runner.model.refs import parse_commit
+from local_runner.model.refs import BranchRef, parse_commit
 from local_runner.model.repos import ORIGIN_AUTO, ORIGIN_FSCK, ORIGIN_USER, CommitInfo, CommitSetInfo
 from local_runner.model.units import human_size
 
@@ -24,7 +24,7 @@ SET_HEADER = ("ID", "SUBCOMMITS", "PROGRESS", "CREATED", "MODIFIED")
 
 _ORIGINS = (ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK)
 
-_message = click.option("-m", "--message", "--description", "description", default="", metavar="TEXT", help="What changes.")
+_message = click.option("-m", "--message", "-d", "--description", "description", default="", metavar="TEXT", help="What changes.")
 _origin = click.option(
     "--origin", type=click.Choice(_ORIGINS, case_sensitive=False), metavar="KIND", help="Only of this kind: user, auto, fsck."
 )
@@ -80,8 +80,7 @@ def _show(door: Door, info: CommitInfo) -> None:
         yield f"Started: {door.out.when(info.started)}"
         if info.finished is not None:
             yield f"Finished: {door.out.when(info.finished)}"
-        if info.size is not None:
-            yield f"Size: {human_size(info.size)}"
+        yield f"Size: {_size(info)}"
 
     door.out.show_one(info, commit_info_document, text)
 
@@ -119,7 +118,7 @@ def list_commit(door: Door, commit: str | None, from_: str, number: int, expand:
 
 
 @command("subscribe commit images@master --new")
-@click.argument("branch", metavar="REPO@BRANCH")
+@click.argument("branch", metavar="REPO[@BRANCH]")
 @click.option("--from", "from_", default="", metavar="COMMIT", help="Only what comes after this commit.")
 @click.option("--new", "only_new", is_flag=True, help="Only what comes after now.")
 @_all_kinds
@@ -127,12 +126,12 @@ def list_commit(door: Door, commit: str | None, from_: str, number: int, expand:
 @with_times
 @in_project
 def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_kinds: bool, origin: str | None) -> None:
-    """Print the commits of a branch, the oldest first, and go on as they come; Ctrl-C ends it."""
+    """Print the commits of a branch or repo, the oldest first, and go on as more are started; Ctrl-C ends it."""
     if only_new and from_:
         raise Invalid("--new and --from cannot be used together")
     if all_kinds and origin:
         raise Invalid("cannot specify both --all and --origin")
-    ref = door.branch(branch)
+    ref = door.branch(branch) if "@" in branch else BranchRef(door.repo(branch), "")
     since = parse_commit(f"{ref.repo}@{from_ or ref.name}") if only_new or from_ else None
     for count, info in enumerate(door.runner.subscribe_commit(ref.repo, ref.name, since, origin or "")):
         if door.out.raw:
@@ -146,9 +145,11 @@ def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_ki
 @command("squash commit 5f93d03b65fa421996185e53f7f8b1e4", transactional=True)
 @click.argument("commit", metavar="COMMIT-ID | REPO@COMMIT")
 @click.option("-r", "--recursive", is_flag=True, help="With REPO@COMMIT: also the commits made from it.")
+@asks
 @in_project
-def squash_commit(door: Door, commit: str, recursive: bool) -> None:
+def squash_commit(door: Door, commit: str, recursive: bool, yes: bool) -> None:
     """Remove a commit set, or one commit; what it holds goes over to its children."""
+    door.confirm_loss(f"This will remove {commit} from history", yes)
     if is_id(commit):
         door.runner.squash_commit_set(commit)
     else:
@@ -158,9 +159,11 @@ def squash_commit(door: Door, commit: str, recursive: bool) -> None:
 @command("delete commit 5f93d03b65fa421996185e53f7f8b1e4", transactional=True)
 @click.argument("commit", metavar="COMMIT-ID | REPO@COMMIT")
 @click.option("-r", "--recursive", is_flag=True, help="With REPO@COMMIT: also the commits made from it.")
+@asks
 @in_project
-def delete_commit(door: Door, commit: str, recursive: bool) -> None:
+def delete_commit(door: Door, commit: str, recursive: bool, yes: bool) -> None:
     """Remove a commit set, or one commit, that has no children, with what it holds."""
+    door.confirm_loss(f"This will delete {commit} with the files it brought", yes)
     if is_id(commit):
         door.runner.drop_commit_set(commit)
     else:
@@ -171,6 +174,7 @@ def delete_commit(door: Door, commit: str, recursive: bool) -> None:
 @click.argument("file", metavar="REPO@COMMIT:PATH")
 @click.option("--limit", default=0, metavar="N", help="Stop after so many; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--timeout", default="", expose_value=False, hidden=True)
 @in_project
 def find_commit(door: Door, file: str, limit: int, as_json: bool) -> None:
     """Find the commits in which a file changed, going back from a commit."""
@@ -200,8 +204,13 @@ def _show_list(door: Door, found: Iterable[CommitInfo]) -> None:
 
 
 def _row(door: Door, info: CommitInfo) -> tuple[str, ...]:
-    repo, how_big = info.commit.repo, size(info.size, info.size_upper_bound)
-    return repo.project, shown_name(repo), info.commit.id, door.out.when(info.finished), how_big, info.origin, "-", info.description
+    repo, finished = info.commit.repo, door.out.when(info.finished)
+    return repo.project, shown_name(repo), info.commit.id, finished, _size(info), info.origin, "-", info.description
+
+
+def _size(info: CommitInfo) -> str:
+    """That of an open commit is nothing yet, whatever was put into it: a cluster counts when it finishes."""
+    return human_size(info.size or 0)
 
 
 def _show_sets(door: Door, found: Iterable[CommitSetInfo]) -> None:

@@ -61,11 +61,11 @@ def inspect_datum(door: Door, job: str, datum: str) -> None:
 
 @command("restart datum edges@5f93d03b65fa421996185e53f7f8b1e4 /liberty.jpg")
 @click.argument("job", metavar=_JOB)
-@click.argument("paths", metavar="PATH[,PATH...]", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH[,PATH...]")
 @in_project
-def restart_datum(door: Door, job: str, paths: tuple[str, ...]) -> None:
+def restart_datum(door: Door, job: str, paths: str) -> None:
     """Stop a datum that is being worked on, found by the paths of its files; it counts as a failed attempt."""
-    door.runner.restart_datum(door.job(job), comma_list(paths))
+    door.runner.restart_datum(door.job(job), comma_list([paths]))
 
 
 @command("next datum --error 'out of memory'", hidden=True)

@@ -13,6 +13,7 @@ import click
 
 from local_runner.cli.door import Door, command, in_project
 from local_runner.cli.output import GREEN, RED
+from local_runner.cli.pager import with_pager
 from local_runner.errors import Unavailable
 from local_runner.model.refs import CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
@@ -27,7 +28,7 @@ HEADER = ("OP", "SIZE", "NAME")
 @click.option("--name-only", is_flag=True, help="Only the names of what differs, folders included.")
 @click.option("-s", "--shallow", is_flag=True, expose_value=False, help="Taken for pachctl's sake, where it changes nothing.")
 @click.option("--diff-command", default="", metavar="PROGRAM", help="Compare with this; else with git, or diff.")
-@click.option("--no-pager", is_flag=True, expose_value=False, help="Taken for pachctl's sake: there is no pager here.")
+@with_pager
 @click.option("--full-timestamps", is_flag=True, expose_value=False, hidden=True)
 @click.option("--old-project", default="", metavar="NAME", help="The project of the older file.")
 @in_project

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import functools
 import sys
 import traceback
@@ -13,7 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from local_runner.cli.output import Output, note, wants_colour
-from local_runner.errors import Invalid
+from local_runner.cli.pager import paged
+from local_runner.errors import (
+    BranchNotFound,
+    Invalid,
+    LocalRunnerError,
+    NotFound,
+    PipelineNotFound,
+    ProjectNotFound,
+    Refused,
+    RepoNotFound,
+)
 from local_runner.model.names import DEFAULT_PROJECT, is_id
 from local_runner.model.refs import (
     BranchRef,
@@ -120,6 +132,39 @@ class Door:
         sys.stderr.flush()
         return sys.stdin.readline()[:1] in ("y", "Y")
 
+    def confirm_loss(self, what: str, yes: bool) -> None:
+        """Asks a person before more is lost than was named; scripts are not asked, as pachctl asks nobody. Raises `Refused`."""
+        if yes or not sys.stdin.isatty():
+            return
+        note(what)
+        if not self.confirm(yes):
+            raise Refused("nothing was deleted", hint="-y answers beforehand")
+
+    def suggest(self, error: NotFound) -> None:
+        """Adds a hint to an error about a name that is nearly one of those there are."""
+        if error.hint or self._runner is None:
+            return
+        with contextlib.suppress(LocalRunnerError):
+            name, known = self._names_near(error)
+            near = difflib.get_close_matches(name, known, 1) or [other for other in known if other.endswith(f"/{name}")]
+            if near:
+                error.hint = f"did you mean {near[0]}?"
+
+    def _names_near(self, error: NotFound) -> tuple[str, list[str]]:
+        """The name that was not found, and those it may have been meant for; with their project where that is another one."""
+        if isinstance(error, RepoNotFound) and isinstance(error.repo, RepoRef):
+            refs: list[RepoRef | PipelineRef] = [info.repo for info in self.runner.list_repo()]
+            wanted: RepoRef | PipelineRef = error.repo
+        elif isinstance(error, PipelineNotFound) and isinstance(error.pipeline, PipelineRef):
+            refs, wanted = [info.pipeline for info in self.runner.list_pipeline()], error.pipeline
+        elif isinstance(error, BranchNotFound) and isinstance(error.repo, RepoRef):
+            return error.branch, [info.branch.name for info in self.runner.list_branch(error.repo)]
+        elif isinstance(error, ProjectNotFound):
+            return error.project, [info.name for info in self.runner.list_project()]
+        else:
+            return "", []
+        return wanted.name, [ref.name if ref.project == wanted.project else f"{ref.project}/{ref.name}" for ref in refs]
+
 
 def _let_go(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
     """After an error, half-read lists must end before the runner closes; the frames of the traceback still hold them."""
@@ -150,7 +195,7 @@ class Command(click.Command):
             formatter.write_text(f"{ctx.find_root().info_name} {self.example}")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        flags = {name for param in self.params if isinstance(param, click.Option) and param.is_flag for name in param.opts}
+        flags = {name: param for param in self.params if isinstance(param, click.Option) and param.is_flag for name in param.opts}
         given: list[str] = []
         for arg in args:
             name, _, value = arg.partition("=")
@@ -158,6 +203,8 @@ class Command(click.Command):
                 given.append(arg)
             elif value == "true":
                 given.append(name)
+            else:
+                given += flags[name].secondary_opts[:1]
         return super().parse_args(ctx, given)
 
 
@@ -169,7 +216,12 @@ def command(example: str, *, transactional: bool = False, hidden: bool = False) 
         def run(**given: Any) -> Any:
             with ExitStack() as stack:
                 door = Door(_output(given), stack, given.pop("project", None), transactional)
-                result = function(door, **given)
+                stack.enter_context(paged(not given.pop("no_pager", True)))
+                try:
+                    result = function(door, **given)
+                except NotFound as error:
+                    door.suggest(error)
+                    raise
                 door.say_if_in_transaction()
                 return result
 
@@ -195,6 +247,11 @@ def in_project(function: _F) -> _F:
 
 def everywhere(function: _F) -> _F:
     return click.option("-A", "--all-projects", is_flag=True, help="Of all projects.")(function)
+
+
+def asks(function: _F) -> _F:
+    """For commands that end in `Door.confirm` or `Door.confirm_loss`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
 
 
 def raw_output(function: _F) -> _F:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 
 import click
 
@@ -27,7 +28,7 @@ def engine(door: Door) -> None:
     click.echo(why, err=True)
     # The home may have been removed since the command that started us: then there is nothing to do.
     with Runner.open(background=False, create=False) as runner:
-        serve(runner, Crew(executor, jobs_from_environment(), images_of(runner.home), residents=True))
+        serve(runner, Crew(executor, jobs_from_environment(), partial(images_of, runner.home), residents=True))
 
 
 def jobs_from_environment() -> int:

@@ -1,4 +1,4 @@
-"""`explain spec`: which fields a pipeline spec may have, and what becomes of each here."""
+"""`explain spec`: which fields a pipeline spec may have, what becomes of each here, and since when Pachyderm has it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local_runner.cli.door import Door, command, raw_output
 from local_runner.errors import Invalid
 from local_runner.specs.fields import Field, lower_camel, rows
 
-HEADER = ("FIELD", "TYPE", "HERE", "WHY")
+HEADER = ("FIELD", "TYPE", "HERE", "SINCE", "WHY")
 
 
 @command("explain spec input.pfs")
@@ -19,14 +19,15 @@ HEADER = ("FIELD", "TYPE", "HERE", "WHY")
 def explain_spec(door: Door, field: str) -> None:
     """Say what becomes of the fields of a spec: honoured, emulated by other means, ignored, or refused.
 
-    FIELD is one of them, with all below it: transform, input.pfs.glob.
+    FIELD is one of them, with all below it: transform, input.pfs.glob. SINCE is the first version of Pachyderm that has it, from 1.13 on.
     """
 
     def document(row: tuple[str, Field]) -> dict[str, str]:
-        return dict(zip(("field", "type", "here", "why"), cells(row), strict=True))
+        return dict(zip(("field", "type", "here", "since", "why"), cells(row), strict=True))
 
     def cells(row: tuple[str, Field]) -> tuple[str, ...]:
-        return row[0], row[1].type, row[1].treatment, row[1].why
+        path, field = row
+        return path, field.type, field.treatment, field.since, field.why
 
     door.out.show(_below(field), document, HEADER, cells)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from local_runner.cli.door import Door, command, in_project, raw_output, with_times
+from local_runner.cli.meter import Meter, with_progress
 from local_runner.cli.raw import file_info_document
 from local_runner.cli.sources import is_url
 from local_runner.errors import Invalid, Unsupported
@@ -29,9 +30,9 @@ _FILE = "REPO@COMMIT:PATH"
 @click.option("-r", "--recursive", is_flag=True, help="Get a folder with all that is below it; needs -o.")
 @click.option("--offset", default=0, metavar="BYTES", help="Begin so far into the file.")
 @click.option("--retry", is_flag=True, help="Append what is missing to a file that was got in part.")
-@click.option("--progress", is_flag=True, expose_value=False, hidden=True)
+@with_progress
 @in_project
-def get_file(door: Door, file: str, target: str, recursive: bool, offset: int, retry: bool) -> None:
+def get_file(door: Door, file: str, target: str, recursive: bool, offset: int, retry: bool, progress: bool | None) -> None:
     """Get a file, or with -r a folder, out of a repo."""
     query = _file_to_get(door, file)
     if is_url(target):
@@ -41,18 +42,21 @@ def get_file(door: Door, file: str, target: str, recursive: bool, offset: int, r
     if recursive:
         if not target:
             raise Invalid("an output path needs to be specified when using the --recursive flag", hint="add -o FOLDER")
-        _get_folder(door, query, Path(target))
+        _get_folder(door, query, Path(target), progress)
     elif not target:
         sys.stdout.flush()
         for chunk in door.runner.get_file(query, offset):
             sys.stdout.buffer.write(chunk)
     else:
+        # Into a file goes what bears this very name, as on a cluster; patterns are for standard output.
+        whole = door.runner.inspect_file(query).size
         path = Path(target)
         resumed = retry and path.exists()
-        chunks = iter(door.runner.get_file(query, offset or (path.stat().st_size if resumed else 0)))
+        start = offset or (path.stat().st_size if resumed else 0)
+        chunks = iter(door.runner.get_file(query, start))
         first = next(chunks, b"")  # a file that cannot be read leaves none behind
-        with path.open("ab" if resumed else "wb") as out:
-            out.writelines(chain([first], chunks))
+        with path.open("ab" if resumed else "wb") as out, Meter(progress, max(whole - start, 0)) as meter:
+            out.writelines(meter.chunks(chain([first], chunks)))
 
 
 def _file_to_get(door: Door, text: str) -> FileQuery:
@@ -68,17 +72,18 @@ def _file_to_get(door: Door, text: str) -> FileQuery:
         raise Invalid(f"couldn't download {clean_path(path)} from {where}: {reason}") from None
 
 
-def _get_folder(door: Door, query: FileQuery, target: Path) -> None:
-    top = door.runner.inspect_file(query).path
-    for info, chunks in door.runner.get_files(query):
-        inside = info.path.removeprefix(top)
-        path = target / inside if inside else target
-        if info.is_folder:
-            path.mkdir(parents=True, exist_ok=True)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as out:
-            out.writelines(chunks)
+def _get_folder(door: Door, query: FileQuery, target: Path, progress: bool | None) -> None:
+    top = door.runner.inspect_file(query)
+    with Meter(progress, top.size) as meter:
+        for info, chunks in door.runner.get_files(query):
+            inside = info.path.removeprefix(top.path)
+            path = target / inside if inside else target
+            if info.is_folder:
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as out:
+                out.writelines(meter.chunks(chunks))
 
 
 @command("copy file images@master:/liberty.jpg best@master:/")
@@ -101,9 +106,9 @@ def copy_file(door: Door, source: str, target: str, append: bool, src_project: s
 @in_project
 def delete_file(door: Door, file: str, recursive: bool) -> None:
     """Delete a file, or with -r (or a slash at the end) a folder."""
-    query = door.file(file)
-    with door.runner.modify_file(query.commit) as changes:
-        changes.delete(query.path, recursive)
+    commit, path = door.target(file)
+    with door.runner.modify_file(commit) as changes:
+        changes.delete(path, recursive)
 
 
 @command("inspect file images@master:/liberty.jpg")

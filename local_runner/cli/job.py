@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import click
 
+from local_runner.cli import spec_text
 from local_runner.cli.door import Door, comma_list, command, everywhere, in_project, with_times
+from local_runner.cli.failures import last_words
 from local_runner.cli.file import history_count
-from local_runner.cli.output import GREEN, RED, YELLOW, lay_out
+from local_runner.cli.output import GREEN, RED, YELLOW, lay_out, note
+from local_runner.cli.pager import with_pager
 from local_runner.cli.raw import job_details_document, job_info_document, job_set_info_document
 from local_runner.errors import Invalid
 from local_runner.model.jobs import JobInfo, JobSetInfo, JobState
 from local_runner.model.names import is_id
 from local_runner.model.pipelines import PipelineInfo
-from local_runner.model.units import go_duration, human_duration, human_size
+from local_runner.model.refs import parse_commit
+from local_runner.model.units import human_duration, human_size
 
 HEADER = ("PROJECT", "PIPELINE", "ID", "STARTED", "DURATION", "RESTART", "PROGRESS", "DL", "UL", "STATE")
 SET_HEADER = ("ID", "SUBJOBS", "PROGRESS", "CREATED", "MODIFIED")
@@ -25,6 +29,7 @@ WORKER_HEADER = ("WORKER", "JOB", "DATUM", "STARTED")
 REASON_LENGTH = 25  # of a reason, in a table
 
 _JOB = "PIPELINE@JOB-ID"
+_RESOURCES = ("resource_requests", "resource_limits", "sidecar_resource_requests", "sidecar_resource_limits")
 
 
 @command("inspect job edges@5f93d03b65fa421996185e53f7f8b1e4")
@@ -45,10 +50,10 @@ def inspect_job(door: Door, job: str, wait: bool) -> None:
 @in_project
 def wait_job(door: Door, job: str) -> None:
     """Wait until a job, or all jobs of a set, have ended, and list them."""
-    if is_id(job):
-        _show(door, door.runner.inspect_job_set(job, wait=True).jobs)
-    else:
-        _show(door, [door.runner.inspect_job(door.job(job), wait=True)])
+    ended = door.runner.inspect_job_set(job, wait=True).jobs if is_id(job) else [door.runner.inspect_job(door.job(job), wait=True)]
+    _show(door, ended)
+    for line in chain.from_iterable(last_words(door.runner, info) for info in ended):
+        note(line)
 
 
 @command("list job -p edges --state failure")
@@ -58,7 +63,7 @@ def wait_job(door: Door, job: str) -> None:
 @click.option("-x", "--expand", is_flag=True, help="A line for each job, not for each set.")
 @click.option("--history", default="none", metavar="all|N", help="Also the jobs of earlier versions of pipelines.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only jobs in this state; repeatable.")
-@click.option("--no-pager", is_flag=True, expose_value=False, hidden=True)
+@with_pager
 @everywhere
 @with_times
 @in_project
@@ -82,7 +87,7 @@ def list_job(
     if job_set:
         _show(door, door.runner.inspect_job_set(job_set).jobs)
     elif pipeline or expand:
-        commits = [door.commit(text) for text in comma_list(inputs)]
+        commits = [parse_commit(text, door.project) for text in comma_list(inputs)]
         of = door.pipeline(pipeline) if pipeline else None
         found = door.runner.list_job(door.projects(all_projects), of, commits, versions)
         _show(door, (info for info in found if not wanted or info.state in wanted))
@@ -195,6 +200,7 @@ def _text(door: Door, info: JobInfo, pipeline: PipelineInfo) -> Iterator[str]:
         yield f"Duration: {_duration(info)}"
     yield f"State: {paint_state(door, info.state.value)}"
     yield f"Reason: {info.reason}"
+    yield from last_words(door.runner, info)
     yield f"Processed: {counters.processed}"
     yield f"Failed: {counters.failed}"
     yield f"Skipped: {counters.skipped}"
@@ -205,26 +211,16 @@ def _text(door: Door, info: JobInfo, pipeline: PipelineInfo) -> Iterator[str]:
     yield f"Download Time: {human_duration(stats.download_time)}"
     yield f"Process Time: {human_duration(stats.process_time)}"
     yield f"Upload Time: {human_duration(stats.upload_time)}"
-    yield f"Datum Timeout: {timeout(spec.datum_timeout)}"
-    yield f"Job Timeout: {timeout(spec.job_timeout)}"
+    yield f"Datum Timeout: {spec_text.timeout(spec.datum_timeout)}"
+    yield f"Job Timeout: {spec_text.timeout(spec.job_timeout)}"
     yield "Worker Status:"
     workers = [(run.worker, info.job.id, "".join(run.paths), door.out.when(run.started)) for run in info.running]
     yield from lay_out(WORKER_HEADER, workers)
     yield f"Restarts: {info.restart}"
-    yield from settings(details)
+    yield f"ParallelismSpec: {spec_text.parallelism(details)}"
+    yield from spec_text.resources(details, *_RESOURCES)
+    yield from spec_text.service(details)
+    yield f"Input: {spec_text.input_text(details)}"
+    yield f"Transform: {spec_text.transform_text(details)}"
     yield f"Output Commit: {info.job.id}"
-
-
-def timeout(seconds: float | None) -> str:
-    return "<nil>" if seconds is None else go_duration(seconds)
-
-
-def settings(details: dict[str, Any]) -> Iterator[str]:
-    """The parts of a spec that the descriptions of jobs and of pipelines share."""
-    constant = details.get("parallelism_spec", {}).get("constant")
-    yield f"ParallelismSpec: {f'constant:{constant}' if constant else '<nil>'}"
-    for name in ("resource_requests", "resource_limits", "sidecar_resource_requests", "sidecar_resource_limits", "service", "egress"):
-        if details.get(name):
-            yield f"{name.replace('_', ' ').title().replace(' ', '')}: {json.dumps(details[name], indent=2)}"
-    yield f"Input: {json.dumps(details['input'], indent=2) if 'input' in details else ''}"
-    yield f"Transform: {json.dumps(details.get('transform', {}), indent=2)}"
+    yield from spec_text.egress(details)

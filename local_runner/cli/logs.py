@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -12,49 +15,68 @@ from local_runner.errors import Invalid
 from local_runner.model.units import parse_go_duration
 
 
-@command("logs -j edges@5f93d03b65fa421996185e53f7f8b1e4")
+@command("logs -j edges@5f93d03b65fa421996185e53f7f8b1e4 --grep 'out of memory'")
 @click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="Of all jobs of this pipeline.")
 @click.option("-j", "--job", default="", metavar="PIPELINE@JOB-ID", help="Of this job.")
-@click.option("--datum", default="", metavar="DATUM-ID", help="Of this datum.")
+@click.option("--datum", default="", metavar="DATUM-ID", help="Of this datum; the beginning of its id is enough.")
+@click.option("--attempt", default=0, metavar="N", help="Of the N-th attempt of each datum.")
 @click.option("--inputs", default="", metavar="PATH,…", help="Of datums with all these files, named by path or hash.")
-@click.option("--master", is_flag=True, help="What the pipeline's master says; here there is none.")
-@click.option("--worker", is_flag=True, help="What the worker says, not the user code.")
-@click.option("--raw", "whole", is_flag=True, help="Print whole records as JSON.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as more comes; Ctrl-C ends it.")
+@click.option("--grep", default="", metavar="PATTERN", help="Only lines in which this regular expression is found.")
 @click.option("--since", default="", metavar="DURATION", help="Only what is younger: 10m, 24h.")
-@click.option("-t", "--tail", default=0, hidden=True)
+@click.option("-t", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as more comes; Ctrl-C ends it.")
+@click.option("--worker", is_flag=True, help="What the worker says, not the user code.")
+@click.option("--master", is_flag=True, help="What the pipeline's master says; here there is none.")
+@click.option("--raw", "whole", is_flag=True, help="Print whole records, each as a line of JSON.")
 @in_project
 def logs(
     door: Door,
     pipeline: str,
     job: str,
     datum: str,
+    attempt: int,
     inputs: str,
-    master: bool,
-    worker: bool,
-    whole: bool,
-    follow: bool,
+    grep: str,
     since: str,
-    tail: int,
+    tail: int | None,
+    follow: bool,
+    worker: bool,
+    master: bool,
+    whole: bool,
 ) -> None:
-    """Print what the user code of a pipeline or a job printed."""
-    if tail:
-        raise Invalid("tail has been deprecated and removed from Pachyderm, use --since instead")
+    """Print what the user code of a pipeline or a job printed, in every attempt of every datum."""
     if pipeline and job:
         raise Invalid("only one of pipeline or job should be specified")
     age = parse_go_duration(since) if since else 0.0
+    pattern = _compiled(grep)
+
+    def wanted(record: Mapping[str, Any]) -> bool:
+        by_wanted = whole or (bool(record.get("user")) != (worker or master) and bool(record.get("master")) == master)
+        return by_wanted and pattern.search(_message(record)) is not None
+
     found = door.runner.logs(
         pipeline=door.pipeline(pipeline) if pipeline else None,
         job=door.job(job) if job else None,
         datum=datum,
         inputs=comma_list([inputs]),
-        since=age if age > 0 else None,
+        since=door.out.now - age if age > 0 else None,
         follow=follow,
+        attempt=attempt,
+        tail=tail,
+        wanted=wanted,
     )
-    for line in found:
-        if whole:
-            door.out.line(json.dumps(line, ensure_ascii=False))
-        elif bool(line.get("user")) != (worker or master) and bool(line.get("master")) == master:
-            door.out.line(str(line.get("message", "")).rstrip("\n"))
+    for record in found:
+        door.out.line(json.dumps(record, ensure_ascii=False) if whole else _message(record))
         if follow:
             sys.stdout.flush()
+
+
+def _message(record: Mapping[str, Any]) -> str:
+    return str(record.get("message", "")).rstrip("\n")
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise Invalid(f"--grep {pattern!r} is no regular expression: {error}", hint="put a backslash before ( ) [ ] * + ? . $ ^") from None

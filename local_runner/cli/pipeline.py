@@ -7,16 +7,20 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from local_runner.cli.door import Door, command, everywhere, in_project, raw_output
+from local_runner.cli import spec_text
+from local_runner.cli.door import Door, asks, command, everywhere, in_project, raw_output
 from local_runner.cli.output import note
 from local_runner.cli.specs import read_specs
 from local_runner.errors import Invalid, SpecError, Unavailable, Unsupported
+
+if TYPE_CHECKING:
+    from local_runner.specs.read import SpecDocument
 
 
 def _spec_flags(function: Any) -> Any:
@@ -53,14 +57,12 @@ def update_pipeline(door: Door, source: str, jsonnet: str, args: Sequence[str], 
     _make(door, read_specs(source, jsonnet, args), push_images, dry_run, update=True, reprocess=reprocess)
 
 
-def _make(door: Door, specs: Iterator[Any], push_images: bool, dry_run: bool, *, update: bool, reprocess: bool) -> None:
+def _make(door: Door, specs: Iterator[SpecDocument], push_images: bool, dry_run: bool, *, update: bool, reprocess: bool) -> None:
     """One spec after the other: an error stops the rest, those before it stay.
 
     `update` and `reprocess` in a document hold for those that follow too (reference pps 5.3).
     """
-    from local_runner.specs.effective import image_warnings  # no `--help` needs specs
-    from local_runner.specs.notes import notes
-    from local_runner.specs.parse import parse_spec
+    from local_runner.specs.effective import dry_run_document  # no `--help` needs specs
 
     if push_images:
         note("--push-images is not done here: an image is a folder under images/, and its code is read from there")
@@ -68,17 +70,39 @@ def _make(door: Door, specs: Iterator[Any], push_images: bool, dry_run: bool, *,
         document = spec.values
         update = bool(document.get("update", update))
         reprocess = bool(document.get("reprocess", reprocess))
-        for warning in image_warnings(document):
-            note(warning)
-        try:
-            effective = door.runner.create_pipeline(document, project=door.project, update=update, reprocess=reprocess, dry_run=dry_run)
-        except SpecError as error:
-            raise spec.locate(error) from None
+        effective = _make_one(door, spec, door.project, update=update, reprocess=reprocess, dry_run=dry_run)
         if dry_run:
-            door.out.documents([effective])
-        else:
-            for sentence in notes(parse_spec(effective, door.project)):
-                note(sentence)
+            door.out.show_one(effective, dry_run_document, spec_text.dry_run_text)
+
+
+def _make_one(door: Door, spec: SpecDocument, project: str, *, update: bool, reprocess: bool, dry_run: bool = False) -> Mapping[str, Any]:
+    """Create or update the pipeline of one spec, and say what is to be known about it; returns its effective spec."""
+    from local_runner.specs.effective import image_warnings  # as above
+    from local_runner.specs.notes import notes
+    from local_runner.specs.parse import parse_spec
+
+    for warning in image_warnings(spec.values):
+        note(warning)
+    try:
+        effective = door.runner.create_pipeline(spec.values, project=project, update=update, reprocess=reprocess, dry_run=dry_run)
+    except SpecError as error:
+        raise spec.locate(error) from None
+    if not dry_run:
+        parsed = parse_spec(effective, project)
+        for sentence in (*notes(parsed), *_image_notes(door, parsed.transform.image)):
+            note(sentence)
+    return effective
+
+
+def _image_notes(door: Door, image: str) -> list[str]:
+    """What to know about an image of the project around the home. The pipeline is made: what is wrong in the project is but told."""
+    from local_runner.executors.images import image_notes
+    from local_runner.project import read_project
+
+    try:
+        return image_notes(image, read_project(door.runner.home.parent).images)
+    except Invalid as error:
+        return [error.message]
 
 
 @command("validate pipeline -f edges.yaml")
@@ -108,14 +132,14 @@ def edit_pipeline(door: Door, pipeline: str, reprocess: bool, editor: str, form:
         raise Invalid(f"expected one spec, got {len(specs)}: a pipeline is edited alone")
     after = specs[0].values
     if after == before:
-        note("Pipeline unchanged, no update will be performed.")
+        door.out.line("Pipeline unchanged, no update will be performed.")
         return
     name = after["pipeline"]
     if name.get("name") != info.pipeline.name:
         raise Invalid("may not change pipeline name", hint="create a pipeline with the new name")
     if name.get("project", {}).get("name", info.pipeline.project) != info.pipeline.project:
         raise Invalid("may not change project name", hint="create the pipeline in the other project")
-    door.runner.create_pipeline(after, project=info.pipeline.project, update=True, reprocess=reprocess)
+    _make_one(door, specs[0], info.pipeline.project, update=True, reprocess=reprocess)
 
 
 def _as_text(document: dict[str, Any], form: str) -> str:
@@ -179,15 +203,21 @@ def run_cron(door: Door, pipeline: str) -> None:
 @click.option("--all", "all_pipelines", is_flag=True, help="Every pipeline of the project.")
 @click.option("-f", "--force", is_flag=True, help="Even if others stand on its output.")
 @click.option("--keep-repo", is_flag=True, help="Keep its output as a plain repo.")
+@asks
 @everywhere
 @in_project
-def delete_pipeline(door: Door, pipeline: str | None, all_pipelines: bool, force: bool, keep_repo: bool, all_projects: bool) -> None:
+def delete_pipeline(
+    door: Door, pipeline: str | None, all_pipelines: bool, force: bool, keep_repo: bool, yes: bool, all_projects: bool
+) -> None:
     """Delete a pipeline, with its jobs and its output."""
     if pipeline is None:
         if not all_pipelines:
             raise Invalid("either a pipeline name or the --all flag needs to be provided")
-        # The newest first: nothing stands on it.
-        for info in door.runner.list_pipeline(door.projects(all_projects)):
+        doomed = door.runner.list_pipeline(door.projects(all_projects))
+        door.confirm_loss(f"This will delete {', '.join(str(info.pipeline) for info in doomed) or 'nothing'}", yes)
+        for info in doomed:  # what is stopped stands on nothing, so that the order does not matter
+            door.runner.stop_pipeline(info.pipeline)
+        for info in doomed:
             door.runner.delete_pipeline(info.pipeline, force, keep_repo)
     elif all_pipelines or all_projects:
         raise Invalid(f"cannot use the --all{'' if all_pipelines else '-projects'} flag with an argument")

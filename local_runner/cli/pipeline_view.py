@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
+from local_runner.cli import spec_text
 from local_runner.cli.door import Door, command, everywhere, in_project, with_times
 from local_runner.cli.file import history_count
-from local_runner.cli.job import paint_state, settings, timeout
+from local_runner.cli.job import paint_state
 from local_runner.cli.output import GREEN, RED, YELLOW, note
 from local_runner.cli.raw import pipeline_info_document, spec_document
 from local_runner.errors import Invalid
@@ -37,16 +37,19 @@ def inspect_pipeline(door: Door, pipeline: str) -> None:
 @click.argument("pipeline", required=False)
 @click.option("-s", "--spec", is_flag=True, help="Print specs that `create pipeline` takes.")
 @click.option("--history", default="none", metavar="all|N", help="Also so many earlier versions.")
+@click.option("-c", "--commit", default="", metavar="COMMIT-ID", help="Those that worked in this commit set, in the version of that time.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only pipelines in this state; repeatable.")
 @everywhere
 @with_times
 @in_project
-def list_pipeline(door: Door, pipeline: str | None, spec: bool, history: str, states: Sequence[str], all_projects: bool) -> None:
+def list_pipeline(
+    door: Door, pipeline: str | None, spec: bool, history: str, commit: str, states: Sequence[str], all_projects: bool
+) -> None:
     """List pipelines, the newest first."""
     if spec and door.out.raw:
         raise Invalid("cannot set both --raw and --spec")
     wanted, of = _states(states), door.pipeline(pipeline) if pipeline else None
-    listed = door.runner.list_pipeline(door.projects(all_projects), of, history_count(history))
+    listed = door.runner.list_pipeline(door.projects(all_projects), of, history_count(history), commit)
     found = [info for info in listed if not wanted or info.state in wanted]
     if spec:
         door.out.documents(map(spec_document, found))
@@ -110,23 +113,27 @@ def _text(door: Door, info: PipelineInfo) -> Iterator[str]:
     yield f"Reason: {info.reason}"
     yield f"Workers Available: {details.get('workers_available', 0)}/{details.get('workers_requested', 0)}"
     yield f"Stopped: {str(info.stopped).lower()}"
-    yield f"Datum Timeout: {timeout(spec.datum_timeout)}"
-    yield f"Job Timeout: {timeout(spec.job_timeout)}"
+    yield f"Parallelism Spec: {spec_text.parallelism(details)}"
+    yield from spec_text.resources(details, "resource_requests", "resource_limits")
+    yield f"Datum Timeout: {spec_text.timeout(spec.datum_timeout)}"
+    yield f"Job Timeout: {spec_text.timeout(spec.job_timeout)}"
+    yield f"Input: {spec_text.input_text(details)}"
     yield f"Output Branch: {spec.output_branch}"
-    yield from settings(details)
+    yield f"Transform: {spec_text.transform_text(details)}"
+    yield from spec_text.egress(details)
     for label, text in (("User Spec", info.user_spec), ("Effective Spec", info.effective_spec)):
         if text:
-            yield f"{label}: {json.dumps(json.loads(text), indent=2, ensure_ascii=False)}"
+            yield f"{label}: {spec_text.stored_spec(text)}"
 
 
 @command("draw pipeline")
-@click.option("-c", "--commit", default="", hidden=True, expose_value=False)
+@click.option("-c", "--commit", default="", metavar="COMMIT-ID", help="As it was in this commit set.")
 @click.option("--box-width", type=int, hidden=True, expose_value=False)
 @click.option("--edge-height", type=int, hidden=True, expose_value=False)
 @in_project
-def draw_pipeline(door: Door) -> None:
+def draw_pipeline(door: Door, commit: str) -> None:
     """Draw the graph of a project: every repo and pipeline, and below it what reads it."""
-    infos = {info.pipeline: info for info in door.runner.list_pipeline(door.projects(False))}
+    infos = {info.pipeline: info for info in door.runner.list_pipeline(door.projects(False), commit=commit)}
     below: dict[PipelineRef, list[PipelineRef]] = {}
     for pipeline in sorted(infos):
         for leaf in leaves(infos[pipeline].spec.input):

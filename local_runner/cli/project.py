@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from local_runner.cli.door import Door, command, raw_output
+from local_runner.cli.door import Door, asks, command, raw_output
 from local_runner.cli.output import note
 from local_runner.cli.raw import project_info_document
 from local_runner.errors import Refused
@@ -46,7 +46,10 @@ def inspect_project(door: Door, project_name: str) -> None:
         yield f"Name: {info.name}"
         if info.description:
             yield f"Description: {info.description}"
+            yield ""
         yield f"Created at: {rfc3339(int(info.created))}"
+        yield ""
+        yield f"Defaults: {door.runner.get_defaults(info.name)}"
 
     door.out.show_one(door.runner.inspect_project(project_name), project_info_document, text)
 
@@ -65,7 +68,7 @@ def list_project(door: Door) -> None:
 @command("delete project lab")
 @click.argument("project_name", metavar="PROJECT")
 @click.option("-f", "--force", is_flag=True, help="Even if something in it resists.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@asks
 def delete_project(door: Door, project_name: str, force: bool, yes: bool) -> None:
     """Delete a project; asks before its pipelines go, and again before its repos do."""
     pipelines = door.runner.list_pipeline([project_name])
@@ -75,14 +78,14 @@ def delete_project(door: Door, project_name: str, force: bool, yes: bool) -> Non
         raise Refused(f"cannot delete project with {len(pipelines)} pipelines")
     # The newest first: nothing stands on it.
     for info in pipelines:
-        door.runner.delete_pipeline(info.pipeline, force)
+        door.runner.delete_pipeline(info.pipeline)
     repos = door.runner.list_repo([project_name])
     for repo in repos:
         note(f"This will delete repo {repo.repo}")
     if repos and not door.confirm(yes):
         raise Refused(f"cannot delete project with {len(repos)} repos")
     for repo in repos:
-        door.runner.delete_repo(repo.repo, force)
+        door.runner.delete_repo(repo.repo)
     door.runner.delete_project(project_name, force)
     if project_name == door.runner.current_project:
         note(f"warning: deleted current project {project_name}; choose another: config update context --project PROJECT")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from local_runner.cli.door import Door, comma_list, command, in_project
+from local_runner.cli.meter import Meter, with_progress
 from local_runner.cli.sources import STDIN, is_archive, is_url, local_content, open_binary, read_text, targets, untar, walk
 from local_runner.errors import Invalid
 from local_runner.model.refs import CommitQuery, FileQuery
@@ -40,7 +43,7 @@ class Split:
 @click.option("--untar", "unpack", is_flag=True, help="Put the files inside .tar, .tar.gz and .tgz sources.")
 @click.option("-p", "--parallelism", type=int, expose_value=False, help="Taken for pachctl's sake; nothing is uploaded here.")
 @click.option("-c", "--compress", is_flag=True, expose_value=False, help="Likewise.")
-@click.option("--progress", is_flag=True, expose_value=False, hidden=True)
+@with_progress
 @click.option("--split", "kind", type=click.Choice(["line", "json", "csv"]), help="Cut each source by records; PATH becomes a folder.")
 @click.option("--target-file-datums", "datums", default=0, metavar="N", help="With --split: records in a file; 1 if nothing is said.")
 @click.option("--target-file-bytes", "size", default="0", metavar="SIZE", help="With --split: close a file when it has this size.")
@@ -59,6 +62,7 @@ def put_file(
     datums: int,
     size: str,
     header_records: int,
+    progress: bool | None,
 ) -> None:
     """Put files into a repo, as one commit of their own or into the open one."""
     commit, path = door.target(target)
@@ -68,15 +72,31 @@ def put_file(
     door.runner.inspect_repo(commit.repo)
     sources = _listed(input_file) if input_file else comma_list(files) or [STDIN]
     pairs = targets(path, sources, recursive, full_path)
-    with ExitStack() as stack, door.runner.modify_file(commit) as changes:
-        for place, source in pairs:
-            if recursive and not is_url(source):
-                if source == STDIN:
-                    raise Invalid("cannot set -r and read from stdin (must also set -f or -i)")
-                for inside, file in walk(source, place):
-                    _put(door, changes, stack, commit, inside, file, append, unpack, split)
-            else:
-                _put(door, changes, stack, commit, place, source, append, unpack, split)
+    with ExitStack() as stack, Meter(progress) as meter, door.runner.modify_file(commit) as changes:
+        todo = _Putting(door, changes, stack, commit, append, unpack, split, meter)
+        if meter.live:
+            meter.total = sum(_size(file) for _, file in _each(pairs, recursive))
+        for place, source in _each(pairs, recursive):
+            todo.put(place, source)
+
+
+def _each(pairs: Sequence[tuple[str, str]], recursive: bool) -> Iterator[tuple[str, str]]:
+    """(path in the repo, source) of every file that is to be put. Raises `Invalid`."""
+    for place, source in pairs:
+        if not recursive or is_url(source):
+            yield place, source
+        elif source == STDIN:
+            raise Invalid("cannot set -r and read from stdin (must also set -f or -i)")
+        else:
+            yield from walk(source, place)
+
+
+def _size(source: str) -> int:
+    """In bytes; 0 for what has none, or none yet."""
+    try:
+        return 0 if source == STDIN or is_url(source) else os.stat(source).st_size
+    except OSError:
+        return 0
 
 
 def _listed(source: str) -> list[str]:
@@ -84,26 +104,41 @@ def _listed(source: str) -> list[str]:
     return [line.rstrip("\r") for line in read_text(source).split("\n") if line.rstrip("\r")]
 
 
-def _put(
-    door: Door,
-    changes: FileChanges,
-    stack: ExitStack,
-    commit: CommitQuery,
-    path: str,
-    source: str,
-    append: bool,
-    unpack: bool,
-    split: Split | None,
-) -> None:
-    if unpack and is_archive(source):
-        for name, content in untar(source, stack):
-            changes.put(name, content, append)
-    elif split:
-        _put_split(door, changes, FileQuery(commit, path), source, append, split)
-    elif source == STDIN or is_url(source):
-        changes.put(path, open_binary(source, stack), append)
-    else:
-        changes.put(path, local_content(source, stack), append)
+@dataclass(frozen=True, slots=True)
+class _Putting:
+    """What all sources of one command share."""
+
+    door: Door
+    changes: FileChanges
+    stack: ExitStack
+    commit: CommitQuery
+    append: bool
+    unpack: bool
+    split: Split | None
+    meter: Meter
+
+    def put(self, path: str, source: str) -> None:
+        if self.unpack and is_archive(source):
+            for name, content in untar(source, self.stack):
+                self.changes.put(name, content, self.append)
+        elif self.split:
+            _put_split(self.door, self.changes, FileQuery(self.commit, path), source, self.append, self.split)
+        elif source == STDIN or is_url(source):
+            self.changes.put(path, self.meter.reader(open_binary(source, self.stack)), self.append)
+        else:
+            self._put_file(path, local_content(source, self.stack))
+
+    def _put_file(self, path: str, content: bytes | Path | BinaryIO) -> None:
+        if isinstance(content, bytes):
+            self.changes.put(path, content, self.append)
+            self.meter.add(len(content))
+        elif not isinstance(content, Path):
+            self.changes.put(path, self.meter.reader(content), self.append)
+        elif self.meter.live:
+            with content.open("rb", buffering=0) as stream:
+                self.changes.put(path, self.meter.reader(stream), self.append)
+        else:
+            self.changes.put(path, content, self.append)
 
 
 def _put_split(door: Door, changes: FileChanges, folder: FileQuery, source: str, append: bool, split: Split) -> None:

@@ -114,7 +114,9 @@ def commit_info_document(info: CommitInfo) -> Document:
         direct_subvenance=[commit_document(commit) for commit in info.direct_subvenance],
         error=info.error,
         size_bytes_upper_bound=_integer(info.size_upper_bound),
-        details=None if info.size is None else _filled(size_bytes=_integer(info.size)),
+        details=_filled(size_bytes=_integer(info.size)),  # there, but empty, before it is finished
+        created_at=_time(info.started),
+        updated_at=_time(info.finished or info.started),
     )
 
 
@@ -187,9 +189,16 @@ def _worker_document(info: JobInfo, running: RunningDatum) -> Document:
 
 def _at_commit(node: Mapping[str, Any], commit: str) -> Document:
     return {
-        kind: {**value, "commit": commit} if kind in ("pfs", "cron") else [_at_commit(child, commit) for child in value]
+        kind: _with_commit(value, commit) if kind in ("pfs", "cron") else [_at_commit(child, commit) for child in value]
         for kind, value in node.items()
     }
+
+
+def _with_commit(leaf: Mapping[str, Any], commit: str) -> Document:
+    """The commit stands where the message has it: after the branch, or the repo of a cron input."""
+    fields = list(leaf.items())
+    at = list(leaf).index("branch" if "branch" in leaf else "repo") + 1
+    return dict([*fields[:at], ("commit", commit), *fields[at:]])
 
 
 def job_set_info_document(info: JobSetInfo) -> Document:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from local_runner.cli.door import Door, command, everywhere, in_project, with_times
+from local_runner.cli.door import Door, asks, command, everywhere, in_project, with_times
 from local_runner.cli.output import note, size
 from local_runner.cli.raw import repo_info_document
 from local_runner.errors import Invalid, NotFound
@@ -25,7 +25,8 @@ _describe = click.option("-d", "--description", default="", metavar="TEXT", help
 @in_project
 def create_repo(door: Door, repo: str, description: str) -> None:
     """Create a repo, a place for versioned files."""
-    door.runner.create_repo(door.repo(repo), description)
+    project, _, name = repo.rpartition("/")  # a dot is part of the name here, and refused: the repos of pipelines are theirs to make
+    door.runner.create_repo(RepoRef(project or door.project, name), description)
 
 
 @command("update repo images --description 'what both cameras saw'", transactional=True)
@@ -81,21 +82,30 @@ def list_repo(door: Door, all_types: bool, kind: str, all_projects: bool) -> Non
 @click.argument("repo", required=False)
 @click.option("--all", "all_repos", is_flag=True, help="Every repo of the project.")
 @click.option("-f", "--force", is_flag=True, help="Even if branches elsewhere depend on it.")
+@asks
 @everywhere
 @in_project
-def delete_repo(door: Door, repo: str | None, all_repos: bool, force: bool, all_projects: bool) -> None:
+def delete_repo(door: Door, repo: str | None, all_repos: bool, force: bool, yes: bool, all_projects: bool) -> None:
     """Delete a repo with everything in it."""
     if repo is None:
         if not all_repos:
             raise Invalid("either a repo name or the --all flag needs to be provided")
-        for info in door.runner.list_repo(door.projects(all_projects)):
-            door.runner.delete_repo(info.repo, force)
+        doomed = door.runner.list_repo(door.projects(all_projects))
+        door.confirm_loss(f"This will delete {', '.join(str(info.repo) for info in doomed) or 'nothing'}", yes)
+        door.runner.delete_repos(door.projects(all_projects), force)
     elif all_repos or all_projects:
         raise Invalid(f"cannot use the --all{'' if all_repos else '-projects'} flag with an argument")
-    elif door.runner.delete_repo(door.repo(repo), force):
+    else:
+        _delete(door, door.repo(repo), force, yes)
+
+
+def _delete(door: Door, repo: RepoRef, force: bool, yes: bool) -> None:
+    if force:
+        door.confirm_loss(f"This will delete {repo}, and leave those that depend on it without", yes)
+    if door.runner.delete_repo(repo, force):
         note("Repo deleted.")
     else:
-        raise NotFound("No repo deleted.", hint=f"there is no repo {door.repo(repo)}; see `list repo`")
+        raise NotFound("No repo deleted.", hint=f"there is no repo {repo}; see `list repo`")
 
 
 def shown_name(repo: RepoRef) -> str:

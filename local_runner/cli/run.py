@@ -3,184 +3,229 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import signal
+import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from local_runner.cli.door import Door, command
 from local_runner.cli.output import note
-from local_runner.errors import Invalid, WorkFailed
-from local_runner.model.jobs import JobInfo, JobState
-from local_runner.project import PROJECT_FILE, read_project
+from local_runner.errors import LocalRunnerError
+from local_runner.project import chosen_project
 
 if TYPE_CHECKING:
-    from local_runner.develop import Forecast, ToDo
+    from local_runner.cli.progress import Progress
+    from local_runner.develop import ToDo
+    from local_runner.model.jobs import JobInfo
     from local_runner.project import Project
     from local_runner.runner import Runner
+    from local_runner.storage.database import Session
 
-_SHOWN_FILES = 20  # of the result; `list file` shows all
+
+EXIT_TERMINATED = 143  # what shells give for SIGTERM
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What was asked of a run, by Make's names."""
+
+    targets: tuple[str, ...]
+    files: tuple[Path, ...]
+    directory: Path | None
+    always_make: bool
+    keep_going: bool
+    ignore_errors: bool
+    no_reprocess: bool
+    executor: str
+    jobs: int | None
+    quiet: bool
+
+    def enter(self) -> Flags:
+        """Go where -C says, and name the files so that they are found from anywhere."""
+        if self.directory:
+            os.chdir(self.directory)
+        return dataclasses.replace(self, directory=None, files=tuple(file.absolute() for file in self.files))
+
+
+def run_flags(function: _F) -> _F:
+    """The flags of `Flags`, for the commands that run the project."""
+    flags = (
+        click.argument("targets", nargs=-1, metavar="[PIPELINE]..."),
+        click.option("-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Another project file, or spec files."),
+        click.option("-C", "--directory", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Run as if started there."),
+        click.option("-B", "--always-make", is_flag=True, help="Do everything again, also what did not change."),
+        click.option("-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."),
+        click.option("-i", "--ignore-errors", is_flag=True, help="Go on without datums that fail, as if err_cmd were `true`."),
+        click.option("--no-reprocess", is_flag=True, help="Changed code runs nothing again, as on a cluster."),
+        click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox or process."),
+        click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Datums at once over all pipelines; else one a core."),
+        click.option("-q", "-s", "--quiet", "--silent", is_flag=True, help="Only the result."),
+    )
+    for flag in reversed(flags):
+        function = flag(function)
+    return function
 
 
 @command("run --dry-run")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would run and why, and change nothing.")
-@click.option("--no-reprocess", is_flag=True, help="Changed code runs nothing again, as on a cluster.")
-@click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox or process.")
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Datums at once over all pipelines; else one a core.")
-@click.option("-C", "--directory", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Run as if started there.")
-@click.option("-q", "--quiet", is_flag=True, help="Only the result.")
-def run(door: Door, dry_run: bool, no_reprocess: bool, executor: str, jobs: int | None, directory: Path | None, quiet: bool) -> None:
-    """Bring the pipelines of local_runner.toml up to date: commit changed files, create or update pipelines, run what must run."""
-    from local_runner.develop import compare
+@run_flags
+@click.option("-n", "--dry-run", "--just-print", is_flag=True, help="Say what would run and why, and change nothing.")
+def run(door: Door, dry_run: bool, **given: Any) -> None:
+    """Bring the pipelines of local_runner.toml up to date: commit changed files, create or update pipelines, run what must run.
 
-    project = read_project(_project_root(directory or Path.cwd()))
-    if dry_run:
-        _dry_run(project, not no_reprocess)
-        return
+    With names of PIPELINEs, these and what they read, and nothing else.
+    """
+    from local_runner.cli.plan import look_ahead
+
+    flags = Flags(**given).enter()
+    project = chosen_project(Path.cwd(), flags.files)
     os.chdir(project.root)  # the home is found from here
-    runner = door.runner
+    if dry_run:
+        look_ahead(door.out, partial(_compare, project=project, flags=flags))
+    else:
+        with terminable():
+            bring_up(door, project, flags)
+
+
+def bring_up(door: Door, project: Project, flags: Flags, until: Callable[[], bool] = lambda: False) -> None:
+    """One run, to its end or as long as `until` does not say otherwise. Raises `WorkFailed` if a job failed, and what `compare` raises."""
+    from local_runner.cli.outcome import report_failures, show_jobs, show_results
+    from local_runner.develop import bring_up_to_date
+
+    runner, began = door.runner, time.time()
     with runner.database.read() as session:
-        todo = compare(session, project, reprocess=not no_reprocess)
-    if todo.is_nothing and not todo.adopt and not runner.has_work(residents=False):
-        note("nothing changed since the last run, nothing to do")
+        todo = _compare(session, project, flags)
+    if todo.is_nothing and not runner.has_work(residents=False, only=todo.needed):
+        if todo.adopt:
+            bring_up_to_date(runner, todo)
+        if not flags.quiet:
+            note("nothing changed since the last run, nothing to do")
         runner.ensure_engine()  # spouts and services
-        _show_results(door, runner, project)
+        show_results(runner, todo.needed)
         return
-    began = time.time()
-    ended = _do(door, runner, project, todo, executor, jobs, quiet)
-    _show_jobs(door, ended)
-    _report_failures(runner, ended)
-    _show_results(door, runner, project)
-    if not quiet:
+    ended, left = _work(runner, project, todo, flags, until)
+    if until():
+        return
+    show_jobs(ended, began)
+    if left and not flags.quiet:
+        note(left)
+    report_failures(runner, ended)
+    show_results(runner, todo.needed)
+    if not flags.quiet:
         note(f"done in {time.time() - began:.1f} s")
 
 
-def _project_root(start: Path) -> Path:
-    for folder in (start.absolute(), *start.absolute().parents):
-        if (folder / PROJECT_FILE).is_file():
-            return folder
-    raise Invalid(f"there is no {PROJECT_FILE} in {start.absolute()} or above", hint="write one, or use the commands: local_runner --help")
+def _compare(session: Session, project: Project, flags: Flags) -> ToDo:
+    from local_runner.develop import compare
+
+    return compare(session, project, reprocess=not flags.no_reprocess, always_make=flags.always_make, targets=flags.targets)
 
 
-def _do(door: Door, runner: Runner, project: Project, todo: ToDo, executor: str, jobs: int | None, quiet: bool) -> list[JobInfo]:
-    """Make the changes and be the engine until no work is left; returns the jobs that ended meanwhile, oldest first."""
+def _work(runner: Runner, project: Project, todo: ToDo, flags: Flags, until: Callable[[], bool]) -> tuple[list[JobInfo], str]:
+    """Make the changes and be the engine until no work is left.
+
+    Returns the jobs that ended meanwhile, oldest first, and a sentence on those that may have been left ("": none).
+    """
     from local_runner.cli.engine import EXECUTOR_VARIABLE, jobs_from_environment
     from local_runner.cli.progress import Progress
     from local_runner.develop import bring_up_to_date
-    from local_runner.engine.batching import prefetch
+    from local_runner.engine.batching import Attendants
     from local_runner.executors.table import choose
     from local_runner.foreground import Crew, engine_of
 
+    say: Callable[[str], None] = (lambda text: None) if flags.quiet else note
     for sentence in todo.sentences:
-        note(sentence)
+        say(sentence)
+    attendants = Attendants()
     if any(info.spec.transform.datum_batching for info in runner.list_pipeline()):
-        prefetch()
-    chosen, why = choose(executor or os.environ.get(EXECUTOR_VARIABLE, "auto"))
-    if not quiet:
-        note(why)
-    with Progress(quiet) as progress:
-        crew = Crew(chosen, jobs or jobs_from_environment(), project.images, progress)
-        with engine_of(runner, crew, take_over=True) as engine:
+        attendants.start()
+    executor, why = choose(flags.executor or os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    say(why)
+    waited: list[str] = []
+
+    def wait_for(holder: str) -> None:
+        waited.append(holder)
+        note(f"waiting for {holder or 'somebody'}, who is at work in {runner.home}")
+
+    with Progress(flags.quiet) as progress:
+
+        def is_needed(info: JobInfo) -> bool:
+            return todo.needed is None or info.job.pipeline in todo.needed
+
+        def may_begin(info: JobInfo) -> bool:
+            return is_needed(info) and (flags.keep_going or not progress.has_failed)
+
+        crew = Crew(
+            executor,
+            flags.jobs or jobs_from_environment(),
+            lambda: project.images,
+            progress,
+            may_begin=may_begin,
+            ignore_failures=flags.ignore_errors,
+            attendants=attendants,
+        )
+        with engine_of(runner, crew, waiting=wait_for) as engine:
+            if waited:  # who had it may have done some of it
+                with runner.database.read() as session:
+                    todo = _compare(session, project, flags)
             # Only now, when nobody else can take the work: the progress of it is to be seen here.
-            known = {info.job for info in runner.list_job(history=-1) if info.state.is_final}
+            known = {info.job for info in _jobs(runner) if info.state.is_final}
             bring_up_to_date(runner, todo)
-            engine.work()
-    runner.ensure_engine()  # what stays for ever, spouts and services, is not for the foreground
-    return [info for info in reversed(list(runner.list_job(history=-1))) if info.job not in known]
+            progress.expect(info for info in _jobs(runner) if not info.state.is_final and is_needed(info))
+            try:
+                engine.work(until=until)
+            except (KeyboardInterrupt, SystemExit):
+                progress.close()
+                note("stopped; finished datums are kept, and the next run goes on from here")
+                raise
+    if not runner.has_work(residents=False):
+        runner.ensure_engine()  # what stays for ever, spouts and services, is not for the foreground
+    jobs = [info for info in _jobs(runner) if info.job not in known]
+    return [info for info in jobs if info.state.is_final], _left(progress, jobs, todo, flags)
 
 
-def _show_jobs(door: Door, ended: list[JobInfo]) -> None:
-    """The table of the run: one row a pipeline, its jobs added up."""
-    rows: dict[str, list[JobInfo]] = {}
-    for info in ended:
-        rows.setdefault(info.job.pipeline.name, []).append(info)
-    lines = [("PIPELINE", "RUN", "REUSED", "FAILED", "SECONDS", "STATE")]
-    for name, infos in rows.items():
-        last = infos[-1]
-        seconds = sum((i.finished or 0) - (i.started or 0) for i in infos)
-        counts = last.counters
-        ran = sum(i.counters.processed + i.counters.recovered for i in infos)
-        failed = sum(i.counters.failed for i in infos)
-        lines.append((name, str(ran), str(counts.skipped), str(failed), f"{seconds:.2f}", last.state.word))
-    widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    for line in lines:
-        numbers = (cell.rjust(width) for cell, width in zip(line[1:5], widths[1:5], strict=True))
-        click.echo("  ".join((line[0].ljust(widths[0]), *numbers, line[5])))
+def _jobs(runner: Runner) -> list[JobInfo]:
+    """All jobs, the oldest first."""
+    return list(reversed(list(runner.list_job(history=-1))))
 
 
-def _report_failures(runner: Runner, ended: list[JobInfo]) -> None:
-    """Raises `WorkFailed` if the last job of a pipeline did not succeed, after its failing datums' last lines."""
-    latest = {info.job.pipeline: info for info in ended}
-    failed = [info for info in latest.values() if info.state is not JobState.SUCCESS]
-    for info in failed:
-        note(f"\n{info.job.pipeline.name}: {info.state.word}: {info.reason.strip()}")
-        if info.state is JobState.UNRUNNABLE:
-            continue
-        for datum in runner.list_datum(info.job):
-            if datum.state == "failed":
-                paths = ", ".join(f"{file.source.repo}:{file.path}" for file in datum.datum.inputs)
-                note(f"datum {datum.datum.id} ({paths}): {datum.reason}; it printed last:")
-                for line in runner.last_lines(info.job, datum.datum.id):
-                    note(f"    {line}")
-                break  # one shows what is wrong; the rest is in the logs
-        note(f"all of it: python -m local_runner logs -j {info.job.pipeline.name}@{info.job.id}")
-    if failed:
-        names = ", ".join(info.job.pipeline.name for info in failed)
-        raise WorkFailed(f"did not succeed: {names}", hint="mend it and run again: what is done stays done")
+def _left(progress: Progress, jobs: list[JobInfo], todo: ToDo, flags: Flags) -> str:
+    """What was not done, and why not."""
+    if progress.failures and flags.ignore_errors:
+        return f"failed datums were ignored: {', '.join(f'{count} of {name}' for name, count in progress.failures.items())}"
+    left = dict.fromkeys(info.job.pipeline for info in jobs if not info.state.is_final)
+    names = ", ".join(pipeline.name for pipeline in left if todo.needed is None or pipeline in todo.needed)
+    if names and progress.has_failed:
+        return f"not begun after the failure: {names}; -k goes on with what does not depend on it"
+    names = ", ".join(pipeline.name for pipeline in left)
+    return f"left for another run: {names}" if names else ""
 
 
-def _show_results(door: Door, runner: Runner, project: Project) -> None:
-    """What lies in the repos that no other pipeline reads."""
-    from local_runner.model.inputs import leaves
-    from local_runner.model.refs import CommitQuery, FileQuery
-
-    infos = runner.list_pipeline()
-    read = {leaf.source.repo for info in infos for leaf in leaves(info.spec.input)}
-    for info in infos:
-        if info.pipeline.repo in read:
-            continue
-        query = FileQuery(CommitQuery(info.pipeline.repo, info.spec.output_branch))
-        found = [file.path for file in runner.list_file(query)]
-        click.echo(f"\nin {info.pipeline.name}:")
-        for path in found[:_SHOWN_FILES]:
-            click.echo(f"  {path}")
-        if len(found) > _SHOWN_FILES:
-            click.echo(f"  … and {len(found) - _SHOWN_FILES} more")
-        click.echo(f"more: python -m local_runner list file {info.pipeline.name}@{info.spec.output_branch}")
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does: jobs stay as they are, for the next run, and no process is left behind."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _dry_run(project: Project, reprocess: bool) -> None:
-    import tempfile
+def is_target(name: str) -> bool:
+    """Whether the project here has a pipeline of this name."""
+    from local_runner.specs.read import read_documents
 
-    from local_runner.develop import compare, forecast
-    from local_runner.runner import Runner
-    from local_runner.storage.home import find_home
-
-    os.chdir(project.root)
-    home = find_home()
-    with contextlib.ExitStack() as stack:
-        if not home.exists():  # it is not made for a look ahead
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory()), "home")
-        runner = stack.enter_context(Runner.open(home, background=False))
-        with runner.database.read() as session:
-            todo = compare(session, project, reprocess=reprocess)
-        for sentence in todo.sentences:
-            click.echo(sentence)
-        foretold = forecast(runner, todo)
-    if not foretold:
-        click.echo("nothing would run")
-    for one in foretold:
-        click.echo(_foretold(one))
-
-
-def _foretold(one: Forecast) -> str:
-    from collections import Counter
-
-    name = one.pipeline.name
-    if one.plan is None:
-        return f"{name}: waits for {', '.join(one.waits_for)}; what it runs depends on what they write"
-    counts = Counter((step.verb.value, step.reason) for step in one.plan.steps())
-    parts = [f"{verb} {count} datum{'s' * (count != 1)}: {reason}" for (verb, reason), count in counts.items()]
-    return f"{name}: " + ("; ".join(parts) if parts else "no datums")
+    with contextlib.suppress(LocalRunnerError, OSError, UnicodeDecodeError):
+        specs = ((path.read_text(), path) for path in chosen_project(Path.cwd()).specs)
+        pipelines = (document.values.get("pipeline") for text, path in specs for document in read_documents(text, str(path)))
+        return any(isinstance(pipeline, Mapping) and pipeline.get("name") == name for pipeline in pipelines)
+    return False

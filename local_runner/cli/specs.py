@@ -25,7 +25,7 @@ def read_specs(source: str, jsonnet: str = "", args: Sequence[str] = ()) -> Iter
     if args and not jsonnet:
         raise Invalid("--arg is for templates", hint="name the template with --jsonnet")
     if jsonnet:
-        text = render_jsonnet(read_text(jsonnet), jsonnet, parse_args(args))
+        text = render_jsonnet(read_text(jsonnet), jsonnet, parse_args(args), read_text)
         yield from read_documents(text, jsonnet)
     else:
         yield from read_documents(read_text(source or STDIN), "standard input" if source in ("", STDIN) else source)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 # Noun -> "module:function" in this package, below each verb. Nothing here is imported before it is called for.
 NOUNS: Mapping[str, Mapping[str, str]] = {
+    "build": {"image": "build:build_images"},
     "config": {"get": "project:get_context", "set": "project:set_context", "update": "project:set_context"},
     "copy": {"file": "file:copy_file"},
     "create": {
@@ -16,6 +17,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "repo": "repo:create_repo",
         "secret": "secret:create_secret",
     },
+    "datum": {"export": "datum_export:export", "run": "datum_enter:run", "shell": "datum_enter:shell", "test": "datum_export:test"},
     "delete": {
         "all": "admin:delete_all",
         "branch": "branch:delete_branch",
@@ -88,21 +90,37 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
 
 # Verbs that stand alone. `run` brings the project up to date; with a noun it is pachctl's verb.
 ALONE: Mapping[str, str] = {
+    "check": "check:check",
+    "completion": "completion:completion",
+    "deploy": "deploy:deploy",
+    "doctor": "doctor:doctor",
     "engine": "engine:engine",
     "fsck": "admin:fsck",
+    "help": "help:help_",
     "logs": "logs:logs",
+    "plan": "plan:plan",
+    "pull": "deploy:pull",
     "run": "run:run",
+    "status": "status:status",
     "version": "admin:version",
+    "watch": "watch:watch",
+    "why": "why:why",
 }
 
 HIDDEN = frozenset({"engine", "next"})
 
 VERBS: Mapping[str, str] = {
+    "build": "Build the images of the project.",
+    "check": "Check specs, and say what they would do, without creating anything.",
+    "completion": "Print what makes a shell complete commands and names.",
     "config": "Choose the current project.",
     "copy": "Copy files.",
     "create": "Create something new.",
+    "datum": "Enter a datum again: look around in it, run it, take it along.",
     "delete": "Delete something.",
+    "deploy": "Bring a Pachyderm cluster up to date with the project.",
     "diff": "Compare files of two commits.",
+    "doctor": "Say what this host can do, and how to get what is missing.",
     "draw": "Draw the graph of pipelines.",
     "edit": "Edit a pipeline in your text editor.",
     "engine": "Work in the background.",
@@ -112,10 +130,13 @@ VERBS: Mapping[str, str] = {
     "fsck": "Check that the home is whole.",
     "get": "Get files out of a repo.",
     "glob": "List files that match a pattern.",
+    "help": "Explain a command, or all of them.",
     "inspect": "Show one thing with all that is known about it.",
     "list": "List things.",
     "logs": "Print what user code printed.",
     "next": "Get the next datum.",
+    "plan": "Say what would run, and why.",
+    "pull": "Bring commits of a Pachyderm cluster here.",
     "put": "Put files into a repo.",
     "rerun": "Run a pipeline again.",
     "restart": "Restart a datum that hangs.",
@@ -123,12 +144,15 @@ VERBS: Mapping[str, str] = {
     "run": "Bring the project up to date; or: let a cron pipeline tick.",
     "squash": "Fold commits into their children.",
     "start": "Start a commit, a pipeline or a transaction.",
+    "status": "Say what is behind, what would run, and how large everything is.",
     "stop": "Stop a job, a pipeline or a transaction.",
     "subscribe": "Follow the commits of a branch.",
     "update": "Change something.",
     "validate": "Check specs.",
     "version": "Print the version.",
     "wait": "Wait for a commit or a job.",
+    "watch": "Bring the project up to date again whenever one of its files changes.",
+    "why": "Say where a file comes from, or what was made of it.",
 }
 
 

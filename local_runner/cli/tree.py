@@ -8,6 +8,7 @@ from importlib import import_module
 
 import click
 
+from local_runner.cli.elsewhere import Elsewhere, elsewhere
 from local_runner.cli.output import note
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
 
@@ -29,7 +30,13 @@ class Verb(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         target = self._nouns.get(singular(name))
-        return _load(target) if target else None
+        return load(target) if target else None
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The example of its first noun."""
+        first = self.get_command(ctx, self.list_commands(ctx)[0])
+        if first is not None:
+            first.format_epilog(ctx, formatter)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
@@ -59,26 +66,46 @@ class Root(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in ALONE:
-            return _load(ALONE[name])
+            return load(ALONE[name])
         if name in NOUNS:
             return Verb(name, NOUNS[name])
         verb, _, noun = name.partition("-")
         target = NOUNS.get(verb, {}).get(singular(noun))
-        return _load(target) if target else None
+        return load(target) if target else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name, rest = args[0], args[1:]
+        missing = elsewhere(args)
+        if missing:
+            return name, Elsewhere(missing), rest
         if name in ALONE and rest and singular(rest[0]) in NOUNS.get(name, {}):
             return name, Verb(name, NOUNS[name]), rest
         found = self.get_command(ctx, name)
         if found is None:
-            ctx.fail(f'unknown command "{name}"{_nearest(name, VERBS)}')
+            from local_runner.cli.run import is_target  # reads specs: only for what is no command
+
+            if is_target(name):
+                return "run", load(ALONE["run"]), args
+            ctx.fail(f'unknown command "{name}"{_nearest(name, _spellings(name))}')
         return name, found, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """From the table: the help of click would import every module for the first line of its help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, VERBS[name]) for name in self.list_commands(ctx)])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Example"):
+            formatter.write_text(f"{ctx.info_name} list repo")
+        formatter.write_paragraph()
+        formatter.write_text("`help exit-codes` explains the exit status, `help --all` prints the whole manual.")
+
+
+def _spellings(name: str) -> list[str]:
+    """What somebody who typed this may have meant: a verb, or with a hyphen the old spelling of a verb and its noun."""
+    if "-" not in name:
+        return [*VERBS]
+    return [f"{verb}-{noun}" for verb, nouns in NOUNS.items() for noun in nouns]
 
 
 def _print_help() -> None:
@@ -87,7 +114,8 @@ def _print_help() -> None:
         click.echo(ctx.get_help())
 
 
-def _load(target: str) -> click.Command:
+def load(target: str) -> click.Command:
+    """The command that a value of the table names."""
     module, _, name = target.partition(":")
     found = getattr(import_module(f"local_runner.cli.{module}"), name)
     assert isinstance(found, click.Command), target

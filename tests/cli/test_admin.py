@@ -34,7 +34,7 @@ def test_all_fields_of_a_spec_are_explained(pachctl):
 @pytest.mark.parametrize("name", ["datum_set_spec", "datumSetSpec"])
 def test_one_field_is_explained_with_those_inside_it_in_either_spelling(pachctl, name):
     lines = pachctl.ok(f"explain spec {name}").lines
-    assert lines[0] == "FIELD TYPE HERE WHY"
+    assert lines[0] == "FIELD TYPE HERE SINCE WHY"
     assert [line.split()[0] for line in lines[1:]] == [
         "datum_set_spec",
         *(f"datum_set_spec.{inner}" for inner in ("number", "size_bytes", "per_worker")),

@@ -39,6 +39,9 @@ def paths(pachctl, pattern="data@master:/**"):
         ("/d", ["x/one", "two"], (False, False), ["/d/one", "/d/two"]),
         ("/d", ["x/one"], (True, True), ["/d/x/one"]),
         ("/../../up", ["x/one"], (False, False), ["/up"]),
+        ("../up", ["x/one"], (False, False), ["/../up"]),
+        ("", ["../one"], (False, True), ["/../one"]),
+        ("", ["."], (True, False), ["/"]),
         ("", ["http://host/a/b.csv"], (False, False), ["/b.csv"]),
         ("", ["http://host/a/b.csv"], (False, True), ["/a/b.csv"]),
         ("/s", ["-"], (False, False), ["/s"]),
@@ -47,6 +50,12 @@ def paths(pachctl, pattern="data@master:/**"):
 def test_where_a_source_is_put_follows_from_the_path_and_the_flags(path, sources, flags, expected):
     recursive, full_path = flags
     assert [target for target, _ in targets(path, sources, recursive, full_path)] == expected
+
+
+def test_a_path_that_leads_out_of_the_repo_is_refused(pachctl):
+    pachctl.ok("create repo data")
+    refused = pachctl("put file data@master:../up", stdin="a")
+    assert (refused.status, "relative file paths are not allowed" in refused.err) == (2, True)
 
 
 def test_a_folder_is_put_with_all_that_is_below_it(tree):
@@ -215,3 +224,23 @@ def test_what_differs_is_listed_or_shown_line_by_line(tree, monkeypatch):
     script.write_text(f"#!{sys.executable}\nimport sys; print(open(sys.argv[1]).read(), open(sys.argv[2]).read())")
     script.chmod(0o755)
     assert tree.ok(f"diff file data@master --diff-command {script.absolute()}").out == "b\n changed\n\n"
+
+
+def test_a_file_is_deleted_by_the_path_as_it_was_typed(pachctl):
+    pachctl.ok("create repo data")
+    for path in ("a", "d/b"):
+        pachctl.ok(f"put file data@master:/{path}", stdin=path)
+    assert pachctl("delete file data@master").status == 2
+    assert pachctl("delete file data@master:/d/../a").err.startswith("path (/d/../a) invalid: relative file paths are not allowed")
+    pachctl.ok("delete file data@master:a")
+    assert [d["file"]["path"] for d in pachctl.ok("list file data@master --raw").documents] == ["/d/"]
+    pachctl.ok("delete file -r data@master")
+    assert pachctl.ok("list file data@master --raw").documents == []
+
+
+def test_a_pattern_is_read_to_standard_output_only(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="a")
+    assert pachctl.ok("get file data@master:/*").out == "a"
+    assert pachctl("get file data@master:/* -o got").status == 4
+    assert not Path("got").exists()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,68 @@ def test_a_dry_run_prints_the_effective_spec_and_makes_nothing(lab):
     assert lab.ok("list pipeline --raw").documents == []
 
 
+def test_a_dry_run_shows_numbers_as_protobuf_does_with_sorted_keys(lab):
+    spec = {**SPEC, "datum_tries": 4, "autoscaling": False}
+    found = lab.ok("update pipeline --dry-run --raw", stdin=json.dumps(spec)).document
+    assert found["datumTries"] == "4"
+    assert "autoscaling" not in found
+    assert list(found) == sorted(found)
+
+
+def test_what_an_image_would_install_and_is_missing_here_is_named(lab, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM python\nRUN pip install no-such-package==1\n")
+    (tmp_path / "local_runner.toml").write_text('[images]\nmine = "."\n')
+    spec = {**SPEC, "transform": {"image": "mine:1", "cmd": ["copy"]}}
+    said = f"image mine:1: {tmp_path}/Dockerfile installs no-such-package==1 (not installed); pip install it here\n"
+    assert lab.ok("create pipeline", stdin=json.dumps(spec)).err == said
+    (tmp_path / "local_runner.toml").write_text("[images")
+    assert "local_runner.toml" in lab.ok("update pipeline", stdin=json.dumps(spec)).err
+
+
+def test_pipelines_are_listed_as_they_were_in_a_commit_set(lab):
+    lab.ok("create pipeline -f p.json")
+    first = lab.ok("list commit data@master --raw").documents[0]["commit"]["id"]
+    created = lab.ok("list commit p@master --raw").documents[0]["commit"]["id"]
+    lab.ok("update pipeline", stdin=json.dumps({**SPEC, "description": "the second"}))
+    lab.ok("put file data@master:/c", stdin="c")
+    newest = lab.ok("list commit data@master --raw").documents[0]["commit"]["id"]
+    lab.ok("create pipeline", stdin=json.dumps({**SPEC, "pipeline": {"name": "q"}}))
+
+    def listed(commit):
+        return [(d["pipeline"]["name"], d["version"]) for d in lab.ok(f"list pipeline --raw --commit {commit}").documents]
+
+    assert (listed(first), listed(created), listed(newest)) == ([], [("p", "1")], [("p", "2")])
+    assert lab.ok(f"draw pipeline --commit {created}").out == "data\n└─ p\n"
+
+
+@pytest.fixture
+def site(monkeypatch):
+    """The address of a server over the present folder."""
+    monkeypatch.setenv("no_proxy", "*")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(Path.cwd()))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_specs_and_templates_and_what_they_import_may_lie_at_a_url(lab, site):
+    pytest.importorskip("_jsonnet")
+    lab.ok(f"create pipeline -f {site}/p.json")
+    Path("named.jsonnet").write_text(f"function(name) (import '{site}/p.json') + {{pipeline: {{name: name}}}}")
+    lab.ok(f"create pipeline --jsonnet {site}/named.jsonnet --arg name=q")
+    assert [d["pipeline"]["name"] for d in lab.ok("list pipeline --raw").documents] == ["q", "p"]
+    gone = lab(f"create pipeline -f {site}/gone.json")
+    assert (gone.status, gone.err.splitlines()[0].partition(": ")[0]) == (5, f"error retrieving content from {site}/gone.json")
+
+
+def test_an_edited_spec_is_commented_like_a_new_one(lab):
+    lab.ok("create pipeline -f p.json")
+    Path("edit.sh").write_text("""sed -i 's/"copies"/"copies", "s3_out": true/' "$1"\n""")
+    assert "s3_out: there is no S3 gateway" in lab.ok("edit pipeline p --editor 'sh edit.sh'").err
+
+
 def test_an_image_without_a_tag_gets_a_warning(lab):
     spec = {**SPEC, "transform": {"image": "copy", "cmd": ["copy"]}}
     assert "WARNING: please specify a tag" in lab.ok("create pipeline", stdin=json.dumps(spec)).err
@@ -109,7 +174,7 @@ def test_a_spec_is_edited_in_an_editor(lab):
     Path("edit.sh").write_text('sed -i s/copies/edited/ "$1"\n')
     lab.ok("edit pipeline p --editor 'sh edit.sh'")
     assert lab.ok("inspect pipeline p --raw").document["details"]["description"] == "edited"
-    assert "unchanged" in lab.ok("edit pipeline p --editor true").err
+    assert lab.ok("edit pipeline p --editor true").out == "Pipeline unchanged, no update will be performed.\n"
     Path("rename.sh").write_text('sed -i "s/: p$/: q/" "$1"\n')
     renamed = lab("edit pipeline p -o yaml --editor 'sh rename.sh'")
     assert (renamed.status, renamed.err.splitlines()[0]) == (2, "may not change pipeline name")
@@ -228,3 +293,98 @@ def test_the_graph_is_drawn_as_a_tree(lab):
 def test_asking_for_the_next_datum_outside_a_worker_is_refused(lab, monkeypatch):
     monkeypatch.delenv("PPS_WORKER_GRPC_PORT", raising=False)
     assert lab("next datum").status == 1
+
+
+def test_descriptions_of_jobs_and_pipelines_tell_of_the_spec_in_the_order_of_pachctl(lab):
+    spec = json.loads(Path("p.json").read_text())
+    spec |= {
+        "datum_timeout": "90s",
+        "job_timeout": "1.5s",
+        "resource_limits": {"cpu": 0.5, "memory": "64M", "gpu": {"type": "x", "number": 1}},
+    }
+    spec["transform"] |= {"stdin": ["true && true > /dev/null"], "accept_return_code": [3]}
+    Path("p.json").write_text(json.dumps(spec))
+    lab.ok("create pipeline -f p.json")
+    shown = lab.ok("inspect pipeline p").lines
+    labels = [
+        "Parallelism Spec",
+        "ResourceRequests",
+        "ResourceLimits",
+        "Datum Timeout",
+        "Job Timeout",
+        "Input",
+        "Output Branch",
+        "Transform",
+    ]
+    assert [line.partition(":")[0] for line in shown if line.partition(":")[0] in labels] == labels
+    assert {"Datum Timeout: seconds:90", "Job Timeout: seconds:1 nanos:500000000", "CPU: 0.5", "Number: 1", "Parallelism Spec: <nil>"} <= {
+        *shown
+    }
+    assert '"true \\u0026\\u0026 true > /dev/null"' in shown
+    (ran,) = (document["job"]["id"] for document in lab.ok("list job -p p --raw").documents)
+    job = lab.ok(f"inspect job p@{ran}").lines
+    labels = [
+        "Restarts",
+        "ParallelismSpec",
+        "ResourceRequests",
+        "ResourceLimits",
+        "SidecarResourceRequests",
+        "Input",
+        "Transform",
+        "Output Commit",
+    ]
+    assert [line.partition(":")[0] for line in job if line.partition(":")[0] in labels] == labels
+    assert job.index('"branch": "master",') + 1 == job.index(f'"commit": "{ran}",')
+    assert job.index("3") == job.index('"accept_return_code": [') + 1
+
+
+def test_all_pipelines_are_deleted_whichever_was_made_first(lab):
+    lab.ok("create pipeline -f p.json")
+    spec = json.loads(Path("p.json").read_text())
+    later = {**spec, "pipeline": {"name": "q"}}
+    Path("q.json").write_text(json.dumps(later))
+    lab.ok("create pipeline -f q.json")
+    spec["input"]["pfs"]["repo"] = "q"
+    Path("p.json").write_text(json.dumps(spec))
+    lab.ok("update pipeline -f p.json")
+    lab.ok("delete pipeline --all")
+    assert lab.ok("list pipeline --raw").documents == []
+
+
+def test_all_repos_stay_if_one_of_them_belongs_to_a_pipeline(lab):
+    lab.ok("create pipeline -f p.json")
+    lab.ok("create repo another")
+    refused = lab("delete repo --all")
+    assert refused.err.startswith("cannot delete a repo associated with a pipeline - delete the pipeline instead")
+    assert {d["repo"]["name"] for d in lab.ok("list repo --raw").documents} == {"another", "data", "p"}
+
+
+def test_jobs_are_found_by_the_id_of_a_commit_they_read(lab):
+    lab.ok("create pipeline -f p.json")
+    read = lab.ok("inspect commit data@master --raw").document["commit"]["id"]
+    assert len(lab.ok(f"list job -p p -i data@{read} --raw").documents) == 1
+    for other in ("data@master", "data@0123456789ab4def8123456789abcdef", f"nope@{read}", f"data@{read}^", "data"):
+        assert lab.ok(f"list job -p p -i {other} --raw").documents == []
+
+
+def test_a_dry_run_tells_in_words_what_would_count(lab):
+    told = lab.ok("create pipeline -f p.json --dry-run").lines
+    labels = [line.partition(":")[0] for line in told if line[:1].isupper()]
+    order = ["Parallelism Spec", "ResourceRequests", "CPU", "Memory", "Datum Timeout", "Job Timeout", "Input", "Output Branch", "Transform"]
+    assert labels[-len(order) :] == order
+    assert {"Name: p", "Parallelism Spec: <nil>", "Memory: 256Mi", "Output Branch: master"} <= {*told}
+    assert '"glob": "/*"' in told or '"glob": "/*",' in told
+    assert lab.ok("list pipeline --raw").documents == []
+
+
+def test_a_pipeline_that_scales_itself_stands_by_when_it_has_no_job(lab):
+    Path("p.json").write_text(json.dumps({**SPEC, "autoscaling": True}))
+    lab.ok("create pipeline -f p.json")
+    assert lab.ok("inspect pipeline p --raw").document["state"] == "PIPELINE_STANDBY"
+    assert " standby / success " in lab.ok("list pipeline").out
+    assert len(lab.ok("list pipeline --state standby --raw").documents) == 1
+    lab.ok("stop pipeline p")
+    assert lab.ok("inspect pipeline p --raw").document["state"] == "PIPELINE_PAUSED"
+    lab.ok("start pipeline p")
+    lab.ok("start commit data@master")
+    assert lab.ok("inspect pipeline p --raw").document["state"] == "PIPELINE_RUNNING"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 import pytest
+
+from local_runner.model.refs import parse_repo
+from local_runner.runner import Runner
 
 
 def commit_id(pachctl, commit="data@master"):
@@ -23,6 +27,24 @@ def test_repos_are_created_listed_and_deleted(pachctl):
     assert (deleted.out, deleted.err) == ("", "Repo deleted.\n")
     missing = pachctl("delete repo data")
     assert (missing.status, missing.err.splitlines()[0]) == (4, "No repo deleted.")
+
+
+def test_a_dot_in_the_name_of_a_new_repo_is_refused(pachctl):
+    pachctl.ok("create repo data")
+    refused = pachctl("create repo data.meta")
+    assert (refused.status, refused.err.splitlines()[0]) == (
+        2,
+        "name (data.meta) invalid: only alphanumeric characters, underscores, and dashes are allowed",
+    )
+
+
+def test_all_repos_go_together_or_none(pachctl):
+    pachctl.ok("create repo a")
+    pachctl.ok("create repo data")
+    pachctl.ok("create branch data@master -p a@master")
+    pachctl.ok("create repo other")
+    pachctl.ok("delete repo --all")
+    assert pachctl.ok("list repo --raw").documents == []
 
 
 def test_errors_have_exit_statuses_of_their_own(pachctl):
@@ -44,6 +66,26 @@ def test_a_list_covers_one_project_or_all(pachctl):
     assert [row.split()[:2] for row in pachctl.ok("list project").lines if row.startswith("*")] == [["*", "lab"]]
     assert pachctl.ok("config get context").document == {"project": "lab"}
     assert pachctl("config update context --project nope").status == 4
+
+
+def test_projects_are_listed_in_the_order_they_were_made(pachctl):
+    for name in ("zeta", "alpha"):
+        pachctl.ok(f"create project {name}")
+    assert [d["project"]["name"] for d in pachctl.ok("list project --raw").documents] == ["default", "zeta", "alpha"]
+
+
+def test_an_update_makes_no_project_that_is_missing(pachctl):
+    assert pachctl("update project lab -d words").status == 4
+    pachctl.ok("create project lab")
+    pachctl.ok("update project lab -d words")
+    shown = pachctl.ok("inspect project lab").lines
+    assert [line.partition(":")[0] for line in shown] == ["Name", "Description", "", "Created at", "", "Defaults"]
+    assert shown[-1] == "Defaults: {}"
+
+
+def test_a_project_that_does_not_exist_has_nothing_to_list(pachctl):
+    for noun in ("repo", "pipeline", "job", "commit"):
+        assert len(pachctl.ok(f"list {noun} --project nope").lines) == 1
 
 
 def test_a_project_with_something_in_it_is_deleted_only_after_asking(pachctl):
@@ -101,7 +143,7 @@ def test_branches_are_listed_with_what_triggers_them(pachctl):
         "list pipeline --spec --raw",
         "list repo -o yaml",
         "logs -p p -j p@0123456789ab4def8123456789abcdef",
-        "logs -p p --tail 3",
+        "logs -p p --grep (",
         "inspect defaults",
         "inspect defaults --cluster --project lab",
         "delete pipeline",
@@ -118,7 +160,10 @@ def test_a_commit_is_started_finished_and_shown(pachctl):
     pachctl.ok("create repo data")
     found = pachctl.ok("start commit data@master -m first").out.strip()
     pachctl.ok("put file data@master:/a", stdin="a\n")
-    assert pachctl.ok("inspect commit data@master").lines[-1].startswith("Started:")
+    shown = pachctl.ok("inspect commit data@master").lines
+    assert (shown[-2].partition(":")[0], shown[-1]) == ("Started", "Size: 0B")
+    assert " - 0B USER - first" in pachctl.ok("list commit data@master").lines[1]
+    assert pachctl.ok("inspect commit data@master --raw").document["details"] == {}
     pachctl.ok("finish commit", f"data@{found}")
     shown = pachctl.ok("wait commit data@master").lines
     assert shown[:2] == [f"Commit: data@{found}", "Description: first"]
@@ -197,3 +242,27 @@ def test_secrets_are_kept_but_not_shown(pachctl):
     pachctl.ok("delete secret key")
     assert len(pachctl.ok("list secret").lines) == 1
     assert pachctl("create secret", stdin="no json").status == 2
+
+
+def test_a_branch_that_stands_twice_on_another_stands_on_it(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("create repo out")
+    pachctl.ok("create branch out@master -p data@master -p data@master")
+    shown = pachctl.ok("inspect branch out@master").lines
+    assert [line.partition(":")[0] for line in shown] == ["Name", "Head Commit", "Provenance", "", "Created at"]
+    assert shown[2] == "Provenance: data@master"
+    assert pachctl("create branch out@other -p data@a,data@b").status == 2
+
+
+def test_whoever_subscribes_is_told_of_commits_as_they_start(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@dev:/a", stdin="a")
+    pachctl.ok("start commit data@master")
+    told = list(islice(_subscribe(pachctl, "data"), 2))
+    assert [(info.branch, info.finished is None) for info in told] == [("dev", False), ("master", True)]
+    assert [info.branch for info in islice(_subscribe(pachctl, "data", "master"), 1)] == ["master"]
+
+
+def _subscribe(pachctl, repo, branch=""):
+    with Runner.open(background=False) as runner:
+        yield from runner.subscribe_commit(parse_repo(repo), branch)

@@ -52,7 +52,7 @@ def test_a_look_ahead_touches_nothing(finished: ProjectCopy) -> None:
 
 def test_a_look_ahead_makes_no_home(fresh: ProjectCopy) -> None:
     answer = fresh.local_runner("--dry-run")
-    assert "split: run 1 datum: new" in answer.lines
+    assert "split: runs 1 datum" in answer.lines
     assert not (fresh.root / ".local_runner").exists()
 
 

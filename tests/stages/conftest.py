@@ -1,6 +1,7 @@
 """The stages as modules, and a `/pfs` to run their main() in without a container."""
 
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -68,6 +69,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         out.mkdir()
         with monkeypatch.context() as patch:
             patch.setattr(stage, "Path", redirected)
+            patch.setattr(sys, "argv", ["stage", "/pfs/out"])
             for name, value in env.items():
                 patch.setenv(name, value)
             stage.main()

@@ -86,7 +86,7 @@ def test_the_command_of_a_stage_is_the_code_its_image_holds(stage):
     image, _, tag = transform["image"].partition(":")
     assert tag not in ("", "latest")
     dockerfile = (ROOT / PROJECT["images"][image] / "Dockerfile").read_text().splitlines()
-    code = Path(transform["cmd"][-1])
+    code = Path(transform["cmd"][1])
     assert f"WORKDIR {code.parent}" in dockerfile
     assert dockerfile[-1] == f"COPY {code.name} ."
     assert (ROOT / PROJECT["images"][image] / code.name).is_file()

@@ -1,0 +1,172 @@
+"""What the commands that enter a datum again have in common: how it is named, and where it is entered."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from local_runner.cli.door import Door, in_project
+from local_runner.cli.output import note
+from local_runner.cli.sources import STDIN, read_text
+from local_runner.errors import Invalid, LocalRunnerError
+from local_runner.model.refs import PipelineRef
+
+if TYPE_CHECKING:
+    from local_runner.engine.reenter import Candidates, Entry
+    from local_runner.engine.slots import MakeRequest
+    from local_runner.engine.visit import Visit
+    from local_runner.executors.base import Executor
+    from local_runner.model.pipelines import PipelineSpec
+
+EXAMPLE = "edges@5f93d03b65fa421996185e53f7f8b1e4 /liberty.jpg"
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A datum as it was named on the command line, and the executor that was asked for."""
+
+    job: str = ""
+    datum: str = ""
+    spec: str = ""
+    executor: str = ""
+
+
+def datum_flags(function: _F) -> _F:
+    flags = (
+        click.option(
+            "--input", "spec", default="", metavar="SPEC", help="A datum of this spec, or of PIPELINE with this input; - for stdin."
+        ),
+        click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, process or container."),
+        in_project,
+    )
+    for flag in reversed(flags):
+        function = flag(function)
+    return function
+
+
+def datum_arguments(function: _F) -> _F:
+    """PIPELINE and DATUM, and the flags that go with them."""
+    job = click.argument("job", metavar="PIPELINE@JOB-ID | PIPELINE | FILE", default="")
+    return job(click.argument("datum", metavar="[DATUM]", default="")(datum_flags(function)))
+
+
+def find_entry(door: Door, named: Named) -> Entry:
+    """The datum that was named. Raises `NotFound`, `Invalid`."""
+    from local_runner.engine.reenter import of_file
+
+    if not (named.job or named.spec):
+        raise Invalid("no datum is named", hint="name a job and a datum, a pipeline and an input file, or a file that a datum wrote")
+    with door.runner.database.read() as session:
+        if ":" in named.job and not named.spec:
+            if named.datum:
+                raise Invalid(f"{named.job} is a file, which was written by one datum", hint=f"leave {named.datum} out")
+            return of_file(session, door.file(named.job))
+        candidates, wanted = _candidates(door, named)
+        return candidates.entry(session, wanted)
+
+
+def _candidates(door: Door, named: Named) -> tuple[Candidates, str]:
+    """Among which datums to look, and for which."""
+    from local_runner.engine.reenter import of_heads, of_job, of_spec
+
+    with door.runner.database.read() as session:
+        if named.spec:
+            document, is_whole = _read_document(named.spec)
+            pipeline, datum = ("", named.job) if is_whole and not named.datum else (named.job, named.datum)
+            if not (pipeline or is_whole):
+                raise Invalid(f"{named.spec} holds no transform", hint="name the pipeline whose input it is to be")
+            return of_spec(session, document, door.project, door.pipeline(pipeline) if pipeline else None), datum
+        if "@" in named.job:
+            return of_job(session, door.job(named.job)), named.datum
+        return of_heads(session, door.pipeline(named.job)), named.datum
+
+
+def _read_document(source: str) -> tuple[dict[str, Any], bool]:
+    """The first document of a file; and whether it is a whole spec, and not only an input. Raises `SpecError`, `Invalid`."""
+    from local_runner.specs.read import examine_documents
+
+    text = read_text(source)
+    for document, errors in examine_documents(text, "standard input" if source == STDIN else source):
+        is_whole = "transform" in document.values
+        for error in errors if is_whole or not document.values else ():
+            raise error
+        return document.values, is_whole
+    raise Invalid(f"{source} holds no spec")
+
+
+class Place(NamedTuple):
+    """Where a datum is entered, and why there; `make_request` says what its worker is asked for."""
+
+    executor: Executor
+    make_request: MakeRequest
+    why: str
+
+
+def find_place(door: Door, entry: Entry, executor: str = "") -> Place:
+    """Raises `Unavailable` for an executor this host cannot run."""
+    from local_runner.cli.engine import EXECUTOR_VARIABLE
+    from local_runner.executors.table import choose
+    from local_runner.foreground import Crew, images_of, request_for
+
+    chosen, why = choose(executor or os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    crew = Crew(chosen, images=partial(images_of, door.runner.home))
+    return Place(chosen, request_for(door.runner, crew, entry.spec, entry.spec_commit), why)
+
+
+@contextlib.contextmanager
+def entered(door: Door, named: Named) -> Iterator[Visit]:
+    """The datum, laid out in a worker; says which it is and where. SIGTERM ends it as Ctrl-C does."""
+    from local_runner.cli.run import terminable
+    from local_runner.engine.visit import visit
+
+    entry = find_entry(door, named)
+    if not entry.spec.transform.cmd:
+        raise Invalid(f"pipeline {entry.spec.pipeline} has no transform.cmd")
+    place = find_place(door, entry, named.executor)
+    note(place.why)
+    with terminable(), visit(door.runner.database, place.executor, place.make_request, entry) as found:
+        note(describe(entry))
+        for name in _changed_code(door, entry):
+            note(f"note: {name} is not what it was then")
+        yield found
+
+
+def describe(entry: Entry) -> str:
+    """ "datum 7c71b022… of edges: images:/liberty.jpg"."""
+    files = ", ".join(f"{file.source.name}:{file.path}" for file in entry.datum.inputs)
+    return f"datum {entry.datum.id} of {short(entry.spec.pipeline)}: {files}"
+
+
+def short(pipeline: PipelineRef) -> str:
+    return pipeline.name if pipeline.project == "default" else str(pipeline)
+
+
+def command_text(spec: PipelineSpec, translate: Callable[[str], str] = str) -> str:
+    """The command as one would type it."""
+    words, lines = shlex.join(spec.transform.cmd), spec.transform.stdin
+    text = "\n".join([f"{words} <<'END'", *lines, "END"]) if lines else words
+    return translate(text)
+
+
+def _changed_code(door: Door, entry: Entry) -> list[str]:
+    """The files behind its image that have changed since its version of the pipeline was made, if that is known."""
+    from local_runner.develop import code_of
+    from local_runner.engine.changes import code_changes
+    from local_runner.project import read_project
+
+    if not entry.code:
+        return []
+    try:
+        now = code_of(read_project(door.runner.home.parent), entry.spec)
+    except LocalRunnerError:  # the worker will say it better
+        return []
+    return [cause.name for cause in code_changes(entry.code, now)]

@@ -1,0 +1,24 @@
+"""What is said about a job that failed: which datum did, and what it printed last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from local_runner.model.jobs import JobInfo, JobState
+
+if TYPE_CHECKING:
+    from local_runner.runner import Runner
+
+
+def last_words(runner: Runner, info: JobInfo) -> Iterator[str]:
+    """Lines about the first datum that failed in a job, with the end of what its last attempt printed; none if no datum did."""
+    if info.state is not JobState.FAILURE:
+        return
+    for datum in runner.list_datum(info.job):
+        if datum.state == "failed":
+            paths = ", ".join(f"{file.source.repo}:{file.path}" for file in datum.datum.inputs)
+            yield f"datum {datum.datum.id} ({paths}): {datum.reason}; it printed last:"
+            yield from (f"    {line}" for line in runner.last_lines(info.job, datum.datum.id))
+            yield f"all of it: python -m local_runner logs -j {info.job.pipeline.name}@{info.job.id} --datum {datum.datum.id[:12]}"
+            return  # one shows what is wrong; the rest is in the logs

@@ -1,0 +1,45 @@
+"""Long answers on a terminal go through a pager, as pachctl's do: `$PAGER`, else `less -RFX`, which does nothing if all fits."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., object])
+
+
+@contextlib.contextmanager
+def paged(wanted: bool = True) -> Iterator[None]:
+    """What the block prints goes through the pager, if standard output is a terminal and there is one. Leaving the pager ends the block."""
+    program = shlex.split(os.environ.get("PAGER", "")) or ["less", "-RFX"]
+    if not wanted or not sys.stdout.isatty() or shutil.which(program[0]) is None:
+        yield
+        return
+    terminal = sys.stdout
+    with subprocess.Popen(program, stdin=subprocess.PIPE) as pager:
+        assert pager.stdin
+        # Ctrl-C is the pager's: it ends a search there, not us.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with contextlib.suppress(BrokenPipeError), io.TextIOWrapper(pager.stdin, errors="backslashreplace") as pipe:
+                sys.stdout = pipe
+                yield
+        finally:
+            sys.stdout = terminal
+            pager.wait()
+            signal.signal(signal.SIGINT, before)
+
+
+def with_pager(function: _F) -> _F:
+    """For commands whose whole output may be paged."""
+    return click.option("--no-pager", is_flag=True, help="Do not page on a terminal.")(function)

@@ -1,0 +1,137 @@
+"""`logs`: what user code printed, attempt by attempt, and its end in what is said about a failed job."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from local_runner.engine.logs import JobLog, LastLines, LogReader, last_lines, log_path
+from local_runner.model.datums import Datum
+from local_runner.model.refs import JobRef, PipelineRef
+
+JOB = JobRef(PipelineRef("default", "p"), "5f93d03b65fa421996185e53f7f8b1e4")
+SPEC = {
+    "pipeline": {"name": "p"},
+    "datum_tries": 2,
+    "transform": {"image": "copy:1", "cmd": ["copy"]},
+    "input": {"pfs": {"repo": "data", "name": "in", "glob": "/*"}},
+}
+
+
+@pytest.fixture
+def lab(pachctl):
+    """A job over a good file, `a`, then one over a bad one, `b`, that was tried twice."""
+    Path("p.json").write_text(json.dumps(SPEC))
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="good\n")
+    pachctl.ok("create pipeline -f p.json")
+    pachctl.ok("put file data@master:/b", stdin="fail\n")
+    return pachctl
+
+
+def job_of(lab):
+    return f"p@{lab.ok('inspect commit p@master --raw').document['commit']['id']}"
+
+
+def test_every_attempt_of_a_datum_is_kept_and_can_be_asked_for(lab):
+    assert lab.ok("logs -p p").lines == ["read a", "read b", "read b"]
+    records = lab.ok(f"logs -j {job_of(lab)} --raw").documents
+    assert [record["attempt"] for record in records if record.get("user")] == [1, 2]
+    assert lab.ok("logs -p p --attempt 2").lines == ["read b"]
+    (datum,) = {record["datumId"] for record in records}
+    assert lab.ok(f"logs -p p --datum {datum[:8]}").lines == ["read b", "read b"]
+    assert lab.ok(f"logs -p p --datum {datum[::-1]}").lines == []
+
+
+def test_lines_are_found_by_pattern_and_the_last_ones_can_be_had_alone(lab):
+    assert lab.ok("logs -p p --grep 'd [a]$'").lines == ["read a"]
+    assert lab.ok("logs -p p --tail 2").lines == ["read b", "read b"]
+    assert lab.ok("logs -p p -t 0").lines == []
+    assert lab.ok("logs -p p --worker --grep 'attempt 2 of 2' --tail 5").lines == ["attempt 2 of 2 failed: exit status 1"]
+    assert lab("logs -p p --grep '('").status == 2
+    assert lab("logs -p p --tail -1").status == 2
+
+
+def test_raw_logs_are_a_line_of_json_for_each_record(lab):
+    for line in lab.ok("logs -p p --raw --tail 2").out.splitlines():
+        assert json.loads(line)["pipelineName"] == "p"
+
+
+def test_since_counts_from_now(lab):
+    assert lab.ok("logs -p p --since 1h").lines == ["read a", "read b", "read b"]
+    path = log_path(Path("home/logs"), JobRef(PipelineRef("default", "p"), job_of(lab).partition("@")[2]))
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    old = datetime.fromtimestamp(time.time() - 7200, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path.write_text("".join(json.dumps({**record, "ts": old}) + "\n" for record in records))
+    assert lab.ok("logs -p p --since 1h").lines == ["read a"]
+
+
+def test_following_prints_what_comes_later_once(lab, monkeypatch):
+    shown = []
+
+    def wait(self, seconds):
+        if shown:
+            raise KeyboardInterrupt
+        shown.append(seconds)
+        with log_path(Path("home/logs"), JOB).open("a") as log:
+            log.write(json.dumps({"datumId": "", "ts": "3", "data": [], "user": True, "message": "late"}) + "\n")
+
+    log_path(Path("home/logs"), JOB).parent.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr("local_runner.storage.bell.Bell.wait", wait)
+    ended = lab("logs -p p --follow --tail 1")
+    assert (ended.status, ended.lines) == (130, ["read b", "late"])
+
+
+def test_a_failed_job_shows_what_its_failing_datum_printed_last(lab):
+    shown = lab.ok(f"inspect job {job_of(lab)}").lines
+    at = next(at for at, line in enumerate(shown) if line.startswith("datum ") and "(data:/b)" in line)
+    assert shown[at + 1] == "read b"
+    assert shown[at + 2].startswith("all of it: python -m local_runner logs -j p@")
+    waited = lab.ok(f"wait job {job_of(lab)}")
+    assert "it printed last:" in waited.err
+    assert "it printed last:" not in waited.out
+
+
+def test_a_good_job_has_no_last_words(pachctl):
+    Path("p.json").write_text(json.dumps(SPEC))
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="good\n")
+    pachctl.ok("create pipeline -f p.json")
+    assert "printed last" not in pachctl.ok(f"inspect job {job_of(pachctl)}").out
+
+
+# -- the files of the logs -----------------------------------------------------------------------------------------------
+
+
+def test_a_reader_goes_on_where_it_was_and_leaves_half_a_line_for_later(tmp_path):
+    log, datum = JobLog(tmp_path, JOB), Datum("", ())
+    reader = LogReader(tmp_path, None, [], lambda record: True)
+    assert [*reader.new()] == []
+    LastLines(log, "worker", datum)("stdout", "one")
+    assert [record["message"] for record in reader.new()] == ["one"]
+    whole = log_path(tmp_path, JOB).read_bytes()
+    with log_path(tmp_path, JOB).open("ab") as file:
+        file.write(whole[:10])
+    assert [*reader.new()] == []
+    with log_path(tmp_path, JOB).open("ab") as file:
+        file.write(whole[10:])
+    assert [record["message"] for record in reader.new()] == ["one"]
+    log.close()
+
+
+def test_the_last_lines_of_a_datum_are_those_of_its_last_attempt(tmp_path):
+    log, datum = JobLog(tmp_path, JOB), Datum("one", ())
+    for attempt in ("first", "second"):
+        LastLines(log, "worker", datum)("stderr", attempt)
+    assert last_lines(tmp_path, JOB, "one") == ["second"]
+    log.close()
+
+
+def test_attempts_are_counted_for_each_worker_and_begin_anew_with_the_next_datum(tmp_path):
+    log, one, two = JobLog(tmp_path, JOB), Datum("one", ()), Datum("two", ())
+    begun = [("w1", one), ("w1", one), ("w2", two), ("w1", two), ("w1", one)]
+    assert [log.begin(worker, datum) for worker, datum in begun] == [1, 2, 1, 1, 1]
