@@ -33,9 +33,9 @@ def ask_for_ever(connection: socket.socket) -> None:
     """Returns when a call was answered with an error, or the connection is closed."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b""))
-    answers, stream, size = frames(connection), 1, -1
+    answers, stream, size, thanks = frames(connection), 1, -1, b""
     while size:
-        connection.sendall(frame(HEADERS, WHOLE, stream, REQUEST) + frame(DATA, LAST, stream, bytes(5)))
+        connection.sendall(thanks + frame(HEADERS, WHOLE, stream, REQUEST) + frame(DATA, LAST, stream, bytes(5)))
         size = 0
         for kind, flags, body in answers:
             if kind == DATA:
@@ -44,8 +44,7 @@ def ask_for_ever(connection: socket.socket) -> None:
                 connection.sendall(frame(kind, ACK, 0, body if kind == PING else b""))
             elif kind == HEADERS and flags & LAST:
                 break
-        if size:
-            connection.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", size)))
+        thanks = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", size))
         stream += 2
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import base64
 import contextlib
+import fcntl
 import gc
 import os
 import sys
@@ -35,6 +37,7 @@ _OWNER = "home"  # a file in a workers folder that says whose it is
 _PASSAGE = 0o711  # the user of a `transform.user` gets through to a worker's folder, and sees no other
 # How user code is given the network: for a pipeline by an annotation in the `metadata` of its spec, for all by a variable.
 _NETWORK_ANNOTATION, _NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
+_GET_FLAGS, _SET_FLAGS, _TOP_OF_HIERARCHY = 0x80086601, 0x40086602, 0x00020000  # of linux/fs.h, on machines of 64 bits
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
 _HANDOVER = 3.0  # seconds an engine that is asked to give way has before anybody is told
 
@@ -185,6 +188,7 @@ class _Requests:
                 env=env,
                 image=transform.image,
                 code=image.code if image else {},
+                mounts=self._secret_files(spec, folder),
                 visible=(Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent),
                 writable=(self.database.home.path,),
                 bin=self.programs,
@@ -207,15 +211,28 @@ class _Requests:
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
         """Secrets that become variables."""
-        env = {}
+        wanted = [secret for secret in spec.transform.secrets if secret.env_var]
+        found = {secret.env_var: self._secret(secret.name).get(secret.key) for secret in wanted}
+        return {name: value.decode() for name, value in found.items() if value is not None}
+
+    def _secret_files(self, spec: PipelineSpec, folder: Path) -> dict[str, Path]:
+        """Secrets that become folders, with a file for each key; made below `folder`."""
+        mounts = {}
         for secret in spec.transform.secrets:
-            with self.database.read() as session:
-                document = session.pipelines.secret(secret.name)
-            if secret.env_var and document is not None:
-                plain = (document.get("stringData") or {}).get(secret.key)
-                coded = (document.get("data") or {}).get(secret.key, "")
-                env[secret.env_var] = plain if plain is not None else base64.b64decode(coded).decode()
-        return env
+            content = self._secret(secret.name)
+            if secret.mount_path and content:
+                mounts[secret.mount_path] = place = folder / "secrets" / secret.name
+                place.mkdir(parents=True, exist_ok=True)
+                for key, value in content.items():
+                    (place / key).write_bytes(value)
+        return mounts
+
+    def _secret(self, name: str) -> dict[str, bytes]:
+        """What it holds; nothing for one that does not exist."""
+        with self.database.read() as session:
+            document = session.pipelines.secret(name) or {}
+        coded = {key: base64.b64decode(value) for key, value in (document.get("data") or {}).items()}
+        return coded | {key: value.encode() for key, value in (document.get("stringData") or {}).items()}
 
 
 def may_use_network(spec: PipelineSpec) -> bool:
@@ -246,7 +263,27 @@ def _clear_workers(home: Home) -> None:
         draft = folder.with_name(f".{folder.name}")
         draft.mkdir(mode=_PASSAGE, exist_ok=True)
         (draft / _OWNER).write_text(str(home.path))
+        _spread(draft)
         draft.rename(folder)
+
+
+def _spread(folder: Path) -> None:
+    """Ask a disk to place each folder in this one for itself, as it does at the top of a file system; ext4 knows how.
+
+    It else places all files near each other, where, without a journal, it passes over each place that was given up in the last minutes:
+    after thousands of datums a new file took 250 µs, in a place of its own 23.
+    """
+    if sys.platform != "linux":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        flags = array.array("l", [0])
+        with contextlib.suppress(OSError):  # another file system
+            fcntl.ioctl(descriptor, _GET_FLAGS, flags)
+            flags[0] |= _TOP_OF_HIERARCHY
+            fcntl.ioctl(descriptor, _SET_FLAGS, flags)
+    finally:
+        os.close(descriptor)
 
 
 def _install_programs(database: Database) -> Path:

@@ -81,7 +81,8 @@ def _candidates(door: Door, named: Named) -> tuple[Candidates, str]:
     with door.runner.database.read() as session:
         if named.spec:
             document, is_whole = _read_document(named.spec)
-            pipeline, datum = ("", named.job) if is_whole and not named.datum else (named.job, named.datum)
+            is_alone = not named.datum and (is_whole or named.job.startswith("/"))  # then the one word is the datum
+            pipeline, datum = ("", named.job) if is_alone else (named.job, named.datum)
             if not (pipeline or is_whole):
                 raise Invalid(f"{named.spec} holds no transform", hint="name the pipeline whose input it is to be")
             return of_spec(session, document, door.project, door.pipeline(pipeline) if pipeline else None), datum

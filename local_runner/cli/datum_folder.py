@@ -54,44 +54,41 @@ run() {{
         {command}{null}
 }}
 
-# In a mount namespace: the root folder as it is, with /pfs in it, and the image's files if nothing is in their way.
-mount_all() {{
-    mount -t tmpfs tmpfs "$1" && cd "$1" || exit
-    for entry in /* /.[!.]*; do
-        name=${{entry#/}}
-        if [ "$name" = pfs ]; then continue
-        elif [ -L "$entry" ]; then cp -P "$entry" "$name"
-        elif [ -d "$entry" ]; then mkdir "$name" && mount --rbind "$entry" "$name"
-        elif [ -e "$entry" ]; then : >"$name" && mount --bind "$entry" "$name"
+# Show in the folder $3 what is in $1, and what is in $2 besides or instead.
+show() (
+    for entry in "$1"/* "$1"/.[!.]*; do
+        own=$2/${{entry##*/}} place=$3/${{entry##*/}}
+        if [ -d "$own" ] && [ -d "$entry" ]; then mkdir "$place" && show "$entry" "$own" "$place"
+        elif [ -e "$own" ]; then continue
+        elif [ -L "$entry" ]; then cp -P "$entry" "$place"
+        elif [ -d "$entry" ]; then mkdir "$place" && mount --rbind "$entry" "$place"
+        elif [ -e "$entry" ]; then : >"$place" && mount --bind "$entry" "$place"
         fi || exit
     done
-    mkdir pfs && mount --bind "$here/pfs" pfs || exit
-    code=
-    for entry in "$here"/code/*; do
-        if [ -e "${{entry##*/}}" ]; then code=$here/code; fi
+    for own in "$2"/*; do
+        place=$3/${{own##*/}}
+        if [ -e "$place" ] || [ ! -e "$own" ]; then continue
+        elif [ -d "$own" ]; then mkdir "$place"
+        else : >"$place"
+        fi && mount --bind "$own" "$place" || exit
     done
-    for entry in "$here"/code/*; do
-        if [ "$code" ] || [ ! -e "$entry" ]; then continue
-        elif [ -d "$entry" ]; then mkdir "${{entry##*/}}"
-        else : >"${{entry##*/}}"
-        fi && mount --bind "$entry" "${{entry##*/}}" || exit
-    done
-    exec chroot . /bin/sh "$here/run.sh" --inside "$code"
+)
+
+# In a mount namespace: the root folder as it is, with the image's files and /pfs in it.
+enter() {{
+    mount -t tmpfs tmpfs "$1" && show "" "$here/code" "$1" && mkdir -p "$1/pfs" && mount --bind "$here/pfs" "$1/pfs" || exit
+    exec chroot "$1" /bin/sh "$here/run.sh"
 }}
 
 PATH=$PATH:/usr/sbin:/sbin
-case ${{1-}} in
---mount) mount_all "$2" ;;
---inside) run /pfs "$2"; exit ;;
-esac
+if [ "${{1-}}" = --enter ]; then enter "$2"; fi
 if [ /pfs -ef "$here/pfs" ]; then run /pfs ""; exit; fi
 for flags in --mount "--mount --map-root-user"; do
     if unshare $flags true 2>/dev/null; then
         root=$(mktemp -d)
-        unshare $flags sh "$here/run.sh" --mount "$root"
-        status=$?
-        rmdir "$root"
-        exit $status
+        trap 'rmdir "$root"' EXIT
+        unshare $flags sh "$here/run.sh" --enter "$root"
+        exit
     fi
 done
 echo "run.sh: no namespaces here, so the command is told $here/pfs instead of /pfs" >&2

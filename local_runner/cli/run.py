@@ -67,7 +67,7 @@ def run_flags(function: _F) -> _F:
         click.option("-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."),
         click.option("-i", "--ignore-errors", is_flag=True, help="Go on without datums that fail, as if err_cmd were `true`."),
         click.option("--no-reprocess", is_flag=True, help="Changed code runs nothing again, as on a cluster."),
-        click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox or process."),
+        click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container or process."),
         click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Datums at once over all pipelines; else one a core."),
         click.option("-q", "-s", "--quiet", "--silent", is_flag=True, help="Only the result."),
     )
@@ -135,19 +135,21 @@ def _work(runner: Runner, project: Project, todo: ToDo, flags: Flags, until: Cal
 
     Returns the jobs that ended meanwhile, oldest first, and a sentence on those that may have been left ("": none).
     """
+    from local_runner.engine.batching import Attendants
+
+    attendants = Attendants()
+    if any(info.spec.transform.datum_batching for info in runner.list_pipeline()):
+        attendants.start()  # before what takes another 50 ms to import
+
     from local_runner.cli.engine import EXECUTOR_VARIABLE, jobs_from_environment
     from local_runner.cli.progress import Progress
     from local_runner.develop import bring_up_to_date
-    from local_runner.engine.batching import Attendants
     from local_runner.executors.table import choose
     from local_runner.foreground import Crew, engine_of
 
     say: Callable[[str], None] = (lambda text: None) if flags.quiet else note
     for sentence in todo.sentences:
         say(sentence)
-    attendants = Attendants()
-    if any(info.spec.transform.datum_batching for info in runner.list_pipeline()):
-        attendants.start()
     executor, why = choose(flags.executor or os.environ.get(EXECUTOR_VARIABLE, "auto"))
     say(why)
     waited: list[str] = []

@@ -6,9 +6,9 @@ not after the first use).
 
 Messages are as those of executors/launcher.py: marshalled tuples after their length.
 
-    to an attendant    ("settle", pfs, scratch, root, owner): first · ("listen",) · ("deafen",) · ("look",)
+    to an attendant    ("bind", port): first · ("settle", pfs, scratch, root, owner) · ("listen",) · ("deafen",) · ("look",)
                        ("answer", call, tree, response)
-    from an attendant  port: first · ("call", call, error, what is left) · ("deaf",) · ("left", what) · ("unlaid", why)
+    from an attendant  port, or 0 if it cannot be had: first · ("call", call, error, what is left) · ("deaf",) · ("left", what) · ("unlaid", why)
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
 from local_runner.executors.launcher import CHUNK, pack, unpack
 from local_runner.executors.tree import Place, Tree
-
-LOOPBACK = "127.0.0.1"
 
 
 class Attendant:
@@ -33,8 +32,6 @@ class Attendant:
 
     def __init__(self, engine: socket.socket) -> None:
         import grpc
-
-        from local_runner.engine.worker_protos import METHOD, SERVICE, messages
 
         self._engine = engine
         self._telling = threading.Lock()
@@ -46,12 +43,10 @@ class Attendant:
         self._failed = grpc.StatusCode.UNKNOWN
         request, _ = messages()
         # Two threads: one call may still be ending while the next process makes its first.
-        self._server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 1)])
         # What goes back are bytes that the engine has made.
         handler = grpc.unary_unary_rpc_method_handler(self._next_datum, request_deserializer=request.FromString)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
-        self._tell(self._server.add_insecure_port(f"{LOOPBACK}:0"))
-        self._server.start()
 
     def serve(self) -> None:
         """Do as the engine says until it closes its end."""
@@ -70,8 +65,19 @@ class Attendant:
             self._listening = True
         elif verb == "deafen":
             self._deafen()
+        elif verb == "bind":
+            self._bind(*details)
         else:
             self._settle(*details)
+
+    def _bind(self, port: int) -> None:
+        """Take the port that the engine holds; nobody listens on it yet."""
+        try:
+            bound = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
+        except RuntimeError:
+            bound = 0
+        self._server.start()
+        self._tell(bound)
 
     def _settle(self, pfs: str, scratch: str, root: str, owner: tuple[int, int] | None) -> None:
         self._place = Place(pfs, root, scratch)
@@ -84,8 +90,8 @@ class Attendant:
 
     def _answer(self, call: int, tree: Sequence[Any], response: bytes) -> None:
         try:
-            # The process that asks is the one that had the datum before: it may still write to where its `out` was.
-            self._place.lay(Tree(*tree), reuse=True, afresh=("out",))
+            # The process that asks is the one that had the datum before.
+            self._place.lay(Tree(*tree), reuse=True, held=True)
         except OSError as why:
             self._tell(("unlaid", f"{why.filename}: {why.strerror}" if why.filename else str(why.strerror or why)))
             return
@@ -127,8 +133,6 @@ class Attendant:
 def main(engine: socket.socket) -> None:
     """Fork an attendant for each socket that comes through this one, until it is closed."""
     import grpc  # noqa: F401  # for the children
-
-    from local_runner.engine.worker_protos import messages
 
     messages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which then closes the sockets

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from local_runner.engine.worker_protos import METHOD, SERVICE, messages
+from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
 from local_runner.errors import Refused, Unavailable
 from local_runner.executors.base import unlaid
 from local_runner.executors.launcher import CHUNK, pack, unpack
@@ -74,7 +74,10 @@ class Attendants:
             except OSError as why:
                 ours.close()
                 raise _gone() from why
-        return Attendant(ours)
+        try:
+            return Attendant(ours)
+        except OSError as why:
+            raise Unavailable(f"no port on the loopback interface: {why.strerror}", hint="datum batching needs one on 127.0.0.1") from why
 
     def close(self) -> None:
         """End the process; attendants end with their own sockets."""
@@ -95,16 +98,15 @@ class Attendant:
         self._poll = select.poll()
         self._poll.register(attendant, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
-        try:
-            self.port: int = self._receive()
-        except Unavailable:
-            self.close()
-            raise
-        if not self.port:
-            self.close()
-            raise Unavailable("cannot listen on the loopback interface", hint="datum batching needs a free port on 127.0.0.1")
+        # Held until the attendant has it as well: so the worker can be set up while gRPC is still being imported.
+        self._reservation: socket.socket | None = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._reservation.bind((LOOPBACK, 0))
+        self.port: int = self._reservation.getsockname()[1]
+        self._tell("bind", self.port)
 
     def close(self) -> None:
+        self._let_go()
         self._socket.close()
         os.close(self._wake)
         os.close(self._waker)
@@ -114,11 +116,22 @@ class Attendant:
         self._tell("settle", str(pfs), str(scratch), root, owner)
 
     def listen(self) -> None:
-        """Take calls from now on."""
+        """Take calls from now on. Raises `Unavailable` if the port cannot be listened on."""
+        if self._reservation is not None:
+            if self._receive() != self.port:
+                raise Unavailable("cannot listen on the loopback interface", hint="datum batching needs a free port on 127.0.0.1")
+            self._let_go()
         self._tell("listen")
+
+    def _let_go(self) -> None:
+        if self._reservation is not None:
+            self._reservation.close()
+            self._reservation = None
 
     def deafen(self) -> None:
         """Refuse calls from now on; those that wait, or are on their way, are dropped."""
+        if self._reservation is not None:
+            return  # it never listened
         self._tell("deafen")
         while self._receive()[0] != "deaf":
             pass
@@ -188,7 +201,7 @@ def next_datum(port: int, error: str = "") -> list[str]:
     import grpc
 
     request, response = messages()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(f"{LOOPBACK}:{port}") as channel:
         call = channel.unary_unary(
             f"/{SERVICE}/{METHOD}", request_serializer=request.SerializeToString, response_deserializer=response.FromString
         )

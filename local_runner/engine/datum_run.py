@@ -15,6 +15,7 @@ from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
 from local_runner.engine.staging import Roots, Staged, stage
+from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Process, RunRequest, RunResult, Worker
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
 from local_runner.model.datums import Datum, DatumState, DatumStats
@@ -60,10 +61,11 @@ class Stopped(Exception):
 
 @dataclass
 class Attempt:
-    """One try of a datum: what it needs before user code, and what came of it."""
+    """One try of a datum: what it needs before user code, and what came of it. `told` is what `.env` says."""
 
     staged: Staged
     env: Mapping[str, str]
+    told: Mapping[str, str]
     lines: LastLines
     download_time: float
     left: Left = UNTOUCHED
@@ -92,6 +94,8 @@ class DatumRunner:
     _restarting: bool = False
     _process: Process | None = None
     _call: Call | None = None
+    _upcoming: Datum | None = None
+    _ready: tuple[Datum, Attempt] | None = None  # staged ahead of its turn
     _idle: threading.Event = field(default_factory=threading.Event)  # set while no command runs
 
     def __post_init__(self) -> None:
@@ -128,6 +132,9 @@ class DatumRunner:
 
     def clear(self) -> None:
         """Remove what the present set left."""
+        if self._ready is not None:
+            self._ready[1].staged.close()
+            self._ready = None
         shutil.rmtree(self.scratch / self._place, ignore_errors=True)
 
     # -- one datum, one command --------------------------------------------------------------------------------------
@@ -214,8 +221,9 @@ class DatumRunner:
         if process is not None:
             process.kill()
 
-    def run_batched(self, context: JobContext, datum: Datum) -> Outcome:
-        """Give the user's process a datum and wait until it asks for another. Raises `Stopped`."""
+    def run_batched(self, context: JobContext, datum: Datum, upcoming: Datum | None) -> Outcome:
+        """Give the user's process a datum and wait until it asks for another, which will be for `upcoming`. Raises `Stopped`."""
+        self._upcoming = upcoming
         return self._tries(context, datum, lambda attempt: self._batched_once(context, attempt))
 
     def _batched_once(self, context: JobContext, attempt: Attempt) -> RunResult:
@@ -231,8 +239,8 @@ class DatumRunner:
         self._lines.turn_to(attempt.lines)
         began = time.monotonic()
         call, self._call = self._call, None
-        told = [f"{key}={value}" for key, value in dot_env(self.worker, attempt.env).items()]
-        self.attendant.answer(call, attempt.staged.tree, told)
+        self.attendant.answer(call, attempt.staged.tree, [f"{key}={value}" for key, value in attempt.told.items()])
+        self._get_ready(context)
         then = self._next_call(context.spec.datum_timeout)
         seconds = time.monotonic() - began
         if isinstance(then, Call) and not then.error:
@@ -269,15 +277,26 @@ class DatumRunner:
         """A freshly staged datum, cleared away afterwards."""
         if self._stopping:
             raise Stopped
+        ready, self._ready = self._ready, None
+        attempt = ready[1] if ready and ready[0] is datum else self._begin(context, datum)
+        try:
+            yield attempt
+        finally:
+            attempt.staged.close()
+
+    def _begin(self, context: JobContext, datum: Datum) -> Attempt:
         began = time.monotonic()
         env = datum_env(datum, context.job.id)
         told, s3_out = dot_env(self.worker, env), context.spec.s3_out
         staged = stage(self.database, datum, context.roots, self.scratch, self._place, told, owner=self.owner, s3_out=s3_out)
-        attempt = Attempt(staged, env, LastLines(context.log, self.name, datum), time.monotonic() - began)
-        try:
-            yield attempt
-        finally:
-            staged.close()
+        return Attempt(staged, env, told, LastLines(context.log, self.name, datum), time.monotonic() - began)
+
+    def _get_ready(self, context: JobContext) -> None:
+        """Stage the datum after this one while user code works; what goes wrong goes wrong again when its turn comes."""
+        datum, self._upcoming = self._upcoming, None
+        if datum is not None:
+            with contextlib.suppress(LocalRunnerError, OSError):
+                self._ready = datum, self._begin(context, datum)
 
     def _collect(self, attempt: Attempt) -> str:
         """Read what the datum wrote; returns what is wrong with it, "" if nothing."""

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,6 @@ from local_runner.engine.batching import Attendants
 from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, WorkerRequest
-from local_runner.executors.users import find_user
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
@@ -77,7 +77,7 @@ def hired(
         pfs.mkdir(parents=True)
         request = make_request(name, pfs, folders[-1], port)
         request.scratch.mkdir(parents=True)
-        owner = find_user(request.user) if request.user and executor.capabilities.runs_as_user else None
+        owner = executor.owner(request)
         for folder in folders:
             folder.chmod(0o700)
             if owner:
@@ -213,11 +213,13 @@ class Slot(threading.Thread):
             runner.interrupt()
         runner.begin_set(uuid.uuid4().hex)
         left = len(request.datums)
-        run = runner.run_batched if self._attendants else runner.run
         try:
-            for datum in request.datums:
+            for datum, upcoming in zip_longest(request.datums, request.datums[1:]):
                 self.current = (datum, time.time())
-                outcome = run(request.context, datum)
+                if self._attendants:
+                    outcome = runner.run_batched(request.context, datum, upcoming)
+                else:
+                    outcome = runner.run(request.context, datum)
                 left -= 1
                 self._report(Done(request.context.job, outcome))
         except Stopped:

@@ -17,6 +17,7 @@ from local_runner.engine.outputs import OutputFile, collect
 from local_runner.engine.reenter import Entry
 from local_runner.engine.slots import MakeRequest, Place, hired
 from local_runner.engine.staging import Staged, stage
+from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, RunRequest, RunResult
 from local_runner.executors.terminal import Terminal
 from local_runner.model.file_hash import FileHasher
@@ -37,6 +38,7 @@ class Visit:
         self._attendant = attendant
         self._staged: Staged | None = None
         self._asked: Call | None = None  # the NextDatum that ended the datum
+        self._broken: LocalRunnerError | OSError | None = None  # what kept it from being answered
         self._number = 0
         if attendant:
             attendant.settle(place.pfs, place.scratch, place.worker.root, place.owner)
@@ -70,6 +72,8 @@ class Visit:
             return self._place.worker.run(request)
         with self._attended(self._attendant, once):
             result = self._place.worker.run(request)
+        if self._broken:
+            raise self._broken
         if not once:
             return result
         if self._asked:
@@ -115,15 +119,17 @@ class Visit:
     def _attend(self, attendant: Attendant, once: bool) -> None:
         try:
             while call := attendant.next_call(None):
-                attendant.answer(
-                    call, self._stage().tree, [f"{key}={value}" for key, value in dot_env(self._place.worker, self.entry.env).items()]
-                )
+                told = dot_env(self._place.worker, self.entry.env)
+                attendant.answer(call, self._stage().tree, [f"{key}={value}" for key, value in told.items()])
                 self._asked = attendant.next_call(None)
                 if once or self._asked is None:
                     self._place.worker.cancel()
                     return
                 attendant.deafen()
                 attendant.listen()
+        except (LocalRunnerError, OSError) as error:
+            self._broken = error
+            self._place.worker.cancel()  # or it would wait for its answer for ever
         finally:
             self._database.close_thread()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+LOOPBACK = "127.0.0.1"  # where it is served, and nowhere else
 METHOD = "NextDatum"
 SERVICE = "pachyderm.worker.Worker"
 

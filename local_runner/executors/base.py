@@ -20,13 +20,17 @@ from local_runner.executors.tree import UNTOUCHED, Left, Tree
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an executor can do; a spec that needs more is refused or warned about by name."""
+    """What an executor can do; a spec that needs more is refused or warned about by name.
+
+    The lines about what user code cannot do are held by tests/contracts/isolation.py, which tries to get out.
+    """
 
     absolute_pfs: bool  # user code sees its data at /pfs itself, not at a rewritten path
     private_tmp: bool  # /tmp and the home folder belong to the worker
-    hides_host_files: bool
-    limits_memory: bool
-    limits_network: bool
+    hides_host_files: bool  # it sees neither home folders nor other workers, changes nothing of the host, and reaches no disk or socket
+    hides_processes: bool  # it neither sees nor ends those of others
+    limits_memory: bool  # `resource_limits.memory`: of the whole container, or of each process
+    limits_network: bool  # it has no network but for a port that leads to the runner, unless allowed
     needs_image: bool
     runs_as_user: bool  # honours transform.user
 
@@ -39,6 +43,7 @@ class WorkerRequest:
     cost 10 µs instead of 60 to 500. `folder` is another, on a disk: the executor keeps in it what else is the worker's (its /tmp), and
     its subfolder `scratch` becomes `/pfs/.scratch`, where datums lie. Both belong to `user` where there is one.
     `code` maps absolute paths inside the worker to host folders or files (what the image's Dockerfile copies).
+    `mounts` are what else stands at such paths, read-only, whatever the image has there (secrets).
     `visible` are host paths that must stay readable even where the executor hides the host's home folder
     (an interpreter, the project); `writable` those that user code may write to (the home of the runner, for its `pachctl`).
     `bin` is a host folder with programs appended to PATH (`pachctl`).
@@ -54,6 +59,7 @@ class WorkerRequest:
     env: Mapping[str, str]
     image: str = ""
     code: Mapping[str, Path] = field(default_factory=dict)
+    mounts: Mapping[str, Path] = field(default_factory=dict)
     visible: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
     bin: Path | None = None
@@ -203,6 +209,10 @@ class Executor(Protocol):
 
     def why_not(self) -> str:
         """Why this host cannot run it, in one sentence with the remedy; "" if it can. Cheap enough to ask at every start."""
+        ...
+
+    def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
+        """User and group id that the request's processes have, where its `user` is honoured. Raises `Unavailable` if there is none such."""
         ...
 
     def worker(self, request: WorkerRequest) -> AbstractContextManager[Worker]:

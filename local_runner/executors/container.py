@@ -38,6 +38,7 @@ class ContainerExecutor:
 
     def __init__(self, program: str = "") -> None:
         self._program = program
+        self._owners: dict[tuple[str, str], tuple[int, int]] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -45,10 +46,11 @@ class ContainerExecutor:
             absolute_pfs=True,
             private_tmp=True,
             hides_host_files=True,
+            hides_processes=True,
             limits_memory=True,
             limits_network=True,
             needs_image=True,
-            runs_as_user=os.geteuid() == 0,
+            runs_as_user=self._is_root or self._is_rootless_podman,
         )
 
     def why_not(self) -> str:
@@ -69,19 +71,48 @@ class ContainerExecutor:
         engine.remove_orphans()
         return engine
 
+    def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
+        """For root as inside; for anybody else it is he himself."""
+        return self._user(request) if self._is_root else None
+
+    @property
+    def _is_root(self) -> bool:
+        return os.geteuid() == 0
+
+    @property
+    def _is_rootless_podman(self) -> bool:
+        engine, _ = self._found
+        return engine is not None and engine.is_podman and engine.is_rootless
+
+    def _user(self, request: WorkerRequest) -> tuple[int, int] | None:
+        """`transform.user` by the image's own files, which only a container can read: 0.2 s for each user of an image."""
+        if not request.user or not self.capabilities.runs_as_user:
+            return None
+        if (known := self._owners.get((request.image, request.user))) is None:
+            code = "from local_runner.executors.users import main; main(sys.argv[1])"
+            runtime = host_runtime()
+            flags = ["--rm", "--network", "none", "--pull", "never", "--user", "0:0", "--entrypoint", "", *_mounted(runtime.mounts)]
+            uid, gid = self.engine.ask("run", *flags, request.image, *runtime.program(code, request.user)).split()
+            known = self._owners[request.image, request.user] = int(uid), int(gid)
+        return known
+
     @contextlib.contextmanager
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if the image is not there or not up to date, or the container cannot be started."""
         engine = self.engine
         image = self._image(request)
         env = {"HOME": "/root", **image.env, **request.env}
-        mounts = dict(host_runtime().mounts)
+        mounts = {**host_runtime().mounts, **{inside: source.resolve() for inside, source in request.mounts.items()}}
         if request.bin:
             mounts[_BIN] = request.bin
             env["PATH"] = f"{env.get('PATH', os.defpath)}:{_BIN}"
-        with own_folder(request):
-            plan: Plan = {"env": env, "empty": "", "steps": [], "user": self._user(request), "port": None, "memory": 0, "pfs": "/pfs"}
-            container = Container(engine, request, image, mounts)
+        with own_folder(request) as own:
+            if request.bin and (request.bin / "pachctl").exists():
+                mounts[f"{_BIN}/pachctl"] = own / "pachctl"
+                mounts[f"{_BIN}/pachctl"].write_text(host_runtime().pachctl)
+                mounts[f"{_BIN}/pachctl"].chmod(0o755)
+            plan: Plan = {"env": env, "empty": "", "steps": [], "user": self.owner(request), "port": None, "memory": 0, "pfs": "/pfs"}
+            container = Container(engine, request, image, mounts, self._user(request))
             worker = ContainerWorker(container, plan)
             try:
                 yield worker
@@ -97,23 +128,14 @@ class ContainerExecutor:
             raise Unavailable(f"the image {name} is older than what is in its folder; {_remedy(request, self.engine)}", hint=_NO_IMAGE)
         return image
 
-    def _user(self, request: WorkerRequest) -> tuple[int, int] | None:
-        """`transform.user` by the image's own files, which only a container can read."""
-        if not request.user or not self.capabilities.runs_as_user:
-            return None
-        runtime = host_runtime()
-        code = "from local_runner.executors.users import main; main(sys.argv[1])"
-        command = [*_mounted(runtime.mounts), request.image, *runtime.program(code, request.user)]
-        printed = self.engine.ask("run", "--rm", "--network", "none", "--pull", "never", "--user", "0:0", "--entrypoint", "", *command)
-        uid, gid = printed.split()
-        return int(uid), int(gid)
-
 
 class Container:
     """One container: the command lines that make and end it, and what is asked about it from outside."""
 
-    def __init__(self, engine: Engine, request: WorkerRequest, image: Image, mounts: Mapping[str, Path]) -> None:
-        self.engine, self.request, self._image, self._mounts = engine, request, image, mounts
+    def __init__(
+        self, engine: Engine, request: WorkerRequest, image: Image, mounts: Mapping[str, Path], user: tuple[int, int] | None
+    ) -> None:
+        self.engine, self.request, self._image, self._mounts, self._wanted_user = engine, request, image, mounts, user
         self.name = f"local_runner-{uuid.uuid4().hex[:12]}"
 
     @property
@@ -132,7 +154,7 @@ class Container:
         flags = ["--rm", "--interactive", "--pull", "never", "--name", self.name, "--label", f"{OWNER_LABEL}={this_process()}"]
         flags += ["--log-driver", "none", "--network", "host" if request.network else "none"]
         # The data are not relabelled for SELinux: they are only shown to this container.
-        flags += ["--security-opt", "label=disable", "--user", self._user(), "--workdir", "/", "--entrypoint", ""]
+        flags += ["--security-opt", "label=disable", *self._user(), "--workdir", "/", "--entrypoint", ""]
         flags += _mounted(self._mounts)
         flags += ["--volume", f"{request.pfs.resolve()}:/pfs", "--volume", f"{request.scratch.resolve()}:{_SCRATCH}"]
         flags += [f"--volume={path.resolve()}:{path.absolute()}" for path in request.writable]
@@ -140,11 +162,17 @@ class Container:
         program = host_runtime().program(code, str(self.port), self.working_dir)
         return [self.engine.program, "run", *flags, *self._limits(), request.image, *program]
 
-    def _user(self) -> str:
-        """Root inside, who is the user outside; where the engine has no such notion, the user's own numbers."""
-        if os.geteuid() == 0 or self.engine.is_rootless:
-            return "0:0"
-        return f"{os.getuid()}:{os.getgid()}"
+    def _user(self) -> list[str]:
+        """Who process 1 is inside, so that what it writes belongs to the user outside.
+
+        Root of a rootless engine is that user, and another can be made him; root's own launcher becomes another by itself.
+        """
+        if os.geteuid() == 0:
+            return ["--user", "0:0"]
+        if self._wanted_user:
+            user, group = self._wanted_user
+            return ["--userns", f"keep-id:uid={user},gid={group}", "--user", f"{user}:{group}"]
+        return ["--user", "0:0" if self.engine.is_rootless else f"{os.getuid()}:{os.getgid()}"]
 
     def _limits(self) -> list[str]:
         given = self.request.resources

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class ProcessExecutor:
             absolute_pfs=False,
             private_tmp=False,
             hides_host_files=False,
-            limits_memory=False,
+            hides_processes=False,
+            limits_memory=sys.platform == "linux",
             limits_network=False,
             needs_image=False,
             runs_as_user=os.geteuid() == 0,
@@ -38,13 +40,16 @@ class ProcessExecutor:
     def why_not(self) -> str:
         return "" if os.name == "posix" else "commands are started as on Linux and macOS; on Windows use WSL 2"
 
+    def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
+        return find_user(request.user) if request.user and self.capabilities.runs_as_user else None
+
     @contextlib.contextmanager
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if the launcher cannot be started or `transform.user` is not known here."""
         pfs = str(request.pfs.absolute())
         with own_folder(request) as own:
             link_scratch(request)
-            places = {"/pfs": pfs} | mirror(own, request.code, request.working_dir)
+            places = {"/pfs": pfs} | mirror(own, {**request.code, **request.mounts}, request.working_dir)
             translate = translator(places)
             env = {name: translate(value) for name, value in request.env.items()}
             if request.bin:
@@ -53,7 +58,7 @@ class ProcessExecutor:
                 "env": env,
                 "empty": "",
                 "steps": [],
-                "user": find_user(request.user) if request.user and self.capabilities.runs_as_user else None,
+                "user": self.owner(request),
                 "port": None,
                 "memory": request.resources.memory,
                 "pfs": pfs,

@@ -40,7 +40,8 @@ class SandboxExecutor:
             absolute_pfs=True,
             private_tmp=True,
             hides_host_files=True,
-            limits_memory=False,
+            hides_processes=True,
+            limits_memory=True,
             limits_network=True,
             needs_image=False,
             runs_as_user=os.geteuid() == 0,
@@ -71,6 +72,9 @@ class SandboxExecutor:
                 remedy = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)"
                 return f"{why.message}; {remedy} or use --executor process"
 
+    def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
+        return find_user(request.user) if request.user and self.capabilities.runs_as_user else None
+
     @contextlib.contextmanager
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if the namespaces cannot be made or `transform.user` is not known here."""
@@ -85,7 +89,7 @@ class SandboxExecutor:
                 "env": env,
                 "empty": str(own / "root"),
                 "steps": steps,
-                "user": find_user(request.user) if request.user and self.capabilities.runs_as_user else None,
+                "user": self.owner(request),
                 "port": None if request.network else port_of(request),
                 "memory": request.resources.memory,
                 "pfs": "/pfs",
@@ -123,7 +127,7 @@ def arrange(request: WorkerRequest, own: Path) -> Steps:
                 steps.append(("ro", str(path.resolve()), name))
     steps += [("rw", str(path.resolve()), str(path.absolute())) for path in request.writable]
     # A folder before what stands in it.
-    steps += [("ro", str(source.resolve()), target) for target, source in sorted(request.code.items())]
+    steps += [("ro", str(source.resolve()), target) for target, source in sorted({**request.code, **request.mounts}.items())]
     steps += [("rw", str(request.pfs.resolve()), "/pfs"), ("rw", str(request.scratch.resolve()), "/pfs/.scratch")]
     if request.bin:
         steps.append(("ro", str(request.bin.resolve()), _BIN))

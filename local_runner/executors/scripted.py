@@ -69,6 +69,7 @@ class ScriptedExecutor:
             absolute_pfs=False,
             private_tmp=False,
             hides_host_files=False,
+            hides_processes=False,
             limits_memory=False,
             limits_network=False,
             needs_image=False,
@@ -77,6 +78,9 @@ class ScriptedExecutor:
 
     def why_not(self) -> str:
         return ""
+
+    def owner(self, request: WorkerRequest) -> None:
+        return None
 
     @contextlib.contextmanager
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:

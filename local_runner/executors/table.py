@@ -27,7 +27,10 @@ def choose(name: str) -> tuple[Executor, str]:
     if name == "auto":
         sandbox = EXECUTORS["sandbox"]()
         if not (why_not := sandbox.why_not()):
-            return sandbox, "executor sandbox: user code sees its data at /pfs, and the host read-only"
+            return sandbox, "executor sandbox: user code sees its data at /pfs, the host read-only, and no network"
+        container = EXECUTORS["container"]()
+        if not container.why_not():
+            return container, f"executor container: user code runs in the images as built ({why_not})"
         return EXECUTORS["process"](), f"executor process: user code is not isolated, and /pfs stands elsewhere ({why_not})"
     if name not in EXECUTORS:
         raise Invalid(f"unknown executor {name!r}", hint=f"choose one of auto, {', '.join(EXECUTORS)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 # A folder that held more is not used again: on ext4 it keeps the size it grew to.
@@ -58,24 +58,29 @@ class Place:
         self._path, self._root, self._scratch = path, root, scratch or f"{path}/.scratch"
         self._tree = Tree()
         self._stamps: dict[str, tuple[int, int]] = {}  # of the files laid out: time of modification in ns, size
+        self._is_clean = False  # nothing was done to the tree, as far as anybody looked
 
-    def lay(self, tree: Tree, *, reuse: bool = False, afresh: Sequence[str] = ()) -> None:
+    def lay(self, tree: Tree, *, reuse: bool = False, held: bool = False) -> None:
         """Replace what stands here by a tree. Raises OSError, and then nothing stands here.
 
-        With `reuse` its folders may be those of the tree before, emptied and renamed: on ext4, making and removing the five of a small
-        datum takes 450 µs of processor time and waits for as much again, this takes 60. Only where nothing can be left that holds on to
-        them; what something may hold on to is made `afresh`.
+        With `reuse`, folders and files may be those of the tree before, emptied, renamed and written over: on ext4, making and removing
+        the five folders and two files of a small datum takes 450 µs of processor time and waits for as much again (without a journal
+        thrice that, after thousands), this takes 60. Only where nothing is left that may hold on to them; or with `held`, by which
+        `out` and inputs are made afresh.
         """
-        before, self._tree, self._stamps = self._tree, Tree(), {}
+        before, stamps, is_clean = self._tree, self._stamps, self._is_clean
+        self._tree, self._stamps, self._is_clean = Tree(), {}, False
         both = bool(before.folder and tree.folder)
-        reused = reuse and both and before.folders == tree.folders and self._take_over(before, tree, afresh)
+        spares, others = _split(stamps, lambda path: path == ".env" or not held)
+        known = others if is_clean else None
+        reused = reuse and both and before.folders == tree.folders and self._take_over(before, tree, spares, known, held)
         if before.folder and not reused:
             remove_left(self._own(before))
         try:
             if tree.folder:
                 if not reused:
                     self._make(tree)
-                self._fill(tree)
+                self._fill(tree, dict.fromkeys(spares) if reused else {})
             self._link(tree.links)
         except OSError:
             if tree.folder:
@@ -84,14 +89,13 @@ class Place:
         self._tree = tree
 
     def look(self) -> Left:
-        """What became of the tree."""
+        """What became of the tree. The next `lay` goes by this: nothing may be done to the tree in between."""
         if not self._tree.folder:
             return UNTOUCHED
-        top, unseen, changed = self._at(self._tree.folder), dict(self._stamps), []
-        for path, status in _files_in(top, [name for name in self._tree.links if name != "out"]):
-            if unseen.pop(path, None) != (status.st_mtime_ns, status.st_size):
-                changed.append(path)
-        return Left(_holds_anything(f"{top}/out"), tuple(changed), tuple(unseen))
+        seen = _Look(self._tree, dict(self._stamps), os.geteuid())
+        seen.into(self._at(self._tree.folder), 0o777)
+        self._is_clean = seen.is_clean and not (seen.changed or seen.unseen or seen.unvisited)
+        return Left(seen.wrote, tuple(seen.changed), tuple(seen.unseen))
 
     def _at(self, below: str) -> str:
         """The path of something in `.scratch`, where every tree is."""
@@ -108,35 +112,51 @@ class Place:
         for path, mode in tree.folders:
             os.mkdir(f"{folder}/{path}", mode)
 
-    def _take_over(self, before: Tree, tree: Tree, afresh: Sequence[str]) -> bool:
-        """Make the folders of the tree before, emptied, those of this one; False if they are not as they were made."""
+    def _take_over(self, before: Tree, tree: Tree, spares: list[str], others: list[str] | None, held: bool) -> bool:
+        """Make the folders of the tree before, emptied but for `spares`, those of this one; False if they are not as they were made.
+
+        `others` are the other files there; None if that is not known.
+        """
         folder, new = self._at(before.folder), self._at(tree.folder)
-        kept = [("", 0o777), *((path, mode) for path, mode in before.folders if path not in afresh)]
-        known = {path for path, _ in kept}
         try:
-            for path, mode in kept:
-                if not _empty(f"{folder}/{path}" if path else folder, mode, path, known):
-                    return False
+            for path in others or ():
+                os.unlink(f"{folder}/{path}")
+            if others is None and not _clean(folder, before, spares):
+                return False
+            if held:
+                remove_folder(f"{folder}/out")
             os.rename(folder, f"{os.path.dirname(folder)}/{os.path.basename(new)}")
             os.rename(self._own(before), self._own(tree))
-            for path, mode in tree.folders:
-                if path in afresh:
-                    os.mkdir(f"{new}/{path}", mode)
+            if held:
+                os.mkdir(f"{new}/out", dict(tree.folders)["out"])
         except OSError:
             return False
         return True
 
-    def _fill(self, tree: Tree) -> None:
+    def _fill(self, tree: Tree, spares: dict[str, None]) -> None:
+        """Write its files: over the spare one of the same name, else over any, else new ones; spares that are left go."""
         folder = self._at(tree.folder)
         written = time.time_ns() - _BACK_NS
+        own = {path for path, _ in tree.files if path in spares}
+        others = [path for path in spares if path not in own]
         for path, content in tree.files:
-            descriptor = os.open(f"{folder}/{path}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            target, new = f"{folder}/{path}", os.O_CREAT | os.O_EXCL
+            if path in own:
+                new = 0
+            elif others:
+                os.rename(f"{folder}/{others.pop()}", target)
+                new = 0
+            descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC | new, 0o666)
             try:
                 os.write(descriptor, content)
+                if not new:
+                    os.ftruncate(descriptor, len(content))
                 os.utime(descriptor, ns=(written, written))
             finally:
                 os.close(descriptor)
             self._stamps[path] = written, len(content)
+        for path in others:
+            os.unlink(f"{folder}/{path}")
         for path, source, keeps_name in tree.brought:
             target = f"{folder}/{path}"
             if keeps_name:
@@ -195,36 +215,87 @@ def _remove(folder: str) -> None:
     os.rmdir(folder)
 
 
-def _empty(folder: str, mode: int, path: str, known: set[str]) -> bool:
-    """Remove everything but known folders; False for a folder that is another's, or grew, or whose mode is not what it was."""
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != mode & 0o755 or status.st_uid != os.geteuid():
-        return False
-    with os.scandir(folder) as entries:
-        for number, entry in enumerate(entries):
-            if number > _MOST_ENTRIES:
-                return False
-            if not entry.is_dir(follow_symlinks=False):
-                os.unlink(entry.path)
-            elif (f"{path}/{entry.name}" if path else entry.name) not in known:
-                remove_folder(entry.path)
-    return True
+def _split(paths: Iterable[str], is_first: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    first: list[str] = []
+    second: list[str] = []
+    for path in paths:
+        (first if is_first(path) else second).append(path)
+    return first, second
 
 
-def _files_in(top: str, names: Sequence[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """The regular files of these names and below them, by their path relative to `top`; links are not followed."""
-    for name in names:
-        path = f"{top}/{name}"
+class _Look:
+    """Goes through a tree. `is_clean` is whether everything there is as it was made."""
+
+    def __init__(self, tree: Tree, stamps: dict[str, tuple[int, int]], owner: int) -> None:
+        self._tops = tree.links.keys()
+        self._owner = owner
+        self.unvisited = dict(tree.folders)
+        self.unseen = stamps
+        self.changed: list[str] = []
+        self.wrote = False
+        self.is_clean = True
+
+    def into(self, folder: str, mode: int | None, path: str = "") -> None:
+        """Look at a folder that was made with a mode, or not by us, and at all below; what cannot be read is gone for us, too."""
         try:
-            status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode):
-                yield name, status
-            elif stat.S_ISDIR(status.st_mode):
-                with os.scandir(path) as entries:
-                    below = [f"{name}/{entry.name}" for entry in entries]
-                yield from _files_in(top, below)
+            self.is_clean = self.is_clean and mode is not None and _is_own_folder(folder, mode, self._owner)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    self._at(entry, f"{path}/{entry.name}" if path else entry.name)
         except OSError:
-            continue  # it cannot be read, so it is gone for us, too
+            self.is_clean = False
+
+    def _at(self, entry: os.DirEntry[str], path: str) -> None:
+        if path == "out":
+            self.wrote = _holds_anything(entry.path)
+            self.is_clean = self.is_clean and not self.wrote and _is_own_folder(entry.path, self.unvisited.pop(path), self._owner)
+        elif "/" not in path and path not in self._tops:
+            self.is_clean = False
+        elif entry.is_dir(follow_symlinks=False):
+            self.into(entry.path, self.unvisited.pop(path, None), path)
+        else:
+            self._at_file(entry, path)
+
+    def _at_file(self, entry: os.DirEntry[str], path: str) -> None:
+        status = entry.stat(follow_symlinks=False)
+        self.is_clean = self.is_clean and _is_own_file(status, self._owner)
+        if stat.S_ISREG(status.st_mode) and self.unseen.pop(path, None) != (status.st_mtime_ns, status.st_size):
+            self.changed.append(path)
+
+
+def _is_own_folder(folder: str, mode: int, owner: int) -> bool:
+    status = os.lstat(folder)
+    return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == mode & 0o755 and status.st_uid == owner
+
+
+def _is_own_file(status: os.stat_result, owner: int) -> bool:
+    """Whether it is a regular file that has no other name and whose rights nobody changed."""
+    return status.st_mode == stat.S_IFREG | 0o644 and status.st_nlink == 1 and status.st_uid == owner
+
+
+def _clean(folder: str, tree: Tree, spares: list[str]) -> bool:
+    """Remove all but its folders and `spares`, of which only files that are as they were made stay.
+
+    False for a folder that is another's, or grew, or has other rights than it was given. Raises OSError.
+    """
+    owner = os.geteuid()
+    spares[:] = [path for path in spares if os.path.lexists(f"{folder}/{path}") and _is_own_file(os.lstat(f"{folder}/{path}"), owner)]
+    known = {*spares, *(path for path, _ in tree.folders)}
+    for path, mode in (("", 0o777), *tree.folders):
+        here = f"{folder}/{path}" if path else folder
+        if not _is_own_folder(here, mode, owner):
+            return False
+        with os.scandir(here) as entries:
+            for number, entry in enumerate(entries):
+                if number > _MOST_ENTRIES:
+                    return False
+                if (f"{path}/{entry.name}" if path else entry.name) in known:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    remove_folder(entry.path)
+                else:
+                    os.unlink(entry.path)
+    return True
 
 
 def _holds_anything(folder: str) -> bool:

@@ -142,7 +142,7 @@ def inside(port: int, working_dir: str) -> None:
         os.makedirs(working_dir, exist_ok=True)
     (control, theirs), (trees, their_trees) = socket.socketpair(), socket.socketpair()
     tunnel = Tunnel(os.dup(0), os.dup(1), port)
-    os.dup2(theirs.detach(), 0)
+    os.dup2(theirs.fileno(), 0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if port:
         tunnel.listen()  # before the launcher can start what will ask
@@ -153,7 +153,7 @@ def inside(port: int, working_dir: str) -> None:
     from local_runner.executors.launcher import main
 
     main(their_trees.detach())
-    os.close(0)
+    theirs.shutdown(socket.SHUT_RDWR)
     words.join()  # until the last of them is on its way
     os._exit(0)
 

@@ -26,9 +26,6 @@ def _notes(spec: PipelineSpec) -> Iterator[str]:
         service = spec.service or (spec.spout or {})["service"]
         if "external_port" in service:
             yield f"service: nothing is forwarded from external_port {service['external_port']}; ask the port the process opens here"
-    for secret in spec.transform.secrets:
-        if secret.mount_path:
-            yield f"secret {secret.name}: nothing is mounted at {secret.mount_path} here; env_var and key make it a variable"
 
 
 def local_egress(spec: PipelineSpec, base: Path) -> Path | None:

@@ -507,6 +507,16 @@ class ExecutorContract:
         assert bench.stdout == ["main", "part", "main", "main", "main", "part"]
         assert sorted(path.name for path in (tmp_path / "image").iterdir()) == ["lib", "main"]
 
+    def test_what_is_mounted_stands_there_and_cannot_be_changed(self, executor: Executor, tmp_path: Path) -> None:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/key").write_text("open sesame\n")
+        with self.open(executor, tmp_path, mounts={"/no-such/login": tmp_path / "secrets"}) as worker:
+            bench = Bench(worker, tmp_path)
+            bench.run("cat", "/no-such/login/key")
+            if executor.capabilities.absolute_pfs:
+                assert not bench.sh("echo x > /no-such/login/key").accepted()
+        assert bench.stdout == ["open sesame"]
+
     # Commands that stay
 
     def test_a_staying_command_goes_on_over_many_datums(self, bench: Bench) -> None:
@@ -555,7 +565,7 @@ class ExecutorContract:
         assert bench.run("true").accepted()
 
     def test_ctrl_c_at_a_terminal_is_for_the_command(self, bench: Bench) -> None:
-        script = f"trap 'echo trapped; exit 5' INT; echo ready; sleep {unique_sleep()}"
+        script = "trap 'echo trapped; exit 5' INT; echo ready; while :; do sleep 0.05; done"
         result, shown = converse(bench, script, ("ready", "\x03"))
         assert result.exit_code == 5
         assert "trapped" in shown

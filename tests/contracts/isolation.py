@@ -26,6 +26,14 @@ class IsolationContract:
     def open(self, executor: Executor, home: Path, **more: object) -> AbstractContextManager[Worker]:
         raise AssertionError("ExecutorContract provides it")
 
+    def test_the_executor_says_that_it_isolates(self, executor: Executor) -> None:
+        can = executor.capabilities
+        assert can.private_tmp
+        assert can.hides_host_files
+        assert can.hides_processes
+        assert can.limits_memory
+        assert can.limits_network
+
     # Files
 
     def test_the_files_of_the_host_cannot_be_changed(self, bench: Bench) -> None:

@@ -32,7 +32,7 @@ def test_the_second_line_runs_the_tests() -> None:
     assert [INSTALL.sub("", line) for line in lines] == [".venv/bin/python -m pytest -q"]
 
 
-@pytest.mark.parametrize("heading", ["What you see", "If you know Pachyderm"])
+@pytest.mark.parametrize("heading", ["What you see", "The first hour", "If you know Pachyderm"])
 def test_what_a_section_shows_is_what_comes(finished: ProjectCopy, heading: str) -> None:
     for answer in play(finished, heading):
         assert answer.status == 0, answer.text
@@ -48,16 +48,16 @@ def test_the_python_example_works(finished: ProjectCopy, monkeypatch: pytest.Mon
     assert finished.bash(".venv/bin/local_runner get file notes@master:/today").text == "77 models\n"
 
 
-def test_the_specs_of_the_search_are_taken_as_on_a_cluster(able: None, tmp_path: Path) -> None:
-    project = ProjectCopy.fresh(tmp_path / "project")
-    [script] = re.findall(r"^```sh\n(pachctl create repo .*?)^```", README, flags=re.M | re.S)
-    dry = script.replace("create pipeline -f", "validate pipeline -f")
-    answer = project.bash(f'set -e\npachctl() {{ "{project.root}/.venv/bin/local_runner" "$@"; }}\n{dry}')
-    assert answer.status == 0, answer.text
-    assert len(project.files("parameters@master:/c_parameters.txt")) == 11
+def test_the_lines_for_a_cluster_are_commands_of_ours(finished: ProjectCopy) -> None:
+    deploy, pull = re.findall(r"^\.venv/bin/python -m local_runner (?:deploy|pull) .*", README, flags=re.M)
+    printed = finished.bash(f"{deploy} --dry-run")
+    assert printed.status == 0, printed.text
+    assert "pachctl update pipeline" in printed.text
+    refused = finished.bash(pull.replace("HOST:30650", "localhost:1"))
+    assert refused.status == 5, refused.text
 
 
 def test_every_session_of_the_readme_is_played_by_some_test() -> None:
     promises = (Path(__file__).parent / "test_promises.py").read_text()
-    played = {"Run it", "What you see", "If you know Pachyderm", *re.findall(r'play\(finished, "(.*?)"\)', promises)}
+    played = {"Run it", "What you see", "The first hour", "If you know Pachyderm", *re.findall(r'play\(finished, "(.*?)"\)', promises)}
     assert played == set(sessions())

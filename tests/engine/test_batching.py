@@ -88,6 +88,8 @@ def test_next_datum_outside_batching_is_refused() -> None:
     attendants = Attendants()
     attendant = attendants.hire()
     try:
+        attendant.listen()
+        attendant.deafen()
         with pytest.raises(Refused, match="datum batching not enabled"):
             next_datum(attendant.port)
     finally:

@@ -90,7 +90,7 @@ def test_a_build_that_fails_says_its_last_line_and_where_to_look(folder: Path, b
     (bin_folder / "fail").write_text("STEP 3: COPY\nthere is no main.py\n")
     image = buildables({"me/train": folder}, [])[0]
     lines: list[str] = []
-    with pytest.raises(WorkFailed, match="image me/train:latest cannot be built: there is no main.py") as raised:
+    with pytest.raises(WorkFailed, match=r"image me/train:latest cannot be built: there is no main\.py") as raised:
         find_builder("podman").build(image, lines.append)
     assert str(folder / "Dockerfile") in raised.value.hint
     assert lines == ["STEP 3: COPY", "there is no main.py"]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,7 +17,7 @@ from local_runner.executors.engines import OWNER_LABEL, find_engine
 from local_runner.executors.resources import Resources
 from tests.contracts.executor import Bench, ExecutorContract, is_alive, soon, unique_sleep, worker_request
 from tests.contracts.isolation import IsolationContract
-from tests.support.containers import IMAGE, engine, import_image, needs_containers
+from tests.support.containers import IMAGE, engine, import_image, needs_containers, packed
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
@@ -144,6 +146,56 @@ class TestContainerExecutor(ExecutorContract, IsolationContract):
         assert engine().state(name) == {}
 
 
+@needs_containers
+@needs_root
+@pytest.mark.skipif(not shutil.which("python3", path="/usr/bin"), reason="no system Python that an ordinary user could start")
+def test_without_root_a_container_works_and_what_it_writes_belongs_to_the_user() -> None:
+    """podman as `nobody`, with a home of its own, and the same program in an interpreter that everybody may read."""
+    if not engine().is_podman:
+        pytest.skip("docker decides for the whole machine whether it is rootless")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        package = Path(__file__).parents[2] / "local_runner"
+        shutil.copytree(package, Path(folder, "local_runner"), ignore=shutil.ignore_patterns("__pycache__"))
+        Path(folder, "engine.py").write_text(_ORDINARY_USER)
+        settings = Path(folder, "home/.config/containers/containers.conf")
+        settings.parent.mkdir(parents=True)
+        settings.write_text(Path(os.environ.get("CONTAINERS_CONF", os.devnull)).read_text())
+        for name in ("run", "work"):
+            Path(folder, name).mkdir()
+        subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
+        env = {"HOME": f"{folder}/home", "XDG_RUNTIME_DIR": f"{folder}/run", "PATH": os.defpath, "PYTHONPATH": folder}
+
+        def as_nobody(*command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+            user = {"user": 65534, "group": 65534, "extra_groups": ()}
+            return subprocess.run(command, env=env, cwd=folder, input=given, capture_output=True, check=False, **user)  # type: ignore[call-overload,no-any-return]
+
+        as_nobody("podman", "import", "-", "tiny", given=packed(("sh", "id", "mkdir", "true")))
+        ran = as_nobody("/usr/bin/python3", f"{folder}/engine.py", f"{folder}/work")
+        written = list(Path(folder, "work/folder/scratch").rglob("out/d/file"))
+        as_nobody("podman", "unshare", "rm", "-rf", f"{folder}/home/.local")
+        as_nobody("podman", "system", "migrate")  # ends the process that keeps the namespace
+    assert ran.stdout.decode().splitlines() == ["stdout 0", "65534"], ran.stderr.decode()
+    assert not written  # the worker has cleared its place
+
+
+_ORDINARY_USER = """
+import sys
+from pathlib import Path
+from local_runner.executors.base import RunRequest, WorkerRequest
+from local_runner.executors.container import ContainerExecutor
+from local_runner.executors.tree import Tree
+work = Path(sys.argv[1])
+(work / "pfs").mkdir()
+tree = Tree(".scratch/set/1/pfs/1", {"out": ".scratch/set/1/pfs/1/out"}, [("out", 0o777)])
+with ContainerExecutor("podman").worker(WorkerRequest("w", work / "pfs", work / "folder", {"PATH": "/bin"}, "tiny")) as worker:
+    script = "id -u; mkdir /pfs/out/d && echo x > /pfs/out/d/file"
+    result = worker.run(RunRequest(("sh", "-c", script), {}, tree, print))
+    assert result.accepted(), result
+    print((work / "folder/scratch/set/1/pfs/1/out/d/file").stat().st_uid)
+    worker.lay(Tree())
+"""
+
+
 def test_an_engine_that_is_not_there_is_an_answer_with_a_remedy() -> None:
     assert "no-such-engine is not installed" in ContainerExecutor("no-such-engine").why_not()
     with pytest.raises(Unavailable, match="no-such-engine is not installed"):
@@ -205,14 +257,14 @@ def test_what_the_engine_complains_about_is_said_with_the_next_step(
 
 
 def test_docker_is_told_the_user_the_limits_and_the_gpus(fake_engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    executor = fake_engine('echo "$@" >&2; exit 125')
+    executor = fake_engine(f'echo "$@" > {tmp_path}/told; exit 125')
     monkeypatch.setattr(os, "geteuid", lambda: 1234)
     monkeypatch.setattr(os, "getuid", lambda: 1234)
     monkeypatch.setattr(os, "getgid", lambda: 99)
     given = Resources(memory=64_000_000, cores=1.5, reserved_memory=32_000_000, share=0.5, gpus=2)
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(Unavailable):
         _open(executor, tmp_path / "home", resources=given).__enter__()
-    told = raised.value.message
+    told = (tmp_path / "told").read_text()
     for flag in ("--user 1234:99", "--memory 64000000", "--cpus 1.5", "--memory-reservation 32000000", "--cpu-shares 512", "--gpus 2"):
         assert flag in told
     assert "--network none" in told

@@ -1,18 +1,29 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from local_runner.executors.process import ProcessExecutor, mirror, translator
+from local_runner.executors.resources import Resources
 from local_runner.executors.view import View
-from tests.contracts.executor import ExecutorContract
+from tests.contracts.executor import Bench, ExecutorContract
 
 
 class TestProcessExecutor(ExecutorContract):
     @pytest.fixture
     def executor(self) -> ProcessExecutor:
         return ProcessExecutor()
+
+    def test_memory_is_limited_where_that_can_be(self, executor: ProcessExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path, resources=Resources(memory=100_000_000)) as worker:
+            ended = Bench(worker, tmp_path).run(sys.executable, "-c", "b'x' * 200_000_000")
+        assert ended.accepted() is not executor.capabilities.limits_memory
+
+    def test_it_does_not_say_that_it_isolates(self, executor: ProcessExecutor) -> None:
+        can = executor.capabilities
+        assert [can.private_tmp, can.hides_host_files, can.hides_processes, can.limits_network] == [False] * 4
 
 
 @pytest.mark.parametrize(

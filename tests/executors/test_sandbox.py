@@ -32,6 +32,7 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
     def open(self, executor: Executor, home: Path, **more: object) -> AbstractContextManager[Worker]:
         more.setdefault("visible", (Path(sys.prefix), Path(sys.base_prefix)))
         return super().open(executor, home, **more)
+
     @pytest.fixture
     def executor(self) -> SandboxExecutor:
         return SandboxExecutor()

@@ -28,7 +28,6 @@ def parse(**fields):
         ({"egress": {}}, "egress: nothing is copied to nowhere;"),
         ({"service": {"internal_port": 80, "external_port": 30080}}, "service: nothing is forwarded from external_port 30080"),
         ({"spout": {"service": {"external_port": 30080}}}, "service: nothing is forwarded from external_port 30080"),
-        ({"transform": {"secrets": [{"name": "s", "mount_path": "/s"}]}}, "secret s: nothing is mounted at /s here"),
     ],
 )
 def test_what_is_taken_but_does_less_here_is_said(fields, begins):

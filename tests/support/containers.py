@@ -42,11 +42,16 @@ needs_containers = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 def import_image(name: str, programs: tuple[str, ...]) -> None:
     """An image with nothing in it but some programs of this host, and the libraries they are linked to."""
+    subprocess.run([engine().program, "import", "-", name], input=packed(programs), capture_output=True, check=True)
+
+
+def packed(programs: tuple[str, ...]) -> bytes:
+    """These programs and their libraries as a tar file, which is all that an image has to be."""
     paths = {f"/bin/{program}": shutil.which(program) or program for program in programs}
     linked = subprocess.run(["ldd", *paths.values()], capture_output=True, text=True, check=True).stdout.split()
     files = paths | {word: word for word in linked if word.startswith("/") and not word.endswith(":")}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
         for inside, outside in files.items():
             tar.add(Path(outside).resolve(), inside.lstrip("/"))
-    subprocess.run([engine().program, "import", "-", name], input=packed.getvalue(), capture_output=True, check=True)
+    return content.getvalue()

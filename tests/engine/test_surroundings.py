@@ -1,0 +1,48 @@
+"""What a pipeline's workers are asked for, from its spec: secrets, network."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from local_runner.executors.process import ProcessExecutor
+from local_runner.foreground import Crew, may_use_network, work
+from local_runner.model.pipelines import PipelineSpec, Transform
+from local_runner.model.refs import PipelineRef, parse_file
+from tests.support.lab import Lab
+
+
+def test_a_secret_may_be_a_folder_of_files(home: Path) -> None:
+    lab = Lab(home)
+    lab.put("data@master", {"/a": "1"})
+    coded = {"coded": base64.b64encode(b"\xff\n").decode()}
+    lab.runner.create_secret({"metadata": {"name": "login"}, "stringData": {"plain": "open sesame"}, "data": coded})
+    transform = {
+        "cmd": ["sh"],
+        "stdin": ["cp -r /login/. /pfs/out/ && ! ls /none"],
+        "secrets": [{"name": "login", "mount_path": "/login"}, {"name": "missing", "mount_path": "/none"}],
+    }
+    lab.pipeline("p", "data:/*", transform=transform, datum_tries=1)
+    work(lab.runner, Crew(ProcessExecutor(), 1))
+    assert [file.path for file in lab.runner.list_file(parse_file("p@master:/"))] == ["/coded", "/plain"]
+    lab.close()
+
+
+def spec(**more: object) -> PipelineSpec:
+    document = {"metadata": {"annotations": more.pop("annotations", {})}}
+    return PipelineSpec(PipelineRef("default", "p"), Transform(), None, document, **more)  # type: ignore[arg-type]
+
+
+def test_user_code_has_no_network_unless_its_pipeline_asks_or_is_there_for_it() -> None:
+    assert not may_use_network(spec())
+    assert may_use_network(spec(annotations={"local_runner/network": "true"}))
+    assert may_use_network(spec(spout={}))
+    assert may_use_network(spec(service={}))
+
+
+def test_all_of_it_may_be_given_the_network_and_a_pipeline_may_decline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RUNNER_NETWORK", "1")
+    assert may_use_network(spec())
+    assert not may_use_network(spec(annotations={"local_runner/network": "false"}))
