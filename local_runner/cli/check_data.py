@@ -76,6 +76,13 @@ class _Data:
             if job and len(rivals) == 2 and rivals <= datums and self._runner.job_pipeline(job.job).spec.transform == spec.transform:
                 yield f"the last job failed, and the next would too: {job.reason}"
 
+    def unread(self, spec: PipelineSpec) -> Iterator[str]:
+        """Inputs that the last job of the same pipeline made datums of, and no datum looked into."""
+        with suppress(NotFound):
+            job = next(self._runner.list_job(pipeline=spec.pipeline), None)
+            if job and job.state is JobState.SUCCESS and self._runner.job_pipeline(job.job).spec.transform == spec.transform:
+                yield from (f"input {name}: no datum of the last job looked into it" for name in job.unread)
+
     def _matches(self, leaf: Pfs) -> list[DatumInfo]:
         return self.datums(leaf, leaf.project)
 
@@ -119,6 +126,7 @@ def _prospect(data: _Data, spec: PipelineSpec, outputs: set[RepoRef], pipelines:
             waits.append(f"{leaf.source} can be read")
             warnings.append(f"input {leaf.name}: {error.message}")
     warnings += _leaks(data, spec, pipelines)
+    warnings += data.unread(spec)
     if waits:
         return Prospect(f"its datums are known when {' and '.join(dict.fromkeys(waits))}", warnings=tuple(warnings))
     datums = data.datums(spec.input, spec.pipeline.project)

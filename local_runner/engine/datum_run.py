@@ -42,7 +42,8 @@ class Outcome:
     """What became of a datum. `counted` is how the job counts it; `state` what its meta document says.
 
     They differ for a datum that was recovered in one attempt and succeeded in the next (reference pps 2.6, *Quirk*).
-    `outputs` and `seen` are to be committed to the output and meta repo; `last_lines` are the end of what it printed.
+    `outputs` and `seen` are to be committed to the output and meta repo; `last_lines` are the end of what it printed, `unread` the
+    inputs it did not look into.
     """
 
     datum: Datum
@@ -53,6 +54,7 @@ class Outcome:
     outputs: Sequence[OutputFile]
     seen: Sequence[OutputFile]
     last_lines: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 class Stopped(Exception):
@@ -322,7 +324,7 @@ class DatumRunner:
         uploaded = sum(file.content.size for file in wrote if not file.linked) if counted is DatumState.PROCESSED else 0
         stats = DatumStats(attempt.download_time, attempt.process_time, attempt.upload_time, downloaded, uploaded)
         kept = wrote if counted is DatumState.PROCESSED else []
-        return Outcome(datum, counted, state, attempt.error, stats, kept, seen, tuple(attempt.lines.lines))
+        return Outcome(datum, counted, state, attempt.error, stats, kept, seen, tuple(attempt.lines.lines), attempt.left.unread)
 
 
 class _BatchLines:

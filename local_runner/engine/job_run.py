@@ -152,7 +152,7 @@ class JobRun:
         marks: dict[bytes, bytes | None] = {}
         contents: list[Content] = []
         job = bytes.fromhex(self.info.job.id)
-        counters, stats = self.info.counters, self.info.stats
+        counters, stats, unread = self.info.counters, self.info.stats, set(self.info.unread)
         for outcome in outcomes:
             datum = outcome.datum
             skip_key = datum.hash(self.salt)
@@ -167,6 +167,8 @@ class JobRun:
                 documents[entry_key(files_path(datum.id) + file.path, datum.id)] = entry_value(file.content.name, file.content.size)
                 contents.append(file.content)
             marks[datum.id.encode()] = Mark(bytes.fromhex(skip_key), outcome.state, job).encode()
+            if outcome.counted is DatumState.PROCESSED:
+                unread = set(outcome.unread) if counters.processed == 0 else unread & set(outcome.unread)
             field = outcome.counted.value.lower()
             counters = dataclasses.replace(counters, **{field: getattr(counters, field) + 1})
             stats += outcome.stats
@@ -174,7 +176,7 @@ class JobRun:
         trees = session.trees
         session.commits.update(output.key, tree=trees.edit(output.tree, files))
         session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), marks=trees.edit(meta.marks, marks))
-        self.info = dataclasses.replace(self.info, counters=counters, stats=stats)
+        self.info = dataclasses.replace(self.info, counters=counters, stats=stats, unread=tuple(sorted(unread)))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

@@ -37,15 +37,17 @@ class Left(NamedTuple):
     """What a command left of a tree; paths are relative to its folder.
 
     `wrote` says whether anything is in `out`. `changed` are other regular files that are new or not what was laid out, `gone` those
-    that were laid out and are no longer there.
+    that were laid out and are no longer there. `unread` are names in `/pfs` that nobody went through, where that can be told.
     """
 
     wrote: bool = False
     changed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 UNTOUCHED = Left()
+_NO_INPUTS = ("out", ".env")
 
 
 class Place:
@@ -59,6 +61,7 @@ class Place:
         self._tree = Tree()
         self._stamps: dict[str, tuple[int, int]] = {}  # of the files laid out: time of modification in ns, size
         self._is_clean = False  # nothing was done to the tree, as far as anybody looked
+        self._tells_reads: bool | None = None  # whether links remember that somebody went through them; None: not tried yet
 
     def lay(self, tree: Tree, *, reuse: bool = False, held: bool = False) -> None:
         """Replace what stands here by a tree. Raises OSError, and then nothing stands here.
@@ -95,7 +98,11 @@ class Place:
         seen = _Look(self._tree, dict(self._stamps), os.geteuid())
         seen.into(self._at(self._tree.folder), 0o777)
         self._is_clean = seen.is_clean and not (seen.changed or seen.unseen or seen.unvisited)
-        return Left(seen.wrote, tuple(seen.changed), tuple(seen.unseen))
+        return Left(seen.wrote, tuple(seen.changed), tuple(seen.unseen), self._unread())
+
+    def _unread(self) -> tuple[str, ...]:
+        inputs = [name for name in self._tree.links if name not in _NO_INPUTS] if self._tells_reads else []
+        return tuple(name for name in inputs if _was_not_followed(f"{self._path}/{name}"))
 
     def _at(self, below: str) -> str:
         """The path of something in `.scratch`, where every tree is."""
@@ -177,7 +184,29 @@ class Place:
                 else:
                     os.unlink(entry.path)
         for name, target in links.items():
-            os.symlink(f"{self._root}/{target}", f"{self._path}/{name}")
+            link = f"{self._path}/{name}"
+            os.symlink(f"{self._root}/{target}", link)
+            if name not in _NO_INPUTS and self._tells_reads is not False:
+                # Older than its change, so that going through it is noted down even where reads mostly are not (relatime).
+                os.utime(link, (0, 0), follow_symlinks=False)
+                if self._tells_reads is None:
+                    self._tells_reads = _notes_reads(link)
+
+
+def _was_not_followed(link: str) -> bool:
+    try:
+        status = os.lstat(link)
+    except OSError:
+        return False
+    return status.st_atime_ns == 0 and stat.S_ISLNK(status.st_mode)
+
+
+def _notes_reads(link: str) -> bool:
+    """Whether going through a link shows in its time of access; leaves it as it was."""
+    os.path.exists(link)
+    noted = not _was_not_followed(link)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    return noted
 
 
 def remove_folder(folder: str) -> None:

@@ -63,7 +63,10 @@ class RunningDatum:
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A job. Times are seconds since the epoch; `started` is when its datums began."""
+    """A job. Times are seconds since the epoch; `started` is when its datums began.
+
+    `unread` are inputs that none of the datums it ran looked into, as far as that can be told.
+    """
 
     job: JobRef
     pipeline_version: int
@@ -77,6 +80,7 @@ class JobInfo:
     stats: DatumStats = field(default_factory=DatumStats)
     restart: int = 0
     running: tuple[RunningDatum, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

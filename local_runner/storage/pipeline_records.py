@@ -128,7 +128,7 @@ class PipelineRecords:
 
     def update_job(self, info: JobInfo) -> None:
         """Write everything about a job that may change, but what it is asked."""
-        counters = json.dumps([[*_counts(info.counters)], [*asdict(info.stats).values()]])
+        counters = json.dumps([[*_counts(info.counters)], [*asdict(info.stats).values()], info.unread])
         running = json.dumps([[r.worker, r.datum, r.paths, r.started] for r in info.running]) if info.running else ""
         self._db.execute(
             "UPDATE job SET state = ?, reason = ?, started = ?, finished = ?, counters = ?, restart = ?, running = ?"
@@ -195,7 +195,7 @@ def _pipeline(row: tuple) -> PipelineRow:  # type: ignore[type-arg]  # thirteen 
 
 
 def _job(row: tuple) -> JobInfo:  # type: ignore[type-arg]
-    counters, stats = json.loads(row[10]) if row[10] else ((), ())
+    counters, stats, *more = json.loads(row[10]) if row[10] else ((), ())
     running = tuple(RunningDatum(r[0], r[1], tuple(r[2]), r[3]) for r in json.loads(row[12])) if row[12] else ()
     return JobInfo(
         JobRef(PipelineRef(row[0], row[1]), row[2]),
@@ -210,4 +210,5 @@ def _job(row: tuple) -> JobInfo:  # type: ignore[type-arg]
         DatumStats(*stats),
         row[11],
         running,
+        tuple(more[0]) if more else (),
     )

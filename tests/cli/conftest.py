@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from local_runner.cli.main import main
+from local_runner.executors.base import Executor
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
 from local_runner.foreground import Crew, work
 from local_runner.runner import Runner
@@ -72,11 +73,11 @@ def pachctl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     """In an empty folder, with a home of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCAL_RUNNER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(Runner, "ensure_engine", _work_here(ScriptedExecutor(_copy)))
+    monkeypatch.setattr(Runner, "ensure_engine", work_here(ScriptedExecutor(_copy)))
     return Pachctl(capsys, monkeypatch)
 
 
-def _work_here(executor: ScriptedExecutor) -> Callable[[Runner], None]:
+def work_here(executor: Executor) -> Callable[[Runner], None]:
     at_work = False
 
     def ensure_engine(runner: Runner) -> None:

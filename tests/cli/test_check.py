@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from local_runner.executors.process import ProcessExecutor
+from local_runner.runner import Runner
+from tests.cli.conftest import work_here
+
 
 def spec(name="edges", glob="/*", repo="data", cmd=("true",), **fields):
     return {"pipeline": {"name": name}, "transform": {"cmd": list(cmd)}, "input": {"pfs": {"repo": repo, "glob": glob}}, **fields}
@@ -224,3 +228,15 @@ def test_a_template_is_rendered_with_its_arguments(pachctl, tmp_path):
     pytest.importorskip("_jsonnet")
     (tmp_path / "edges.jsonnet").write_text('function(n) { pipeline: { name: n }, transform: { cmd: ["sh"] } }')
     assert pachctl.ok("check edges.jsonnet --arg n=edges").lines[0].endswith(": edges")
+
+
+def test_an_input_that_no_datum_looked_into_is_warned_of(pachctl, write, data, monkeypatch):
+    monkeypatch.setattr(Runner, "ensure_engine", work_here(ProcessExecutor()))
+    data("read", a="1", b="2")
+    data("unread", c="3")
+    fields = cross({"repo": "read", "glob": "/*"}, {"repo": "unread", "glob": "/"})
+    used = write(spec(cmd=("sh", "-c", "cat /pfs/read/a > /pfs/out/$PACH_DATUM_ID || true"), **fields))
+    assert warnings(pachctl.ok(f"check {used}")) == []
+    pachctl.ok(f"create pipeline -f {used}")
+    assert warnings(pachctl.ok(f"check {used}")) == ["input unread: no datum of the last job looked into it"]
+    assert warnings(pachctl.ok(f"check {write(spec(cmd=('ls', '/pfs/unread'), **fields))}")) == []

@@ -432,13 +432,21 @@ class ExecutorContract:
 
     def test_what_a_command_left_is_told(self, bench: Bench) -> None:
         assert bench.run("cat", "/pfs/in/file").left == Left()
-        assert bench.run("touch", "/pfs/out/new").left == Left(wrote=True)
-        assert bench.run("mkdir", "/pfs/out/empty").left == Left(wrote=True)
+        assert bench.run("touch", "/pfs/out/new").left._replace(unread=()) == Left(wrote=True)
+        assert bench.run("mkdir", "/pfs/out/empty").left._replace(unread=()) == Left(wrote=True)
         left = bench.sh(
             "printf two > /pfs/in/file; rm $(readlink /pfs/.env); mkdir /pfs/in/d; touch /pfs/in/d/new; ln -s file /pfs/in/link"
         ).left
         assert (left.wrote, sorted(left.changed), left.gone) == (False, ["in/d/new", "in/file"], (".env",))
         assert bench.sh("rm -r $(readlink /pfs/in)").left == Left(gone=("in/file",))
+
+    def test_an_input_nobody_looked_into_is_told(self, bench: Bench) -> None:
+        folder = tree_of("one").folder
+        two = tree_of("one", links={name: f"{folder}/{at}" for name, at in (("in", "in"), ("more", "in"), ("out", "out"), (".env", ".env"))})
+        assert bench.run("true", tree=two).left.unread == ("in", "more")
+        assert bench.run("ls", "/pfs", tree=two).left.unread == ("in", "more")
+        assert bench.run("cat", "/pfs/in/file", tree=two).left.unread == ("more",)
+        assert bench.sh("cd /pfs/more && ls", tree=two).left.unread == ("in",)
 
     def test_a_change_is_noticed_however_soon_it_comes_and_whatever_its_size(self, bench: Bench) -> None:
         for _ in range(20):
