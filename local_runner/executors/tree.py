@@ -5,8 +5,10 @@ The launcher uses it, which wants to be there in 10 ms: so it imports next to no
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -83,7 +85,7 @@ class Place:
             if tree.folder:
                 if not reused:
                     self._make(tree)
-                self._fill(tree, dict.fromkeys(spares) if reused else {})
+                self._fill(tree, {path: stamps[path][1] if is_clean else sys.maxsize for path in spares} if reused else {})
             self._link(tree.links)
         except OSError:
             if tree.folder:
@@ -140,29 +142,34 @@ class Place:
             return False
         return True
 
-    def _fill(self, tree: Tree, spares: dict[str, None]) -> None:
-        """Write its files: over the spare one of the same name, else over any, else new ones; spares that are left go."""
+    def _fill(self, tree: Tree, spares: Mapping[str, int]) -> None:
+        """Write its files: over the spare one of the same name, else over any, else new ones; spares that are left go.
+
+        A spare's size may be told too large.
+        """
         folder = self._at(tree.folder)
         written = time.time_ns() - _BACK_NS
-        own = {path for path, _ in tree.files if path in spares}
-        others = [path for path in spares if path not in own]
+        names = {path for path, _ in tree.files}
+        free = [path for path in spares if path not in names]
         for path, content in tree.files:
-            target, new = f"{folder}/{path}", os.O_CREAT | os.O_EXCL
-            if path in own:
-                new = 0
-            elif others:
-                os.rename(f"{folder}/{others.pop()}", target)
-                new = 0
-            descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC | new, 0o666)
+            target, size = f"{folder}/{path}", 0
+            spare = path if path in spares else free.pop() if free else ""
+            if spare:
+                size = spares[spare]
+                if spare != path:
+                    os.rename(f"{folder}/{spare}", target)
+            how = os.O_WRONLY | os.O_CLOEXEC | (0 if spare else os.O_CREAT | os.O_EXCL)
+            descriptor = os.open(target, how, 0o666)
             try:
-                os.write(descriptor, content)
-                if not new:
+                if os.write(descriptor, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+                if size > len(content):
                     os.ftruncate(descriptor, len(content))
                 os.utime(descriptor, ns=(written, written))
             finally:
                 os.close(descriptor)
             self._stamps[path] = written, len(content)
-        for path in others:
+        for path in free:
             os.unlink(f"{folder}/{path}")
         for path, source, keeps_name in tree.brought:
             target = f"{folder}/{path}"
