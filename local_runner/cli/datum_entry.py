@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from local_runner.model.pipelines import PipelineSpec
 
 EXAMPLE = "edges@5f93d03b65fa421996185e53f7f8b1e4 /liberty.jpg"
+
+_EXIT_HANGUP = 129  # what shells give for SIGHUP
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -125,7 +129,7 @@ def find_place(door: Door, entry: Entry, executor: str = "") -> Place:
 
 @contextlib.contextmanager
 def entered(door: Door, named: Named) -> Iterator[Visit]:
-    """The datum, laid out in a worker; says which it is and where. SIGTERM ends it as Ctrl-C does."""
+    """The datum, laid out in a worker; says which it is and where. SIGTERM, and SIGHUP of a closed terminal, leave nothing behind."""
     from local_runner.cli.run import terminable
     from local_runner.engine.visit import visit
 
@@ -134,11 +138,20 @@ def entered(door: Door, named: Named) -> Iterator[Visit]:
         raise Invalid(f"pipeline {entry.spec.pipeline} has no transform.cmd")
     place = find_place(door, entry, named.executor)
     note(place.why)
-    with terminable(), visit(door.runner.database, place.executor, place.make_request, entry) as found:
+    with terminable(), _closable(), visit(door.runner.database, place.executor, place.make_request, entry) as found:
         note(describe(entry))
         for name in _changed_code(door, entry):
             note(f"note: {name} is not what it was then")
         yield found
+
+
+@contextlib.contextmanager
+def _closable() -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, lambda *_: sys.exit(_EXIT_HANGUP))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def describe(entry: Entry) -> str:

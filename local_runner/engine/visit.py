@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +21,14 @@ from local_runner.engine.staging import Staged, stage
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, RunRequest, RunResult
 from local_runner.executors.terminal import Terminal
+from local_runner.executors.tree import remove_left
 from local_runner.model.file_hash import FileHasher
 from local_runner.storage.database import Database
+from local_runner.storage.locks import FileLock
 from local_runner.storage.objects import Content
 
 _BLOCK = 1 << 20
+_PREFIX, _LOCK = "local_runner-datum-", "lock"
 _PASSAGE = 0o711  # for the user of a `transform.user`
 
 
@@ -143,14 +147,33 @@ def visit(database: Database, executor: Executor, make_request: MakeRequest, ent
         if entry.spec.transform.datum_batching:
             attendant = stack.enter_context(_attendant())
         # Not where the engine's workers have theirs: it clears that when it starts and ends.
-        disk = database.home.workers[-1].parents[1]
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local_runner-datum-", dir=disk, ignore_cleanup_errors=True)))
-        folder.chmod(_PASSAGE)
+        folder = stack.enter_context(_own_folder(database.home.workers[-1].parents[1]))
         name, port = f"{pipeline.project}-{pipeline.name}-datum", attendant.port if attendant else 0
         place = stack.enter_context(hired(database, executor, make_request, name, port, [folder]))
         found = Visit(database, entry, place, attendant)
         stack.callback(found.close)
         yield found
+
+
+@contextlib.contextmanager
+def _own_folder(disk: Path) -> Iterator[Path]:
+    """A new folder, locked while it is in use; those of visits that were killed are removed."""
+    for left in disk.glob(f"{_PREFIX}*/{_LOCK}"):
+        if left.stat().st_uid == os.getuid() and not FileLock(left).is_taken():
+            remove_left(str(left.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=disk))
+    # It gets its name when it is locked, or another visit might take it for one that is left over.
+    draft = folder / f"{_LOCK}.draft"
+    draft.touch()
+    lock = FileLock(draft)
+    lock.try_acquire()
+    draft.rename(folder / _LOCK)
+    folder.chmod(_PASSAGE)
+    try:
+        yield folder
+    finally:
+        remove_left(str(folder))
+        lock.release()
 
 
 @contextlib.contextmanager

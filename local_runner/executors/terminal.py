@@ -61,7 +61,8 @@ class Terminal:
             os.close(waker)
             keys.join()
             os.close(wake)
-            termios.tcsetattr(self.reads, termios.TCSADRAIN, before)
+            with contextlib.suppress(termios.error):  # it was closed
+                termios.tcsetattr(self.reads, termios.TCSADRAIN, before)
 
     def _pass_on(self, wake: int, typed: Callable[[bytes], None], resized: Callable[[Size], None]) -> None:
         """Until the other end of `wake` is closed; a byte there tells of a new size."""

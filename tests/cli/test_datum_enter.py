@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 
 import pytest
@@ -152,6 +154,16 @@ def test_a_shell_where_nothing_is_written(edges, tmp_path):
     session.type("\x04")
     assert session.status() == 0
     assert session.shown.endswith("nothing was written to /pfs/out\r\n")
+
+
+def test_a_terminal_that_is_closed_leaves_nothing_behind(edges, tmp_path):
+    session = Session(tmp_path / "home", "datum", "shell", "edges", "/good", "--executor", "process")
+    session.read(r"edges:.*[$#] $")
+    place = re.search(r"/\S+/local_runner-datum-\w+", session.shown)[0]  # in its command
+    assert os.path.isdir(place)
+    os.close(session.master)
+    assert session.process.wait(20) == 129
+    assert not os.path.exists(place)
 
 
 PROGRAM = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -229,6 +230,17 @@ def test_lazy_files_can_be_read(machine: Machine) -> None:
     machine.script("p", "true", input={"pfs": {"repo": "data", "name": "in", "glob": "/*", "lazy": True}})
     with visited(machine, chosen(machine, "/a")) as visit:
         assert said(visit, "test -p /pfs/in/a && cat /pfs/in/a") == ["1"]
+
+
+def test_what_a_visit_that_was_killed_left_is_removed_by_the_next(machine: Machine) -> None:
+    machine.put("data@master", {"/a": "1"})
+    machine.script("p", *COPY)
+    disk = machine.runner.database.home.workers[-1].parents[1]
+    left = Path(tempfile.mkdtemp(prefix="local_runner-datum-", dir=disk))
+    (left / "lock").touch()
+    with visited(machine, chosen(machine, "/a")) as first, visited(machine, chosen(machine, "/a")):
+        assert not left.exists()
+        assert said(first, 'cat "$in"') == ["1"]
 
 
 def test_an_engine_that_begins_and_ends_leaves_a_visit_alone(machine: Machine) -> None:
