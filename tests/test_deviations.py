@@ -17,6 +17,7 @@ import pytest
 from local_runner.errors import Refused, RepoNotFound, SpecError, Unsupported
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
+from local_runner.executors.tree import Place, Tree
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import PipelineRef, parse_commit, parse_file
@@ -169,6 +170,29 @@ def test_a_glob_that_does_not_compile_fails_its_job_once(lab: Lab) -> None:
     assert 'invalid glob "/[a"' in lab.job("p").reason
 
 
+def test_the_job_of_a_pipeline_without_input_fails(lab: Lab) -> None:
+    lab.runner.create_pipeline({"pipeline": {"name": "p"}, "transform": {"cmd": ["do"]}}, project="default")
+    lab.run_all()
+    assert lab.state("p") is FAILED
+    assert "the pipeline has no input" in lab.job("p").reason
+
+
+def test_the_folder_of_an_input_that_a_batching_process_keeps_open_becomes_that_of_its_next_datum(tmp_path: Path) -> None:
+    (tmp_path / ".scratch").mkdir()
+    place = Place(str(tmp_path), "/pfs")
+
+    def tree(datum: str) -> Tree:
+        return Tree(f".scratch/set/{datum}/pfs/{datum}", {}, [("out", 0o777), ("in", 0o700)], [(f"in/{datum}", b"")])
+
+    place.lay(tree("one"), reuse=True, held=True)
+    kept = {name: os.open(tmp_path / tree("one").folder / name, os.O_RDONLY) for name in ("in", "out")}
+    place.lay(tree("two"), reuse=True, held=True)
+    (tmp_path / tree("two").folder / "out/new").touch()
+    assert {name: os.listdir(folder) for name, folder in kept.items()} == {"in": ["two"], "out": []}
+    for folder in kept.values():
+        os.close(folder)
+
+
 def test_a_datum_set_spec_of_zeros_is_the_default(lab: Lab) -> None:
     lab.pipeline("p", "data:/*", datum_set_spec={"number": 0, "per_worker": 0})
     lab.run_all()
@@ -279,31 +303,35 @@ def test_spouts_and_services_are_left_to_the_background(lab: Lab) -> None:
     assert lab.runner.has_work()
 
 
-def test_resources_and_scheduling_have_no_effect(lab: Lab) -> None:
-    more: dict[str, Any] = {"resource_limits": {"memory": "1"}, "scheduling_spec": {"node_selector": {"disk": "none"}}, "autoscaling": True}
+def test_what_only_a_scheduler_looks_at_has_no_effect(lab: Lab) -> None:
+    more: dict[str, Any] = {
+        "scheduling_spec": {"node_selector": {"disk": "none"}},
+        "tolerations": [{"key": "none", "operator": "EXISTS"}],
+        "pod_patch": '[{"op": "add", "path": "/none"}]',
+        "metadata": {"labels": {"none": "none"}},
+        "resource_limits": {"disk": "1"},
+        "determined": {"workspaces": ["none"]},
+    }
     lab.pipeline("p", "data:/*", **more)
     lab.run_all()
     assert lab.state("p") is SUCCEEDED
 
 
-def test_secrets_become_variables_and_no_files(lab: Lab) -> None:
+def test_a_secret_that_does_not_exist_is_left_out(lab: Lab) -> None:
     seen = {}
 
     def do(datum: ScriptedDatum) -> None:
         seen.update(datum.env)
 
     lab.runner.create_secret({"metadata": {"name": "login"}, "stringData": {"key": "open sesame"}})
-    secrets = [{"name": "login", "key": "key", "env_var": "WORD"}, {"name": "login", "mount_path": "/login"}]
+    secrets = [{"name": name, "key": key, "env_var": f"{name}_{key}"} for name, key in (("login", "key"), ("login", "no"), ("no", "key"))]
     lab.pipeline("p", "data:/a", do, transform={"secrets": secrets})
     lab.run_all()
-    assert seen["WORD"] == "open sesame"
-    assert not Path("/login").exists()
-
-
-def test_a_secret_that_does_not_exist_is_left_out(lab: Lab) -> None:
-    lab.pipeline("p", "data:/*", transform={"secrets": [{"name": "none", "key": "key", "env_var": "WORD"}]})
-    lab.run_all()
-    assert lab.state("p") is SUCCEEDED
+    assert {name: seen.get(name) for name in ("login_key", "login_no", "no_key")} == {
+        "login_key": "open sesame",
+        "login_no": None,
+        "no_key": None,
+    }
 
 
 def test_variables_about_pods_are_absent(lab: Lab) -> None:
@@ -324,6 +352,12 @@ def test_variables_about_pods_are_absent(lab: Lab) -> None:
 def test_an_empty_list_of_specs_is_an_error() -> None:
     with pytest.raises(SpecError, match="empty list"):
         list(read_documents("[]", "specs.json"))
+
+
+def test_a_service_and_a_spout_in_one_spec_are_an_error(lab: Lab) -> None:
+    document = {"pipeline": {"name": "p"}, "transform": {"cmd": ["do"]}, "spout": {}, "service": {"internal_port": 80}}
+    with pytest.raises(SpecError, match="only one of service and spout can be set"):
+        lab.runner.create_pipeline(document, project="default")
 
 
 # -- kept, though odd --------------------------------------------------------------------------------------------------

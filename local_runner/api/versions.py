@@ -144,9 +144,16 @@ class Versions(Access):
         found = self._stream(lambda session: files.find_commit(session, file, limit))
         return ((what, row.ref, searched) for what, row, searched in found)
 
-    def subscribe_commit(self, repo: RepoRef, branch: str = "", from_: CommitQuery | None = None, origin: str = "") -> Iterator[CommitInfo]:
-        """Commits of a branch, or of the whole repo, oldest first and once each, and those to come as they are started, for ever."""
-        seen = {self.inspect_commit(from_).commit.id} if from_ else set()
+    def subscribe_commit(
+        self, repo: RepoRef, branch: str = "", from_: CommitQuery | None = None, origin: str = "", *, only_new: bool = False
+    ) -> Iterator[CommitInfo]:
+        """Commits of a branch, or of the whole repo, oldest first and once each, and those to come as they are started, for ever.
+
+        With `from_` only those that were started after it, with `only_new` after now. Raises `NotFound`.
+        """
+        last = self.inspect_commit(from_).commit.id if from_ else ""
+        there = [info.commit.id for info in self.list_commit(repo, reverse=True)] if from_ or only_new else []
+        seen = set(there if only_new else there[: there.index(last) + 1] if last else [])
 
         def fresh(session: Session) -> list[CommitInfo] | None:
             found = list(commits.list_commit(session, repo, None, None, 0, True, origin))

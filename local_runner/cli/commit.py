@@ -132,8 +132,8 @@ def subscribe_commit(door: Door, branch: str, from_: str, only_new: bool, all_ki
     if all_kinds and origin:
         raise Invalid("cannot specify both --all and --origin")
     ref = door.branch(branch) if "@" in branch else BranchRef(door.repo(branch), "")
-    since = parse_commit(f"{ref.repo}@{from_ or ref.name}") if only_new or from_ else None
-    for count, info in enumerate(door.runner.subscribe_commit(ref.repo, ref.name, since, origin or "")):
+    since = parse_commit(f"{ref.repo}@{from_}") if from_ else None
+    for count, info in enumerate(door.runner.subscribe_commit(ref.repo, ref.name, since, origin or "", only_new=only_new)):
         if door.out.raw:
             door.out.documents([commit_info_document(info)])
         else:

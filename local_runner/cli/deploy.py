@@ -55,9 +55,10 @@ def deploy(
     from local_runner.deploy.address import whole_address
     from local_runner.deploy.carry_out import check, send, wait
     from local_runner.deploy.cluster import Cluster
-    from local_runner.deploy.images import find_tool, push
+    from local_runner.deploy.images import push
     from local_runner.deploy.lines import lines
     from local_runner.deploy.plan import plan
+    from local_runner.executors.build import find_builder
 
     if pulls and no_wait:
         raise Invalid("cannot set --pull and --no-wait together", hint="pull later: local_runner pull --from ADDRESS REPO@BRANCH")
@@ -68,7 +69,7 @@ def deploy(
         return
     cluster = Cluster.connect(address)
     if planned.images:
-        push(planned.images, find_tool(), note)
+        push(planned.images, find_builder(), note)
     elif not registry:
         note("no image is pushed: the cluster has to find those of the specs by itself; --registry pushes them")
     send(cluster, planned, note, reprocess)
@@ -106,10 +107,10 @@ def _pull(door: Door, cluster: Cluster, queries: Sequence[CommitQuery], into: st
 
 def _tool_to_show() -> str:
     """The image tool the lines are for: the one at hand, so that they can be pasted; docker where there is none."""
-    from local_runner.deploy.images import find_tool
+    from local_runner.executors.build import find_builder
 
     try:
-        return find_tool()
+        return find_builder().program
     except Unavailable:
         return "docker"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from local_runner.develop import in_order, project_files, wanted_specs
 from local_runner.errors import Invalid
-from local_runner.executors.images import code_digest, image_folder, read_image
+from local_runner.executors.images import image_digest, image_folder, read_image
 from local_runner.model.inputs import leaves
 from local_runner.model.names import DEFAULT_PROJECT, check_path, clean_path
 from local_runner.model.pipelines import PipelineSpec
@@ -24,11 +22,15 @@ _TAG_DIGITS = 12  # of the digest in a tag; git shows as many of a commit in a l
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that is built from a folder and pushed. `name` is how the specs call it, `pushed` how the cluster will."""
+    """An image that is built from a folder and pushed. `name` is how the specs call it, `pushed` how the cluster will.
+
+    `digest` is that of the files it is made of.
+    """
 
     name: str
     folder: Path
     pushed: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> P
         only = source if sources.count(source) == 1 else None
         folder = image_folder(spec.transform.image, project.images)
         if registry and folder is not None:
-            image = Image(spec.transform.image, folder, pushed_name(spec.transform.image, registry, folder))
+            digest = image_digest(read_image(folder))
+            image = Image(spec.transform.image, folder, pushed_name(spec.transform.image, registry, digest), digest)
             images[image.name] = image
             whole |= {"transform": {**whole["transform"], "image": image.pushed}}
             only = None
@@ -108,19 +111,17 @@ def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> P
     return Plan(project.root, tuple(images.values()), inputs, tuple(pipelines))
 
 
-def pushed_name(image: str, registry: str, folder: Path) -> str:
-    """An image's name in a registry: as in the spec, with a tag that ends in a digest of the files it is made of.
+def pushed_name(image: str, registry: str, digest: str) -> str:
+    """An image's name in a registry: as in the spec, with a tag that ends in the digest of the files it is made of.
 
     Nodes of a cluster do not fetch a tag that they have, so new code under an old tag would never run there.
     """
-    code = json.dumps(code_digest(read_image(folder)), sort_keys=True)
-    digest = hashlib.sha256(code.encode()).hexdigest()[:_TAG_DIGITS]
     name = image.partition("@")[0]
     front, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")
     prefix = registry.rstrip("/") + "/"
     bare = f"{front}{slash}{last}"
-    return f"{'' if bare.startswith(prefix) else prefix}{bare}:{tag}{'-' if tag else ''}{digest}"
+    return f"{'' if bare.startswith(prefix) else prefix}{bare}:{tag}{'-' if tag else ''}{digest[:_TAG_DIGITS]}"
 
 
 def _effective(document: Mapping[str, Any], project: str) -> Mapping[str, Any]:

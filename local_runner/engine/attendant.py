@@ -4,11 +4,12 @@ In the engine, one interpreter for all workers, a call would take 0.4 ms of gRPC
 gRPC is imported once, in a process that does nothing else, and each attendant forked from it (a process may fork after the import,
 not after the first use).
 
-Messages are as those of executors/launcher.py: marshalled tuples after their length.
+Messages go as those of executors/messages.py: marshalled tuples after their length.
 
     to an attendant    ("bind", port): first · ("settle", pfs, scratch, root, owner) · ("listen",) · ("deafen",) · ("look",)
                        ("answer", call, tree, response)
-    from an attendant  port, or 0 if it cannot be had: first · ("call", call, error, what is left) · ("deaf",) · ("left", what) · ("unlaid", why)
+    from an attendant  port, or 0 if it cannot be had: first · ("call", call, error, what is left) · ("deaf",) · ("left", what)
+                       ("unlaid", why)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
-from local_runner.executors.launcher import CHUNK, pack, unpack
+from local_runner.executors.messages import CHUNK, pack, unpack
 from local_runner.executors.tree import Place, Tree
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
 from local_runner.errors import Refused, Unavailable
 from local_runner.executors.base import unlaid
-from local_runner.executors.launcher import CHUNK, pack, unpack
+from local_runner.executors.messages import CHUNK, pack, unpack
 from local_runner.executors.tree import Left, Tree
 
 _START = """

@@ -99,7 +99,7 @@ class JobRun:
         self._prepared: Prepared = prepare(session, self.info, self.spec, self.salt)
         plan, base = self._prepared.plan, self._prepared.base
         done = self._take_up(session, base)
-        self._start_set([datum for datum in plan.new if datum.id not in done])
+        self._start_set([datum for datum in plan.new if datum.id not in done], plan.total)
         self._again = [datum for datum, _ in plan.again if datum.id not in done]
         counters = Counters(total=plan.total, processed=len(done))
         self.info = dataclasses.replace(self.info, state=JobState.RUNNING, started=self.info.started or txn.now, counters=counters)
@@ -122,8 +122,8 @@ class JobRun:
             raise LocalRunnerError(f"the commits of job {self.info.job} are gone")
         return output, meta
 
-    def _start_set(self, datums: Sequence[Datum]) -> None:
-        self.sets.extend(cut_sets(datums, self.spec))
+    def _start_set(self, datums: Sequence[Datum], unskipped: int) -> None:
+        self.sets.extend(cut_sets(datums, self.spec, unskipped))
         self.outstanding += len(datums)
 
     # -- work ----------------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ class JobRun:
         doomed = [*plan.remove, *(datum.id for datum in self._again)]
         if doomed:
             self._delete(session, doomed)
-        self._start_set(self._again)
+        self._start_set(self._again, plan.total - len(plan.reuse))
 
     def _delete(self, session: Session, datums: Sequence[str]) -> None:
         """Take away what these datums wrote in the base, and what the meta repo holds of them (reference pps 2.4)."""
@@ -255,8 +255,12 @@ class JobRun:
         return self.deadline is not None and time.time() >= self.deadline
 
 
-def cut_sets(datums: Sequence[Datum], spec: PipelineSpec) -> list[tuple[Datum, ...]]:
-    """Datums in processing order, cut as `datum_set_spec` says (reference pps 2.7); zeros mean the default."""
+def cut_sets(datums: Sequence[Datum], spec: PipelineSpec, unskipped: int) -> list[tuple[Datum, ...]]:
+    """Datums in processing order, cut as `datum_set_spec` says (reference pps 2.7); zeros mean the default.
+
+    The default goes by all datums of the job that are not known to be skipped (`unskipped`), however few of them run in this step. It
+    shows in how often a batching process starts; several workers rather share the few.
+    """
     if not datums:
         return []
     wanted = spec.datum_sets
@@ -265,7 +269,7 @@ def cut_sets(datums: Sequence[Datum], spec: PipelineSpec) -> list[tuple[Datum, .
     number = wanted.number if wanted and wanted.number else 0
     if not number:
         per_worker = (wanted.per_worker if wanted else 0) or _SETS_PER_WORKER
-        number = max(1, len(datums) // (spec.parallelism * per_worker))
+        number = max(1, (unskipped if spec.parallelism == 1 else len(datums)) // (spec.parallelism * per_worker))
     return [tuple(datums[at : at + number]) for at in range(0, len(datums), number)]
 
 

@@ -113,9 +113,9 @@ def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
 
 
 def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, bool]:
-    """Why a job can never run ("" if it may), and whether all its inputs are finished."""
+    """Why a job can never run ("" if it may), and whether it can now. Nothing is known before all its inputs are finished."""
     commits = input_commits(session, spec, output)
+    if any(row.finished is None for row in commits.values()):
+        return "", False
     failed = [leaf.name for leaf in leaves(spec.input) if commits[leaf.source].error]
-    if failed:
-        return f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False
-    return "", all(row.finished is not None for row in commits.values())
+    return (f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False) if failed else ("", True)

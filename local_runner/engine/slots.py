@@ -216,10 +216,8 @@ class Slot(threading.Thread):
         try:
             for datum, upcoming in zip_longest(request.datums, request.datums[1:]):
                 self.current = (datum, time.time())
-                if self._attendants:
-                    outcome = runner.run_batched(request.context, datum, upcoming)
-                else:
-                    outcome = runner.run(request.context, datum)
+                context = request.context
+                outcome = runner.run_batched(context, datum, upcoming) if self._attendants else runner.run(context, datum)
                 left -= 1
                 self._report(Done(request.context.job, outcome))
         except Stopped:

@@ -14,7 +14,7 @@ from pathlib import Path
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest
 from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint, find_engine, this_process
-from local_runner.executors.launcher import Plan
+from local_runner.executors.messages import Plan
 from local_runner.executors.runtime import host_runtime
 from local_runner.executors.view import View
 from local_runner.executors.worker import LauncherWorker, own_folder, port_of

@@ -5,82 +5,25 @@ closed, however the engine came to its end. It imports as little as possible: it
 
 It also lays out the datums' trees and looks them over: in the engine, which is one process for all workers, that would be most of
 what a small datum costs. A second socket is for trees alone, while a command stays; its questions are answered at once.
-
-Messages are marshalled tuples after their length in four bytes; both ends are one version of one program on one machine.
-
-    to the launcher    plan {…}: first, once · ("spawn", id, tree or None, argv, env, folder, stdin, timeout, size of a terminal or None)
-                       ("kill", id, cancelled) · ("type", id, keys) · ("resize", id, size): for a command that has a terminal
-    from the launcher  ("ready",) or ("broken", why) · ("output", id, stream, bytes) · ("end", id, how) · ("unlaid", id, why): no tree
-    about trees        ("lay", tree) -> why not, or "" · ("look",) -> what is left
 """
 
 from __future__ import annotations
 
 # signal, selectors and socket would cost 6 ms: they build enumerations.
 import _signal as signal  # type: ignore[import-not-found]  # typeshed leaves it out
-import marshal
 import os
 import select
 import sys
 import time
-from typing import Any, NamedTuple, TypedDict
+from typing import Any
 
+from local_runner.executors.messages import CHUNK, End, Plan, pack, unpack
 from local_runner.executors.pty import arrange_terminal, resize
-from local_runner.executors.tree import Left, Place, Tree
+from local_runner.executors.tree import Place, Tree
 
-CHUNK = 1 << 16
 # How long the processes left in a command's group may take to die before its end is reported regardless.
 _PATIENCE = 0.5
 _TICK = 0.001
-
-
-class Plan(TypedDict):
-    """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
-
-    `port` is the one that leads out of the sandbox's own network, 0 if none does; None is the host's network. `memory` is what each
-    process may take of it, in bytes; 0 is no limit. `pfs` is where processes find `/pfs`.
-    """
-
-    env: dict[str, str]
-    empty: str
-    steps: list[tuple[str, str, str]]
-    user: tuple[int, int] | None
-    port: int | None
-    memory: int
-    pfs: str
-
-
-class End(NamedTuple):
-    """How a command ended; the fields are those of base.RunResult, which would be slow to import here."""
-
-    exit_code: int | None
-    seconds: float
-    timed_out: bool = False
-    cancelled: bool = False
-    error: str = ""
-    laying: float = 0.0
-    left: Left = Left()
-
-    def plain(self) -> tuple[Any, ...]:
-        return (*self[:-1], tuple(self.left))
-
-
-def pack(message: Any) -> bytes:
-    body = marshal.dumps(message)
-    return len(body).to_bytes(4, "big") + body
-
-
-def unpack(received: bytearray) -> list[Any]:
-    """The complete messages in `received`, which keeps the rest."""
-    messages, at = [], 0
-    while len(received) - at >= 4:
-        end = at + 4 + int.from_bytes(received[at : at + 4], "big")
-        if end > len(received):
-            break
-        messages.append(marshal.loads(received[at + 4 : end]))
-        at = end
-    del received[:at]
-    return messages
 
 
 class _EngineGone(Exception):

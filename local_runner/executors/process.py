@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from local_runner.executors.base import Capabilities, Worker, WorkerRequest
-from local_runner.executors.launcher import Plan
+from local_runner.executors.messages import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.view import View
 from local_runner.executors.worker import LauncherWorker, link_scratch, own_folder

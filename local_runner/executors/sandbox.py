@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Capabilities, Worker, WorkerRequest
-from local_runner.executors.launcher import Plan
+from local_runner.executors.messages import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.view import View
 from local_runner.executors.worker import LauncherWorker, own_folder, port_of

@@ -166,7 +166,7 @@ def outside(trees: int, port: int, remove: list[str], run: list[str]) -> None:
     import subprocess
     import tempfile
 
-    from local_runner.executors.launcher import pack
+    from local_runner.executors.messages import pack
 
     control = socket.socket(fileno=os.dup(0))
     with tempfile.TemporaryFile() as said:

@@ -16,7 +16,7 @@ from typing import Any
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import RunRequest, RunResult, WorkerRequest, unlaid
-from local_runner.executors.launcher import CHUNK, Plan, pack, unpack
+from local_runner.executors.messages import CHUNK, Plan, pack, unpack
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import Left, Tree, remove_folder
 from local_runner.executors.view import View

@@ -58,6 +58,7 @@ MAP = "map<string,string>"
 _NO_GATEWAY = "there is no S3 gateway"
 _HERE_ONLY = "copies to a path or file:// URL of this machine, nowhere else"
 _NO_CLUSTER = "there is no cluster to schedule on"
+_NO_LABELS = "there are no Kubernetes objects to label"
 _RESTORE = "restores a pipeline from a backup of a cluster"
 
 MESSAGES: Mapping[str, tuple[Field, ...]] = {
@@ -70,8 +71,8 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("update", "bool", HONOURED, "overrides the command line, also for the documents that follow"),
         Field("output_branch", "string", HONOURED, "default master"),
         Field("s3_out", "bool", IGNORED, f"{_NO_GATEWAY}: there is no /pfs/out, and nothing is skipped"),
-        Field("resource_requests", "ResourceSpec", IGNORED, _NO_CLUSTER),
-        Field("resource_limits", "ResourceSpec", IGNORED, _NO_CLUSTER),
+        Field("resource_requests", "ResourceSpec", EMULATED, "what a container has in any case; elsewhere without effect"),
+        Field("resource_limits", "ResourceSpec", EMULATED, "of a container; the sandbox and processes know that of memory alone"),
         Field("sidecar_resource_limits", "ResourceSpec", IGNORED, "there is no sidecar"),
         Field("input", "Input", HONOURED, "which files make a datum"),
         Field("description", "string", HONOURED, "shown in lists"),
@@ -87,9 +88,9 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("pod_spec", "string", IGNORED, "there are no pods; it must be JSON"),
         Field("pod_patch", "string", IGNORED, "there are no pods; it must be JSON"),
         Field("spec_commit", "Commit", REFUSED, _RESTORE),
-        Field("metadata", "Metadata", IGNORED, "there are no Kubernetes objects to label"),
+        Field("metadata", "Metadata", EMULATED, f"{_NO_LABELS}, but one annotation counts"),
         Field("reprocess_spec", "string", HONOURED, "until_success (default) or every_job"),
-        Field("autoscaling", "bool", IGNORED, "workers start when there is work and end with it"),
+        Field("autoscaling", "bool", EMULATED, "without work it stands by; workers start and end with the work in any case"),
         Field("tolerations", "Toleration[]", IGNORED, _NO_CLUSTER, "2.5"),
         Field("sidecar_resource_requests", "ResourceSpec", IGNORED, "there is no sidecar", "2.6"),
         Field("dry_run", "bool", IGNORED, "use the flag --dry-run", "2.7"),
@@ -108,23 +109,23 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("cmd", "string[]", HONOURED, "run as it is, without a shell"),
         Field("err_cmd", "string[]", HONOURED, "run after each failed attempt"),
         Field("env", MAP, HONOURED, ""),
-        Field("secrets", "SecretMount[]", EMULATED, "there is no Kubernetes to hold them"),
+        Field("secrets", "SecretMount[]", EMULATED, "those of `create secret`; of one that is missing nothing is there"),
         Field("image_pull_secrets", "string[]", IGNORED, "the local engine's own login is used"),
         Field("stdin", "string[]", HONOURED, "lines given to cmd"),
         Field("err_stdin", "string[]", HONOURED, "lines given to err_cmd"),
         Field("accept_return_code", "int64[]", HONOURED, "exit codes that count as success"),
         Field("debug", "bool", IGNORED, "has no effect on a cluster either"),
-        Field("user", "string", EMULATED, "where root runs the engine; else the job's log says that it is not"),
+        Field("user", "string", EMULATED, "where root runs the engine, or podman the container; else the job's log says that it is not"),
         Field("working_dir", "string", HONOURED, ""),
         Field("dockerfile", "string", IGNORED, "has no effect on a cluster either"),
         Field("memory_volume", "bool", IGNORED, "scratch space lies on disk", "2.4"),
         Field("datum_batching", "bool", HONOURED, "one process asks for one datum after the other", "2.5"),
     ),
     "SecretMount": (
-        Field("name", "string", EMULATED, ""),
-        Field("key", "string", EMULATED, ""),
-        Field("mount_path", "string", EMULATED, ""),
-        Field("env_var", "string", EMULATED, ""),
+        Field("name", "string", EMULATED, "one of `list secret`"),
+        Field("key", "string", EMULATED, "which of its values the variable gets"),
+        Field("mount_path", "string", EMULATED, "a folder with a file for each key, read-only"),
+        Field("env_var", "string", EMULATED, "a variable of user code"),
     ),
     "ParallelismSpec": (Field("constant", "uint64", HONOURED, "number of workers, default 1"),),
     "DatumSetSpec": (
@@ -200,14 +201,20 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     ),
     "Spout": (Field("service", "Service", EMULATED, "as service"),),
     "ResourceSpec": (
-        Field("cpu", "float", IGNORED, _NO_CLUSTER),
-        Field("memory", "string", IGNORED, _NO_CLUSTER),
-        Field("gpu", "GPUSpec", IGNORED, _NO_CLUSTER),
-        Field("disk", "string", IGNORED, _NO_CLUSTER),
+        Field("cpu", "float", EMULATED, "cores, of a container only"),
+        Field("memory", "string", EMULATED, "of a container; a limit also of each process in the sandbox and, on Linux, of each process"),
+        Field("gpu", "GPUSpec", EMULATED, "of a container only"),
+        Field("disk", "string", IGNORED, "a worker may fill the disk"),
     ),
-    "GPUSpec": (Field("type", "string", IGNORED, _NO_CLUSTER), Field("number", "int64", IGNORED, _NO_CLUSTER)),
+    "GPUSpec": (
+        Field("type", "string", IGNORED, "any there are"),
+        Field("number", "int64", EMULATED, "so many are shown to a container"),
+    ),
     "SchedulingSpec": (Field("node_selector", MAP, IGNORED, _NO_CLUSTER), Field("priority_class_name", "string", IGNORED, _NO_CLUSTER)),
-    "Metadata": (Field("annotations", MAP, IGNORED, ""), Field("labels", MAP, IGNORED, "")),
+    "Metadata": (
+        Field("annotations", MAP, EMULATED, "`local_runner/network: \"true\"` gives user code the network; others are only stored"),
+        Field("labels", MAP, IGNORED, _NO_LABELS),
+    ),
     "Toleration": (
         Field("key", "string", IGNORED, _NO_CLUSTER, "2.5"),
         Field("operator", "TolerationOperator", IGNORED, "must be EXISTS or EQUAL", "2.5"),
@@ -272,10 +279,19 @@ BY_KEY: Mapping[str, Mapping[str, Field]] = {
 }
 
 
-def rows(message: str = REQUEST, prefix: str = "") -> Iterator[tuple[str, Field]]:
+def inside(parent: Field, field: Field) -> Field:
+    """A field of a message as it is there: in one without effect it has none either."""
+    return field._replace(treatment=IGNORED, why=parent.why) if parent.treatment == IGNORED != field.treatment else field
+
+
+def rows() -> Iterator[tuple[str, Field]]:
     """Every field with its dotted path, depth first; the inputs inside inputs are named but not repeated."""
-    for field in MESSAGES[message]:
-        path = prefix + field.name
+    yield from _below(Field("", REQUEST, HONOURED, ""), "")
+
+
+def _below(parent: Field, prefix: str) -> Iterator[tuple[str, Field]]:
+    for field in MESSAGES[parent.element]:
+        field, path = inside(parent, field), prefix + field.name
         yield path, field
-        if field.element in MESSAGES and not (message == "Input" and field.element == "Input"):
-            yield from rows(field.element, f"{path}.")
+        if field.element in MESSAGES and not (parent.element == "Input" and field.element == "Input"):
+            yield from _below(field, f"{path}.")

@@ -89,6 +89,8 @@ def _errors(request: Request, default_project: str) -> Iterator[LocalRunnerError
         yield SpecError("services can only be run with a constant parallelism of 1", field="parallelism_spec.constant")
     if spout is not None and "service" not in spout and "input" in request:
         yield SpecError("spout pipelines (without a service) must not have an input", field="input")
+    if spout is not None and "service" in request:
+        yield SpecError("only one of service and spout can be set", field="service", hint="a spout may have one of its own: spout.service")
     if "spec_commit" in request:
         yield Unsupported("spec_commit restores a pipeline from a backup of a cluster, which is not supported", hint="leave it out")
     try:

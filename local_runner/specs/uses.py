@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from local_runner.model.pipelines import Transform
 from local_runner.specs.check import Document
-from local_runner.specs.fields import BY_KEY, MESSAGES, NEWEST, REMOVED, REQUEST
+from local_runner.specs.fields import BY_KEY, HONOURED, MESSAGES, NEWEST, REMOVED, REQUEST, Field, inside
 
 GONE = "removed"  # the treatment of a field that only older versions have
 
@@ -39,19 +39,21 @@ class Use(NamedTuple):
 
 def uses(values: Document) -> list[Use]:
     """The fields of a spec in its order, once each; names that no version knows are left out. The spec may have faults."""
-    return list({use.path: use for use in _uses(values, REQUEST, "")}.values())
+    return list({use.path: use for use in _uses(values, Field("", REQUEST, HONOURED, ""), "")}.values())
 
 
-def _uses(values: Any, message: str, prefix: str) -> Iterator[Use]:
+def _uses(values: Any, parent: Field, prefix: str) -> Iterator[Use]:
     for key, value in values.items() if isinstance(values, dict) else ():
-        field = BY_KEY[message].get(key)
-        if field is None:
+        known = BY_KEY[parent.element].get(key)
+        if known is None:
             snake = re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key)
-            if gone := REMOVED.get((message, snake)):
+            if gone := REMOVED.get((parent.element, snake)):
                 yield Use(prefix + snake, GONE, "", gone.until, gone.instead)
-        elif field.element in MESSAGES:
-            inside = value if field.is_list and isinstance(value, list) else [value]
-            found = [use for item in inside for use in _uses(item, field.element, f"{prefix}{field.name}.")]
+            continue
+        field = inside(parent, known)
+        if field.element in MESSAGES:
+            items = value if field.is_list and isinstance(value, list) else [value]
+            found = [use for item in items for use in _uses(item, field, f"{prefix}{field.name}.")]
             # A message is no more than its fields, unless it has none, or is itself what is ignored or newer.
             yield from found or [Use(prefix + field.name, field.treatment, field.since, NEWEST, field.why)]
         else:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.cli import doctor
+from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.process import ProcessExecutor
 from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.executors.table import EXECUTORS
@@ -41,6 +42,7 @@ def test_this_host_has_what_the_defaults_need(pachctl, tmp_path):
 
 def test_a_host_without_namespaces_uses_processes_and_is_told_how_to_get_the_sandbox(pachctl, monkeypatch):
     monkeypatch.setattr(SandboxExecutor, "_why_not", "unshare: not permitted; allow user namespaces")
+    monkeypatch.setattr(ContainerExecutor, "why_not", lambda self: "there is no engine")
     ended = pachctl.ok("doctor --raw")
     assert state(ended, "executor sandbox") == ("optional", "unshare: not permitted", "allow user namespaces")
     assert "executor process" in state(ended, "by default")[1]

@@ -388,3 +388,11 @@ def test_a_pipeline_that_scales_itself_stands_by_when_it_has_no_job(lab):
     lab.ok("start pipeline p")
     lab.ok("start commit data@master")
     assert lab.ok("inspect pipeline p --raw").document["state"] == "PIPELINE_RUNNING"
+
+
+def test_a_spec_is_checked_without_a_pipeline_being_made(pachctl, tmp_path):
+    (tmp_path / "good.json").write_text('{"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "none", "glob": "/"}}}')
+    assert pachctl.ok("validate pipeline -f good.json").out == ""
+    (tmp_path / "bad.json").write_text('{"pipeline": {"name": "p"}, "imput": {}}')
+    assert 'did you mean "input"' in pachctl("validate pipeline -f bad.json").err
+    assert pachctl.ok("list pipeline").lines[1:] == []

@@ -442,7 +442,7 @@ class ExecutorContract:
 
     def test_an_input_nobody_looked_into_is_told(self, bench: Bench) -> None:
         folder = tree_of("one").folder
-        two = tree_of("one", links={name: f"{folder}/{at}" for name, at in (("in", "in"), ("more", "in"), ("out", "out"), (".env", ".env"))})
+        two = tree_of("one", links={name: f"{folder}/{name.replace('more', 'in')}" for name in ("in", "more", "out", ".env")})
         assert bench.run("true", tree=two).left.unread == ("in", "more")
         assert bench.run("ls", "/pfs", tree=two).left.unread == ("in", "more")
         assert bench.run("cat", "/pfs/in/file", tree=two).left.unread == ("more",)
