@@ -187,11 +187,11 @@ def test_changed_code_gets_a_new_tag_and_the_same_code_the_same(deployment: Depl
 
 def test_a_registry_that_refuses_stops_before_the_cluster_is_touched(deployment: Deployment, tools: Tools) -> None:
     tools.add("docker", 'if [ "$1" = push ]; then echo "denied: requested access to the resource is denied" >&2; exit 1; fi')
-    ended = deployment("--registry ghcr.io/me")
+    ended = deployment("--registry registry.example/me")
     assert ended.status == 1
-    assert "ghcr.io did not take ghcr.io/me/me/train:1.0-" in ended.err
+    assert "registry.example did not take registry.example/me/me/train:1.0-" in ended.err
     assert "denied: requested access to the resource is denied" in ended.err
-    assert "hint: log in: docker login ghcr.io" in ended.err
+    assert "hint: log in: docker login registry.example" in ended.err
     assert not deployment.cluster.pipelines
 
 
