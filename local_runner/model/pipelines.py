@@ -100,9 +100,10 @@ class PipelineState(enum.Enum):
     FAILURE = "PIPELINE_FAILURE"
     # Stopped by a person.
     PAUSED = "PIPELINE_PAUSED"
+    # With autoscaling, and nothing to do.
+    STANDBY = "PIPELINE_STANDBY"
     # What becomes of pods. One may ask for pipelines in these states, and none is.
     RESTARTING = "PIPELINE_RESTARTING"
-    STANDBY = "PIPELINE_STANDBY"
     CRASHING = "PIPELINE_CRASHING"
 
 

@@ -212,7 +212,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     ),
     "SchedulingSpec": (Field("node_selector", MAP, IGNORED, _NO_CLUSTER), Field("priority_class_name", "string", IGNORED, _NO_CLUSTER)),
     "Metadata": (
-        Field("annotations", MAP, EMULATED, "`local_runner/network: \"true\"` gives user code the network; others are only stored"),
+        Field("annotations", MAP, EMULATED, '`local_runner/network: "true"` gives user code the network; others are only stored'),
         Field("labels", MAP, IGNORED, _NO_LABELS),
     ),
     "Toleration": (

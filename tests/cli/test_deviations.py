@@ -34,7 +34,7 @@ def ids(pachctl, arguments="data@master"):
 
 
 def test_one_commit_is_squashed_or_deleted_by_its_repo_and_branch(data):
-    newest, middle, oldest = ids(data)
+    newest, _, oldest = ids(data)
     data.ok("squash commit data@master^")
     assert ids(data) == [newest, oldest]
     data.ok(f"delete commit data@{newest}")

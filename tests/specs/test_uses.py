@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local_runner.model.pipelines import Transform
-from local_runner.specs.fields import HONOURED, IGNORED, REMOVED
+from local_runner.specs.fields import EMULATED, HONOURED, IGNORED, REMOVED, rows
 from local_runner.specs.uses import GONE, constant_outputs, uses
 
 
@@ -80,3 +80,9 @@ def test_a_name_that_cannot_vary_is_certain(transform, written):
 )
 def test_a_name_that_may_vary_or_not_be_written_is_not_certain(transform):
     assert constant_outputs(transform) == []
+
+
+def test_what_is_inside_a_field_without_effect_has_none_either():
+    found = {use.path: use.treatment for use in uses({"resource_limits": {"memory": "1G"}, "sidecar_resource_limits": {"memory": "1G"}})}
+    assert found == {"resource_limits.memory": EMULATED, "sidecar_resource_limits.memory": IGNORED}
+    assert found.items() <= {path: field.treatment for path, field in rows()}.items()
