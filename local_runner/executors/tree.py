@@ -194,8 +194,7 @@ class Place:
             link = f"{self._path}/{name}"
             os.symlink(f"{self._root}/{target}", link)
             if name not in _NO_INPUTS and self._tells_reads is not False:
-                # Older than its change, so that going through it is noted down even where reads mostly are not (relatime).
-                os.utime(link, (0, 0), follow_symlinks=False)
+                _forget_reads(link)
                 if self._tells_reads is None:
                     self._tells_reads = _notes_reads(link)
 
@@ -212,8 +211,13 @@ def _notes_reads(link: str) -> bool:
     """Whether going through a link shows in its time of access; leaves it as it was."""
     os.path.exists(link)
     noted = not _was_not_followed(link)
-    os.utime(link, (0, 0), follow_symlinks=False)
+    _forget_reads(link)
     return noted
+
+
+def _forget_reads(link: str) -> None:
+    """Make its time of access older than its change: then the next access is noted down even where most are not (relatime)."""
+    os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
 
 
 def remove_folder(folder: str) -> None:
