@@ -65,6 +65,26 @@ def test_output_that_cannot_be_stored_fails_its_datum(lab: Lab, leave: Callable[
     assert lab.ran == ["p:/a"] * 3
 
 
+def test_a_datum_that_removes_its_out_has_no_output(lab: Lab) -> None:
+    lab.pipeline("p", do=lambda datum: datum.out.rmdir())
+    lab.run_all()
+    assert lab.state("p") is SUCCEEDED
+    assert lab.files("p@master") == {}
+
+
+def test_the_job_of_a_commit_that_was_dropped_stays_killed(lab: Lab) -> None:
+    def drop(datum: ScriptedDatum) -> int:
+        lab.runner.drop_commit_set(lab.job("p").job.id)
+        return int(datum.cancelled.wait(30))
+
+    lab.pipeline("p")
+    lab.run_all()
+    lab.does("p", drop)
+    lab.put("data@master", {"/c": "3"})
+    lab.run_all()
+    assert (lab.state("p"), lab.job("p").reason) == (JobState.KILLED, "output commit removed")
+
+
 def test_a_link_from_out_to_out_is_content(lab: Lab) -> None:
     def do(datum: ScriptedDatum) -> None:
         (datum.out / "real").write_text("x")

@@ -25,6 +25,7 @@ from local_runner.storage.database import Database
 
 PREMATURE_EXIT = "user code exited prematurely"
 _INSIST_SECONDS = 0.05
+_TRIES_BELOW_ZERO = 4  # of a negative `datum_tries`: a cluster's workers then retry three times
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ class DatumRunner:
 
     def _tries(self, context: JobContext, datum: Datum, once: Callable[[Attempt], RunResult]) -> Outcome:
         spec, recovered = context.spec, False
-        tries = spec.datum_tries if spec.datum_tries > 0 else 1
+        tries = spec.datum_tries if spec.datum_tries > 0 else _TRIES_BELOW_ZERO
         for number in range(1, tries + 1):
             with self._attempt(context, datum) as attempt:
                 result = once(attempt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
 from local_runner.engine.staging import Staged
@@ -84,13 +84,24 @@ def _follow(files: Taker, staged: Staged, outside: Outside, path: str) -> Iterat
     except OSError as error:
         raise BadOutput(f"cannot upload {path}: {error.strerror}", hint="write the content to /pfs/out") from None
     if target.is_dir():
-        for content in sorted(_contents(target)):
-            inside = content.relative_to(target).as_posix()
-            yield OutputFile(_named(f"{path}/{inside}"), _real(files, staged, content), linked=True)
+        for inside, content in _below(files, staged, target):
+            yield OutputFile(_named(f"{path}/{inside}"), content, linked=True)
     elif target.exists():
         yield OutputFile(_named(path), _real(files, staged, target), linked=True)
     else:
         raise BadOutput(f"cannot upload {path}: it is a link that leads nowhere", hint="write the content to /pfs/out")
+
+
+def _below(files: Taker, staged: Staged, folder: Path) -> Iterator[tuple[str, Content]]:
+    """What a folder holds. One of a lazy or empty input stands for all of it in the commit, even what the datum did not select."""
+    for top, whole in staged.wholes.items():
+        if folder.is_relative_to(top):
+            real = PurePosixPath("/") / folder.relative_to(top)
+            for node in whole(str(real)):
+                yield PurePosixPath(node.path).relative_to(real).as_posix(), Content(node.hash, node.size)
+            return
+    for content in sorted(_contents(folder)):
+        yield content.relative_to(folder).as_posix(), _take(files, str(content))
 
 
 def _real(files: Taker, staged: Staged, target: Path) -> Content:

@@ -6,8 +6,9 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from local_runner.executors.tree import Tree
@@ -15,7 +16,7 @@ from local_runner.model.datums import Datum, InputFile
 from local_runner.model.file_hash import file_hash
 from local_runner.model.inputs import Pfs
 from local_runner.model.refs import BranchRef
-from local_runner.repos.nodes import files_below
+from local_runner.repos.nodes import Node, files_below
 from local_runner.storage.database import Database, Session
 from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
@@ -33,6 +34,7 @@ class Staged:
     """A datum ready to be laid out. `folder` is where its tree will stand, seen from here; `parts` what is kept for it until then.
 
     `contents` are the regular files by their path in the folder, `stand_ins` what lazy and empty ones stand for, by their path here.
+    `wholes` are, by the path here of each lazy or empty input, what lists everything below a folder of its commit.
     """
 
     tree: Tree
@@ -40,6 +42,7 @@ class Staged:
     parts: Path
     contents: dict[str, Content] = field(default_factory=dict)
     stand_ins: dict[str, Content] = field(default_factory=dict)
+    wholes: dict[Path, Callable[[str], Sequence[Node]]] = field(default_factory=dict)
     download_bytes: int = 0
     pipes: list[Pipe] = field(default_factory=list)
 
@@ -99,6 +102,8 @@ class _Staging:
                 name = file.source.name
                 self._links[name] = f"{relative}/{name}"
                 self._folders.setdefault(name, 0o700)
+                if isinstance(file.source, Pfs) and (file.source.lazy or file.source.empty_files):
+                    staged.wholes[staged.folder / name] = partial(_below, database, roots[file.source.source])
                 for path, content, size in files_of(session, file, roots):
                     self._add(session, file, name + path, Content(content, size))
         staged.tree = Tree(relative, self._links, list(self._folders.items()), self._files, self._brought)
@@ -169,6 +174,11 @@ def files_of(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[
         return
     for node in files_below(session.trees, roots[file.source.source], file.path):
         yield node.path, node.hash, node.size
+
+
+def _below(database: Database, root: Root, folder: str) -> Sequence[Node]:
+    with database.read() as session:
+        return list(files_below(session.trees, root, folder))
 
 
 class Pipe:

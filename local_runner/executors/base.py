@@ -6,6 +6,7 @@ is paid for once (a namespace, a container, a warm process) and then runs many d
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -115,10 +116,13 @@ class RunResult:
     left: Left = UNTOUCHED
 
     def accepted(self, codes: frozenset[int] = frozenset()) -> bool:
-        """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3)."""
+        """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3).
+
+        As for a cluster, any signal is the code -1, and a broken pipe is no failure.
+        """
         if self.timed_out or self.cancelled or self.exit_code is None:
             return False
-        return self.exit_code == 0 or self.exit_code in codes
+        return self.exit_code in (0, -signal.SIGPIPE) or max(self.exit_code, -1) in codes
 
     @property
     def reason(self) -> str:
@@ -129,7 +133,9 @@ class RunResult:
             return f"timed out after {self.seconds:.1f}s"
         if self.exit_code is None:
             return self.error
-        return f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit status {self.exit_code}"
+        if self.exit_code < 0:
+            return f"signal: {(signal.strsignal(-self.exit_code) or str(-self.exit_code)).lower()}"
+        return f"exit status {self.exit_code}"
 
 
 class Process(Protocol):

@@ -90,7 +90,8 @@ def test_a_failed_job_shows_what_its_failing_datum_printed_last(lab):
     shown = lab.ok(f"inspect job {job_of(lab)}").lines
     at = next(at for at, line in enumerate(shown) if line.startswith("datum ") and "(data:/b)" in line)
     assert shown[at + 1] == "read b"
-    assert shown[at + 2].startswith("all of it: python -m local_runner logs -j p@")
+    assert shown[at + 2].startswith("try it again: python -m local_runner datum run p@")
+    assert shown[at + 3].startswith("all of it: python -m local_runner logs -j p@")
     waited = lab.ok(f"wait job {job_of(lab)}")
     assert "it printed last:" in waited.err
     assert "it printed last:" not in waited.out

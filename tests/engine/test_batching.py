@@ -54,6 +54,18 @@ def test_one_process_serves_a_whole_set(lab: Lab) -> None:
     assert lab.files("batch@master") == FOUR
 
 
+def test_the_default_sets_are_quarters_of_all_datums_of_the_job_not_of_those_that_are_new(lab: Lab) -> None:
+    program = Program()
+    lab.executor.stay = program
+    lab.put("data@master", {f"/{number}": str(number) for number in range(6)})
+    lab.pipeline("batch", transform={"datum_batching": True})
+    lab.run_all()
+    assert program.starts == 6
+    lab.put("data@master", {"/6": "6", "/7": "7"})
+    lab.run_all()
+    assert program.starts == 6 + 1
+
+
 def test_an_error_starts_a_new_process_and_repeats_that_datum_alone(lab: Lab) -> None:
     failed: list[str] = []
 

@@ -1,6 +1,7 @@
 """One datum: what it sees, what becomes of what it writes, and of its failures (reference pps 2.6, 3)."""
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -51,6 +52,33 @@ def test_a_datum_has_three_tries_each_with_an_empty_out(lab: Lab) -> None:
     assert lab.state("p") is JobState.SUCCESS
     assert tries.seen == [("do", [])] * 3
     assert lab.counts("p") == {"total": 1, "processed": 1}
+
+
+def test_a_negative_number_of_tries_is_four(lab: Lab) -> None:
+    tries = Tries(failures=9)
+    run_once(lab, tries, datum_tries=-1)
+    assert len(tries.seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "accepted", "state"),
+    [
+        (-signal.SIGKILL, [-1], JobState.SUCCESS),
+        (-signal.SIGKILL, [9, 137, -9], JobState.FAILURE),
+        (-signal.SIGPIPE, [], JobState.SUCCESS),
+        (1, [-1], JobState.FAILURE),
+    ],
+)
+def test_death_by_a_signal_is_the_code_minus_one_and_a_broken_pipe_no_failure(
+    lab: Lab, code: int, accepted: list[int], state: JobState
+) -> None:
+    run_once(lab, lambda _: code, transform={"accept_return_code": accepted}, datum_tries=1)
+    assert lab.state("p") is state
+
+
+def test_a_datum_that_was_killed_says_by_which_signal(lab: Lab) -> None:
+    run_once(lab, lambda _: -signal.SIGSEGV, datum_tries=1)
+    assert [info.reason for info in lab.runner.list_datum(lab.job("p").job)] == ["signal: segmentation fault"]
 
 
 def test_a_datum_that_never_succeeds_fails_its_job_and_leaves_no_output(lab: Lab) -> None:
@@ -309,6 +337,25 @@ def test_a_link_to_a_lazy_or_empty_file_commits_the_whole_content(lab: Lab) -> N
         lab.pipeline(name, {"pfs": {"repo": "data", "glob": "/*", flag: True}}, lambda d: (d.out / "a").symlink_to("/pfs/data/a"))
     lab.run_all()
     assert lab.files("p@master") == lab.files("q@master") == {"/a": "content"}
+
+
+@pytest.mark.parametrize("flag", ["lazy", "empty_files"])
+def test_a_link_to_a_folder_of_a_lazy_or_empty_input_commits_all_that_lies_there_not_only_the_datum(lab: Lab, flag: str) -> None:
+    lab.put("data@master", {"/d/x": "1", "/d/e/y": "2", "/other": "3"})
+
+    def link(datum: ScriptedDatum) -> None:
+        (datum.out / "folder").symlink_to("/pfs/data/d")
+        (datum.out / "all").symlink_to("/pfs/data")
+
+    lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/d/x", flag: True}}, link)
+    lab.run_all()
+    assert lab.files("p@master") == {
+        "/all/d/e/y": "2",
+        "/all/d/x": "1",
+        "/all/other": "3",
+        "/folder/e/y": "2",
+        "/folder/x": "1",
+    }
 
 
 def test_empty_files_are_names_without_content(lab: Lab) -> None:

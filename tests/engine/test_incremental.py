@@ -199,6 +199,22 @@ def test_a_job_whose_input_failed_is_unrunnable_and_runs_when_it_is_mended(lab: 
     assert lab.files("two@master") == {"/good": "1"}
 
 
+def test_a_job_waits_for_all_its_inputs_before_it_names_those_that_failed(lab: Lab) -> None:
+    lab.put("data@master", {"/good": "1"})
+    lab.put("other@master", {"/b": "1"})
+    lab.pipeline("one", do=fails_on("bad"), datum_tries=1)
+    lab.pipeline("two", input={"cross": [{"pfs": {"repo": repo, "glob": "/*"}} for repo in ("one", "other")]})
+    lab.run_all()
+    lab.put("data@master", {"/bad": "1"})
+    lab.runner.start_commit(parse_branch("other@master"))
+    lab.run_all()
+    assert (lab.state("one"), lab.state("two")) == (JobState.FAILURE, JobState.STARTING)
+    lab.runner.finish_commit(parse_commit("other@master"))
+    lab.run_all()
+    assert lab.state("two") is JobState.UNRUNNABLE
+    assert lab.job("two").reason == "unrunnable because the following upstream pipelines failed: one"
+
+
 def test_several_waiting_jobs_run_in_their_order(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("copy")
