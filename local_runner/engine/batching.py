@@ -80,10 +80,11 @@ class Attendants:
             raise Unavailable(f"no port on the loopback interface: {why.strerror}", hint="datum batching needs one on 127.0.0.1") from why
 
     def close(self) -> None:
-        """End the process; attendants end with their own sockets."""
+        """End the process, whatever it is at; attendants end with their own sockets."""
         if self._socket is not None:
             self._socket.close()
         if self._process is not None:
+            self._process.kill()
             self._process.wait()
 
 
