@@ -146,8 +146,7 @@ class Attendant:
 
     def answer(self, call: Call, tree: Tree, env: Sequence[str]) -> None:
         """Lay out a datum and give it to the caller; that the tree could not be laid out, the next `next_call` says."""
-        _, response = messages()
-        self._tell("answer", call.number, tuple(tree), response(env=env).SerializeToString())
+        self._tell("answer", call.number, tuple(tree), list(env))
 
     def next_call(self, timeout: float | None) -> Call | None:
         """The next call; None when there was none in `timeout` seconds, or somebody called `wake`. Raises `Unavailable`."""

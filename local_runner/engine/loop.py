@@ -54,6 +54,7 @@ class Engine:
         self._events: queue.SimpleQueue[Event | Copied] = queue.SimpleQueue()
         self._runs: dict[JobRef, JobRun] = {}
         self._pool = Pool(database, staffing, self._put)
+        self._begun: list[JobRun] = []
         self._egresses: dict[JobRef, Egress] = {}
         self._bell = Bell(database.home.bells)
         self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
@@ -139,11 +140,22 @@ class Engine:
         self._take_on(unfinished, rows)
         self._advance()
         self._pool.dispatch(self._runs.values())
+        self._remark()
         self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
         if self._look_again:
             self._look_again = False
             return 0.0
         return self._patience(ticks[0][0] if ticks else None)
+
+    def _remark(self) -> None:
+        """Write at the head of new jobs' logs what their specs and images ask for in vain.
+
+        While their workers are being set up: looking what is installed takes 20 ms.
+        """
+        begun, self._begun = self._begun, []
+        for run in begun:
+            for remark in (*_remarks(run.spec, self._staffing.executor), *self._staffing.remarks(run.spec)):
+                run.log.worker("", Datum("", ()), remark)
 
     def _patience(self, tick_at: float | None) -> float | None:
         waits = []
@@ -255,8 +267,7 @@ class Engine:
             self._write_end(info, JobState.FAILURE, error.message)
             return
         self._runs[info.job] = run
-        for remark in (*_remarks(spec, self._staffing.executor), *self._staffing.remarks(spec)):
-            run.log.worker("", Datum("", ()), remark)
+        self._begun.append(run)
         self._staffing.observer.job_changed(run.info)
 
     def _begin_service(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
