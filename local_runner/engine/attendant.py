@@ -7,7 +7,7 @@ not after the first use).
 Messages go as those of executors/messages.py: marshalled tuples after their length.
 
     to an attendant    ("bind", port): first · ("settle", pfs, scratch, root, owner) · ("listen",) · ("deafen",) · ("look",)
-                       ("answer", call, tree, environment)
+                       ("answer", call, tree, response)
     from an attendant  port, or 0 if it cannot be had: first · ("call", call, error, what is left) · ("deaf",) · ("left", what)
                        ("unlaid", why)
 """
@@ -38,16 +38,15 @@ class Attendant:
         self._telling = threading.Lock()
         self._calling = threading.Lock()
         self._listening = False
-        self._calls: dict[int, queue.SimpleQueue[list[str] | None]] = {}
+        self._calls: dict[int, queue.SimpleQueue[bytes | None]] = {}
         self._last_call = 0
         self._place = Place("", "", "")
         self._failed = grpc.StatusCode.UNKNOWN
-        request, self._response = messages()
+        request, _ = messages()
         # Two threads: one call may still be ending while the next process makes its first.
         self._server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 1)])
-        handler = grpc.unary_unary_rpc_method_handler(
-            self._next_datum, request_deserializer=request.FromString, response_serializer=self._response.SerializeToString
-        )
+        # What goes back are bytes that the engine has made.
+        handler = grpc.unary_unary_rpc_method_handler(self._next_datum, request_deserializer=request.FromString)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
 
     def serve(self) -> None:
@@ -90,7 +89,7 @@ class Attendant:
             os.setgid(group)
             os.setuid(user)
 
-    def _answer(self, call: int, tree: Sequence[Any], env: list[str]) -> None:
+    def _answer(self, call: int, tree: Sequence[Any], response: bytes) -> None:
         try:
             # The process that asks is the one that had the datum before.
             self._place.lay(Tree(*tree), reuse=True, held=True)
@@ -98,7 +97,7 @@ class Attendant:
             self._tell(("unlaid", f"{why.filename}: {why.strerror}" if why.filename else str(why.strerror or why)))
             return
         if waiting := self._calls.pop(call, None):
-            waiting.put(env)
+            waiting.put(response)
 
     def _deafen(self) -> None:
         """Refuse calls from now on, and drop those that wait: their process is gone, or about to be."""
@@ -109,9 +108,9 @@ class Attendant:
             waiting.put(None)
         self._tell(("deaf",))
 
-    def _next_datum(self, request: Any, context: Any) -> Any:
+    def _next_datum(self, request: Any, context: Any) -> bytes:
         """In a thread of gRPC's."""
-        waiting: queue.SimpleQueue[list[str] | None] = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         with self._calling:
             if listening := self._listening:
                 self._last_call += 1
@@ -121,10 +120,11 @@ class Attendant:
             context.abort(self._failed, "datum batching not enabled")
         # The process may die while it waits: then nobody is left to answer.
         context.add_callback(lambda: waiting.put(None))
-        env = waiting.get()
-        if env is None:
+        response = waiting.get()
+        if response is None:
             context.abort(self._failed, "this process has no more datums")
-        return self._response(env=env)
+        assert response is not None
+        return response
 
     def _tell(self, message: object) -> None:
         with self._telling:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
+from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages, next_datum_response
 from local_runner.errors import Refused, Unavailable
 from local_runner.executors.base import unlaid
 from local_runner.executors.messages import CHUNK, pack, unpack
@@ -146,7 +146,7 @@ class Attendant:
 
     def answer(self, call: Call, tree: Tree, env: Sequence[str]) -> None:
         """Lay out a datum and give it to the caller; that the tree could not be laid out, the next `next_call` says."""
-        self._tell("answer", call.number, tuple(tree), list(env))
+        self._tell("answer", call.number, tuple(tree), next_datum_response(env))
 
     def next_call(self, timeout: float | None) -> Call | None:
         """The next call; None when there was none in `timeout` seconds, or somebody called `wake`. Raises `Unavailable`."""

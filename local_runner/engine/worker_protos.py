@@ -6,6 +6,7 @@ would collide with those python-pachyderm brings.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -35,3 +36,19 @@ def messages() -> tuple[Any, Any]:
         return message_factory.MessageFactory(pool).GetPrototype(descriptor)  # protobuf 3.20
 
     return message_class("NextDatumRequest"), message_class("NextDatumResponse")
+
+
+def next_datum_response(env: Iterable[str]) -> bytes:
+    """A NextDatumResponse, serialised: field 1, again and again. By hand, for the engine writes one for each datum.
+
+    The protobuf that python-pachyderm pins is pure Python, and takes 100 µs for this and 30 ms to import.
+    """
+    return b"".join(b"\x0a" + _varint(len(text)) + text for text in (pair.encode() for pair in env))
+
+
+def _varint(number: int) -> bytes:
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])
