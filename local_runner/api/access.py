@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from local_runner.storage.home import VARIABLE
 from local_runner.storage.locks import FileLock
 
 ACTIVE_TRANSACTION = "active transaction"  # a setting
+_REMEMBERED = 1000  # commit sets
 _WATCH_SECONDS = 5.0  # how often somebody who waits makes sure that an engine lives
 
 _T = TypeVar("_T")
@@ -36,6 +38,7 @@ class Access:
         self._background = background
         self._transactional = transactional
         self._spec_commit = _spec_commit_here()
+        self.changed: deque[str] = deque(maxlen=_REMEMBERED)  # the commit sets this has made, the newest last
 
     @property
     def home(self) -> Path:
@@ -48,6 +51,7 @@ class Access:
             result = work(txn)
             settle(txn)
         fire_triggers(self.database, txn.finished)
+        self.changed.append(txn.id)
         self.ensure_engine()
         return result
 

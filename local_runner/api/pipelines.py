@@ -119,11 +119,12 @@ class Pipelines(Access):
     ) -> Iterator[JobInfo]:
         return self._stream(lambda session: jobs.list_job(session, projects, pipeline, inputs, history))
 
-    def inspect_job_set(self, id: str, wait: bool = False) -> JobSetInfo:
-        """With `wait`, block until all its jobs are over; a set without jobs is empty, not an error."""
+    def inspect_job_set(self, id: str, wait: bool = False, watch: Callable[[JobSetInfo], None] = lambda info: None) -> JobSetInfo:
+        """With `wait`, block until all its jobs are over, and let `watch` see each change; a set without jobs is empty, not an error."""
 
         def over(session: Session) -> JobSetInfo | None:
             found = jobs.job_set(session, id)
+            watch(found)
             return found if not wait or all(info.state.is_final for info in found.jobs) else None
 
         return self.wait_until(over)

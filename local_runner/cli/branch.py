@@ -17,7 +17,7 @@ from local_runner.model.units import rfc3339
 HEADER = ("BRANCH", "HEAD", "TRIGGER", "CREATOR", "CREATED")
 
 
-@command("create branch images@release --head master^2", transactional=True)
+@command("create branch images@release --head master^2", transactional=True, waits=True)
 @click.argument("branch", metavar="REPO@BRANCH")
 @click.option("-p", "--provenance", multiple=True, metavar="REPO@BRANCH", help="A branch this one stands on; repeatable.")
 @click.option("--head", default="", metavar="COMMIT", help="Its head: a branch or commit of the same repo, or repo@branch=id.")

@@ -43,7 +43,7 @@ def start_commit(door: Door, branch: str, parent: str, description: str) -> None
     door.out.line(door.runner.start_commit(ref, on, description).id)
 
 
-@command("finish commit images@master", transactional=True)
+@command("finish commit images@master", transactional=True, waits=True)
 @click.argument("commit", metavar="REPO@COMMIT")
 @_message
 @click.option("-f", "--force", is_flag=True, help="Even one that belongs to a job.")

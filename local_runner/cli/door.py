@@ -208,8 +208,13 @@ class Command(click.Command):
         return super().parse_args(ctx, given)
 
 
-def command(example: str, *, transactional: bool = False, hidden: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declares a command: the function gets a `Door` and its own flags; common flags go into the door."""
+def command(
+    example: str, *, transactional: bool = False, hidden: bool = False, waits: bool = False
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declares a command: the function gets a `Door` and its own flags; common flags go into the door.
+
+    One that `waits` leaves work to an engine, and with `--wait` stays until that is done.
+    """
 
     def declare(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
@@ -217,16 +222,23 @@ def command(example: str, *, transactional: bool = False, hidden: bool = False) 
             with ExitStack() as stack:
                 door = Door(_output(given), stack, given.pop("project", None), transactional)
                 stack.enter_context(paged(not given.pop("no_pager", True)))
+                stays = given.pop("wait", False) if waits else False
                 try:
                     result = function(door, **given)
                 except NotFound as error:
                     door.suggest(error)
                     raise
                 door.say_if_in_transaction()
+                if stays:
+                    from local_runner.cli.outcome import wait_for_jobs
+
+                    wait_for_jobs(door.runner, door.runner.changed)
                 return result
 
         option = click.option("--no-color", is_flag=True, help="Print without colours.")
         quiet = click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False)
+        if waits:
+            run = click.option("--wait", is_flag=True, help="Stay until the jobs this causes have ended, and fail if one does.")(run)
         return click.command(cls=Command, example=example, hidden=hidden)(option(quiet(run)))
 
     return declare

@@ -86,7 +86,7 @@ def _get_folder(door: Door, query: FileQuery, target: Path, progress: bool | Non
                 out.writelines(meter.chunks(chunks))
 
 
-@command("copy file images@master:/liberty.jpg best@master:/")
+@command("copy file images@master:/liberty.jpg best@master:/", waits=True)
 @click.argument("source", metavar=_FILE)
 @click.argument("target", metavar=_FILE)
 @click.option("-a", "--append", is_flag=True, help="Append to files that are there; else they are replaced.")
@@ -100,7 +100,7 @@ def copy_file(door: Door, source: str, target: str, append: bool, src_project: s
         changes.copy(origin, goal.path, append)
 
 
-@command("delete file images@master:/drafts -r")
+@command("delete file images@master:/drafts -r", waits=True)
 @click.argument("file", metavar=_FILE)
 @click.option("-r", "--recursive", is_flag=True, help="A folder, with all that is below it.")
 @in_project

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import click
 
@@ -10,8 +10,8 @@ from local_runner.cli.failures import last_words
 from local_runner.cli.output import note
 from local_runner.errors import WorkFailed
 from local_runner.model.inputs import leaves
-from local_runner.model.jobs import JobInfo, JobState
-from local_runner.model.refs import CommitQuery, FileQuery, PipelineRef
+from local_runner.model.jobs import JobInfo, JobSetInfo, JobState
+from local_runner.model.refs import CommitQuery, FileQuery, JobRef, PipelineRef
 from local_runner.runner import Runner
 
 _SHOWN_FILES = 20  # of the result; `list file` shows all
@@ -36,6 +36,25 @@ def show_jobs(ended: Sequence[JobInfo], began: float) -> None:
     for line in lines:
         numbers = (cell.rjust(width) for cell, width in zip(line[1:5], widths[1:5], strict=True))
         click.echo("  ".join((line[0].ljust(widths[0]), *numbers, line[5])))
+
+
+def wait_for_jobs(runner: Runner, sets: Iterable[str]) -> None:
+    """Stay until the jobs of these commit sets have ended, with progress. Raises `WorkFailed` if one did not succeed."""
+    from local_runner.cli.progress import Progress
+
+    ended: list[JobInfo] = []
+    with Progress(quiet=False) as progress:
+        known: dict[JobRef, JobInfo] = {}
+
+        def watch(found: JobSetInfo) -> None:
+            for info in found.jobs:
+                if known.get(info.job) != info:
+                    known[info.job] = info
+                    progress.job_changed(info)
+
+        for set_id in sets:
+            ended += runner.inspect_job_set(set_id, wait=True, watch=watch).jobs
+    report_failures(runner, ended)
 
 
 def report_failures(runner: Runner, ended: Sequence[JobInfo]) -> None:

@@ -38,7 +38,7 @@ def _spec_flags(function: Any) -> Any:
     return function
 
 
-@command("create pipeline -f edges.yaml", transactional=True)
+@command("create pipeline -f edges.yaml", transactional=True, waits=True)
 @_spec_flags
 @raw_output
 @in_project
@@ -47,7 +47,7 @@ def create_pipeline(door: Door, source: str, jsonnet: str, args: Sequence[str], 
     _make(door, read_specs(source, jsonnet, args), push_images, dry_run, update=False, reprocess=False)
 
 
-@command("update pipeline -f edges.yaml --reprocess", transactional=True)
+@command("update pipeline -f edges.yaml --reprocess", transactional=True, waits=True)
 @_spec_flags
 @click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
 @raw_output
@@ -113,7 +113,7 @@ def validate_pipeline(door: Door, source: str) -> None:
         pass
 
 
-@command("edit pipeline edges", transactional=True)
+@command("edit pipeline edges", transactional=True, waits=True)
 @click.argument("pipeline")
 @click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
 @click.option("--editor", default="", metavar="PROGRAM", help="The editor; else $EDITOR, else vi.")
@@ -165,7 +165,7 @@ def _edit(editor: str, path: Path) -> None:
         raise Unavailable(f"the editor {editor} ended with exit status {done.returncode}; nothing was changed")
 
 
-@command("start pipeline edges")
+@command("start pipeline edges", waits=True)
 @click.argument("pipeline")
 @in_project
 def start_pipeline(door: Door, pipeline: str) -> None:
@@ -181,7 +181,7 @@ def stop_pipeline(door: Door, pipeline: str) -> None:
     door.runner.stop_pipeline(door.pipeline(pipeline))
 
 
-@command("rerun pipeline edges --reprocess")
+@command("rerun pipeline edges --reprocess", waits=True)
 @click.argument("pipeline")
 @click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
 @in_project
@@ -190,7 +190,7 @@ def rerun_pipeline(door: Door, pipeline: str, reprocess: bool) -> None:
     door.runner.rerun_pipeline(door.pipeline(pipeline), reprocess)
 
 
-@command("run cron nightly")
+@command("run cron nightly", waits=True)
 @click.argument("pipeline")
 @in_project
 def run_cron(door: Door, pipeline: str) -> None:

@@ -33,7 +33,7 @@ class Split:
     header_records: int
 
 
-@command("put file images@master:/ -r -f photos")
+@command("put file images@master:/ -r -f photos", waits=True)
 @click.argument("target", metavar="REPO@BRANCH[:PATH]")
 @click.option("-f", "--file", "files", multiple=True, metavar="SOURCE", help="A file, a URL or - (the default); repeatable.")
 @click.option("-i", "--input-file", default="", metavar="LIST", help="A file with one source in each line.")

@@ -25,7 +25,7 @@ def start_transaction(door: Door) -> None:
     door.out.line(f'started new transaction: "{door.runner.start_transaction()}"')
 
 
-@command("finish transaction")
+@command("finish transaction", waits=True)
 @_transaction
 def finish_transaction(door: Door, transaction: str) -> None:
     """Do all that was collected, as one commit set."""

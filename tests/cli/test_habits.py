@@ -248,3 +248,16 @@ def test_pipelines_are_listed_as_a_commit_set_found_them(pachctl):
     pachctl.ok("update pipeline --reprocess", stdin=json.dumps(spec))
     assert [found["version"] for found in pachctl.ok("list pipeline --raw").documents] == ["2"]
     assert [found["version"] for found in pachctl.ok(f"list pipeline --commit {first} --raw").documents] == ["1"]
+
+
+def test_a_command_that_leaves_work_stays_for_it_if_told_to_and_ends_as_the_work_does(pachctl, tmp_path):
+    pachctl.ok("create repo in")
+    spec = '{"pipeline": {"name": "p"}, "transform": {"cmd": ["x"]}, "input": {"pfs": {"repo": "in", "glob": "/*"}}}'
+    (tmp_path / "p.json").write_text(spec)
+    assert pachctl.ok("create pipeline -f p.json --wait").out == ""
+    ended = pachctl.ok("put file in@master:/a -f - --wait", stdin="good")
+    assert "p: success" in ended.err
+    ended = pachctl("put file in@master:/a -f - --wait", stdin="fail")
+    assert ended.status == 3
+    assert "did not succeed: p" in ended.err
+    assert pachctl.ok("delete file in@master:/a --wait").err.startswith("p: success")
