@@ -68,6 +68,16 @@ class Pachctl:
         return ended
 
 
+def copying(**fields: Any) -> dict[str, Any]:
+    """The spec of a pipeline `p` that copies the files of `data`, each for itself."""
+    spec = {
+        "pipeline": {"name": "p"},
+        "transform": {"image": "copy:1", "cmd": ["copy"]},
+        "input": {"pfs": {"repo": "data", "name": "in", "glob": "/*"}},
+    }
+    return spec | fields
+
+
 @pytest.fixture
 def pachctl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pachctl:
     """In an empty folder, with a home of its own."""

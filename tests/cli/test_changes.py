@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-SPEC = {
-    "pipeline": {"name": "p"},
-    "datum_tries": 1,
-    "transform": {"image": "copy:1", "cmd": ["copy"]},
-    "input": {"pfs": {"repo": "data", "name": "in", "glob": "/*"}},
-}
+from tests.cli.conftest import copying
+
+SPEC = copying(datum_tries=1)
 
 
 @pytest.fixture

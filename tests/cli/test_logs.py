@@ -12,14 +12,10 @@ import pytest
 from local_runner.engine.logs import JobLog, LastLines, LogReader, last_lines, log_path
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
+from tests.cli.conftest import copying
 
 JOB = JobRef(PipelineRef("default", "p"), "5f93d03b65fa421996185e53f7f8b1e4")
-SPEC = {
-    "pipeline": {"name": "p"},
-    "datum_tries": 2,
-    "transform": {"image": "copy:1", "cmd": ["copy"]},
-    "input": {"pfs": {"repo": "data", "name": "in", "glob": "/*"}},
-}
+SPEC = copying(datum_tries=2)
 
 
 @pytest.fixture
