@@ -68,7 +68,7 @@ class Pipelines(Access):
         self.change(lambda txn: pipelines.rerun_pipeline(txn, pipeline, reprocess))
 
     def run_cron(self, pipeline: PipelineRef) -> None:
-        cron.run_cron(self.database, pipeline)
+        self.changed += cron.run_cron(self.database, pipeline)
         self.ensure_engine()
 
     def get_defaults(self, project: str | None = None) -> str:

@@ -38,14 +38,19 @@ def tick(txn: Transaction, clock: Clock, at: float) -> None:
     settle(txn)
 
 
-def run_cron(database: Database, ref: PipelineRef) -> None:
-    """Tick every clock of a pipeline now, each in a commit set of its own. Raises `NotFound`, `Refused` if it has none."""
+def run_cron(database: Database, ref: PipelineRef) -> list[str]:
+    """Tick every clock of a pipeline now, each in a commit set of its own; returns their ids.
+
+    Raises `NotFound`, `Refused` if it has none.
+    """
     now = time.time()
     with database.read() as session:
         clocks = cron_inputs(session, ref)
-    for clock in clocks:
+    sets = [new_id() for _ in clocks]
+    for id, clock in zip(sets, clocks, strict=True):
         with database.write() as session:
-            tick(Transaction(session, new_id(), time.time()), clock, now)
+            tick(Transaction(session, id, time.time()), clock, now)
+    return sets
 
 
 def next_tick(session: Session, clock: Cron) -> float | None:

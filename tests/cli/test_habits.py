@@ -261,3 +261,10 @@ def test_a_command_that_leaves_work_stays_for_it_if_told_to_and_ends_as_the_work
     assert ended.status == 3
     assert "did not succeed: p" in ended.err
     assert pachctl.ok("delete file in@master:/a --wait").err.startswith("p: success")
+
+
+def test_run_cron_stays_for_what_its_tick_causes(pachctl, tmp_path):
+    spec = '{"pipeline": {"name": "p"}, "transform": {"cmd": ["x"]}, "input": {"cron": {"name": "in", "spec": "@never"}}}'
+    (tmp_path / "p.json").write_text(spec)
+    pachctl.ok("create pipeline -f p.json --wait")
+    assert "p: success, 1 done of 1 datums" in pachctl.ok("run cron p --wait").err
