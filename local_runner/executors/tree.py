@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 # A folder that held more is not used again: on ext4 it keeps the size it grew to.
@@ -75,10 +75,10 @@ class Place:
         """
         before, stamps, is_clean = self._tree, self._stamps, self._is_clean
         self._tree, self._stamps, self._is_clean = Tree(), {}, False
-        both = bool(before.folder and tree.folder)
-        spares, others = _split(stamps, lambda path: path == ".env" or not held)
-        known = others if is_clean else None
-        reused = reuse and both and before.folders == tree.folders and self._take_over(before, tree, spares, known, held)
+        reuse = reuse and bool(before.folder and tree.folder) and before.folders == tree.folders and len(stamps) <= _MOST_ENTRIES
+        spares = [path for path in stamps if path == ".env" or not held]
+        others = stamps.keys() - spares if is_clean else None
+        reused = reuse and self._take_over(before, tree, spares, others, held)
         if before.folder and not reused:
             remove_left(self._own(before))
         try:
@@ -121,7 +121,7 @@ class Place:
         for path, mode in tree.folders:
             os.mkdir(f"{folder}/{path}", mode)
 
-    def _take_over(self, before: Tree, tree: Tree, spares: list[str], others: list[str] | None, held: bool) -> bool:
+    def _take_over(self, before: Tree, tree: Tree, spares: list[str], others: Iterable[str] | None, held: bool) -> bool:
         """Make the folders of the tree before, emptied but for `spares`, those of this one; False if they are not as they were made.
 
         `others` are the other files there; None if that is not known.
@@ -253,14 +253,6 @@ def _remove(folder: str) -> None:
             else:
                 os.unlink(entry.path)
     os.rmdir(folder)
-
-
-def _split(paths: Iterable[str], is_first: Callable[[str], bool]) -> tuple[list[str], list[str]]:
-    first: list[str] = []
-    second: list[str] = []
-    for path in paths:
-        (first if is_first(path) else second).append(path)
-    return first, second
 
 
 class _Look:

@@ -119,3 +119,16 @@ def test_a_tree_that_cannot_be_laid_out_leaves_nothing(tmp_path: Path, reuse: bo
     assert place.look() == Left()
     place.lay(good)
     assert place.look()._replace(unread=()) == Left()
+
+
+def test_a_folder_that_held_many_files_is_not_used_again(tmp_path: Path) -> None:
+    (tmp_path / ".scratch").mkdir()
+    place = Place(str(tmp_path), "/pfs")
+    many = Tree(".scratch/set/1/pfs/1", {"in": "x"}, [("out", 0o777), ("in", 0o700)], [(f"in/{n}", b"") for n in range(200)])
+    few = many._replace(folder=".scratch/set/2/pfs/2", files=[("in/a", b"a")])
+    place.lay(many)
+    held = os.open(tmp_path / many.folder / "in", os.O_RDONLY)  # so that no other gets its number
+    place.look()
+    place.lay(few, reuse=True)
+    assert (tmp_path / few.folder / "in").stat().st_ino != os.fstat(held).st_ino
+    os.close(held)
