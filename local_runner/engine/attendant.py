@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
-from local_runner.executors.messages import CHUNK, pack, unpack
+from local_runner.executors.messages import CHUNK, describe, pack, unpack
 from local_runner.executors.tree import Place, Tree
 
 
@@ -94,7 +94,7 @@ class Attendant:
             # The process that asks is the one that had the datum before.
             self._place.lay(Tree(*tree), reuse=True, held=True)
         except OSError as why:
-            self._tell(("unlaid", f"{why.filename}: {why.strerror}" if why.filename else str(why.strerror or why)))
+            self._tell(("unlaid", describe(why)))
             return
         if waiting := self._calls.pop(call, None):
             waiting.put(response)

@@ -101,10 +101,14 @@ class Attendant:
         self._poll.register(self._wake, select.POLLIN)
         # Held until the attendant has it as well: so the worker can be set up while gRPC is still being imported.
         self._reservation: socket.socket | None = socket.socket()
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._reservation.bind((LOOPBACK, 0))
-        self.port: int = self._reservation.getsockname()[1]
-        self._tell("bind", self.port)
+        try:
+            self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            self._reservation.bind((LOOPBACK, 0))
+            self.port: int = self._reservation.getsockname()[1]
+            self._tell("bind", self.port)
+        except (OSError, Unavailable):
+            self.close()
+            raise
 
     def close(self) -> None:
         self._let_go()

@@ -212,11 +212,10 @@ class Slot(threading.Thread):
         if self._abandoned:
             runner.interrupt()
         runner.begin_set(uuid.uuid4().hex)
-        left = len(request.datums)
+        context, left = request.context, len(request.datums)
         try:
             for datum, upcoming in zip_longest(request.datums, request.datums[1:]):
                 self.current = (datum, time.time())
-                context = request.context
                 outcome = runner.run_batched(context, datum, upcoming) if self._attendants else runner.run(context, datum)
                 left -= 1
                 self._report(Done(request.context.job, outcome))

@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from local_runner.executors.messages import CHUNK, End, Plan, pack, unpack
+from local_runner.executors.messages import CHUNK, End, Plan, describe, pack, unpack
 from local_runner.executors.pty import arrange_terminal, resize
 from local_runner.executors.tree import Place, Tree
 
@@ -141,7 +141,7 @@ class Launcher:
         try:
             self._place.lay(Tree(*tree), reuse=self._alone)
         except OSError as why:
-            return _describe(why)
+            return describe(why)
         return ""
 
     def _spawn(
@@ -362,12 +362,6 @@ def _words(why: OSError) -> str:
     return (why.strerror or str(why)).lower()
 
 
-def _describe(why: Exception) -> str:
-    if isinstance(why, OSError) and why.strerror:
-        return f"{why.filename}: {why.strerror}" if why.filename else why.strerror
-    return f"{type(why).__name__}: {why}"
-
-
 def _write(control: int, data: bytes) -> None:
     view = memoryview(data)
     try:
@@ -447,7 +441,7 @@ def main(trees: int) -> None:
             _prepare(plan, control)
             launcher = Launcher(control, trees, plan)
         except Exception as why:
-            _write(control, pack(("broken", _describe(why))))
+            _write(control, pack(("broken", describe(why))))
             return
         os.close(0)  # the socket; nothing that is started may inherit it
         os.open(os.devnull, os.O_RDONLY)

@@ -65,3 +65,10 @@ def unpack(received: bytearray) -> list[Any]:
         at = end
     del received[:at]
     return messages
+
+
+def describe(why: Exception) -> str:
+    """What went wrong, in the words for the other end."""
+    if isinstance(why, OSError) and why.strerror:
+        return f"{why.filename}: {why.strerror}" if why.filename else why.strerror
+    return f"{type(why).__name__}: {why}"
