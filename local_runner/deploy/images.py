@@ -26,4 +26,5 @@ def push(images: Sequence[Image], builder: Builder, say: Callable[[str], None]) 
         if done.returncode != 0:
             registry = image.pushed.partition("/")[0]
             why = complaint(builder.program, done.stderr or done.stdout)
-            raise Refused(f"{registry} did not take {image.pushed}: {why.message}", hint=f"log in: {builder.program} login {registry}")
+            hint = why.hint if why.is_known else f"log in: {builder.program} login {registry}"
+            raise Refused(f"{registry} did not take {image.pushed}: {why.message}", hint=hint)

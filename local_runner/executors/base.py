@@ -18,6 +18,9 @@ from local_runner.executors.resources import Resources
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
 
+# How many a worker may have at once, threads included, where they are limited: what podman gives a container.
+MOST_PROCESSES = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
@@ -31,6 +34,7 @@ class Capabilities:
     hides_host_files: bool  # it sees neither home folders nor other workers, changes nothing of the host, and reaches no disk or socket
     hides_processes: bool  # it neither sees nor ends those of others
     limits_memory: bool  # `resource_limits.memory`: of the whole container, or of each process
+    limits_processes: bool  # a worker has at most MOST_PROCESSES
     limits_network: bool  # it has no network but for a port that leads to the runner, unless allowed
     needs_image: bool
     runs_as_user: bool  # honours transform.user
@@ -167,6 +171,11 @@ class Worker(Protocol):
         """What its processes have to call `/pfs`; the links there lead to places below it."""
         ...
 
+    @property
+    def inside(self) -> int:
+        """A process that sees the files and the network that its processes see; 0 if the runner meets them on the host's."""
+        ...
+
     def run(self, request: RunRequest) -> RunResult:
         """Run one command to its end and say how it ended.
 
@@ -197,7 +206,8 @@ class Worker(Protocol):
     def outside(self, path: str) -> Path:
         """The host's path of what user code knows as the absolute `path`, links followed as they would be inside.
 
-        For links that user code left in `out` (reference pps 3.5). It need not exist; a circle of links raises OSError (ELOOP).
+        For links that user code left in `out` (reference pps 3.5). It need not exist; OSError is raised for a circle of links (ELOOP) and
+        for what the host has there and user code does not see (ENOENT).
         """
         ...
 

@@ -88,12 +88,15 @@ class Builder:
         )
 
     def _labels(self, name: str) -> Mapping[str, str]:
-        kind = ["inspect", "--type", "image"] if self.program == "buildah" else ["image", "inspect"]
-        form = "{{json .OCIv1.Config.Labels}}" if self.program == "buildah" else "{{json .Config.Labels}}"
-        done = subprocess.run([self.program, *kind, "--format", form, name], capture_output=True, text=True, check=False)
-        if done.returncode and not says_it_has_no_such_image(done.stderr):
+        is_buildah = self.program == "buildah"  # its templates have no `json`, so it is asked for all it knows
+        question = ["inspect", "--type", "image"] if is_buildah else ["image", "inspect", "--format", "{{json .Config.Labels}}"]
+        done = subprocess.run([self.program, *question, name], capture_output=True, text=True, check=False)
+        if done.returncode:
+            if says_it_has_no_such_image(done.stderr):
+                return {}
             raise complaint(self.program, done.stderr)
-        labels: Mapping[str, str] = json.loads(done.stdout or "null") or {}
+        answer = json.loads(done.stdout.strip() or "null")
+        labels: Mapping[str, str] = (answer["OCIv1"]["config"].get("Labels") if is_buildah else answer) or {}
         return labels
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.base import MOST_PROCESSES, Capabilities, RunRequest, RunResult, Worker, WorkerRequest
 from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint, find_engine, this_process
 from local_runner.executors.messages import Plan
 from local_runner.executors.runtime import host_runtime
@@ -42,12 +42,15 @@ class ContainerExecutor:
 
     @property
     def capabilities(self) -> Capabilities:
+        engine, _ = self._found
+        limits = engine is None or engine.limits
         return Capabilities(
             absolute_pfs=True,
             private_tmp=True,
             hides_host_files=True,
             hides_processes=True,
-            limits_memory=True,
+            limits_memory=limits,
+            limits_processes=limits,
             limits_network=True,
             needs_image=True,
             runs_as_user=self._is_root or self._is_rootless_podman,
@@ -111,7 +114,16 @@ class ContainerExecutor:
                 mounts[f"{_BIN}/pachctl"] = own / "pachctl"
                 mounts[f"{_BIN}/pachctl"].write_text(host_runtime().pachctl)
                 mounts[f"{_BIN}/pachctl"].chmod(0o755)
-            plan: Plan = {"env": env, "empty": "", "steps": [], "user": self.owner(request), "port": None, "memory": 0, "pfs": "/pfs"}
+            plan: Plan = {
+                "env": env,
+                "empty": "",
+                "steps": [],
+                "user": self.owner(request),
+                "network": False,
+                "memory": 0,
+                "processes": MOST_PROCESSES,
+                "pfs": "/pfs",
+            }
             container = Container(engine, request, image, mounts, self._user(request))
             worker = ContainerWorker(container, plan)
             try:
@@ -176,7 +188,8 @@ class Container:
 
     def _limits(self) -> list[str]:
         given = self.request.resources
-        flags = []
+        # Rootless podman sets this limit by itself wherever it can; where it cannot, a container that asks for it may not start.
+        flags = [] if self.engine.is_podman and self.engine.is_rootless else ["--pids-limit", str(MOST_PROCESSES)]
         if given.memory:
             flags += ["--memory", str(given.memory), "--memory-swap", str(given.memory)]
         if given.cores:

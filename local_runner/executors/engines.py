@@ -24,22 +24,28 @@ _NO_SUCH_IMAGE = r"no such image|image not known|unable to find image|no such ob
 
 # What engines say, what that means, and what to do about it. The first that is found counts.
 _COMPLAINTS: Sequence[tuple[str, str, str]] = (
+    (
+        r"permission denied while trying to connect|(docker\.sock|dial unix).*permission denied",
+        "this user may not use the container engine",
+        "join the group docker, or use podman",
+    ),
     (_NO_SUCH_IMAGE, "the image is not on this machine", "build it or pull it"),
     (
-        r"cannot connect to the docker daemon|is the docker daemon running|connection refused|podman machine",
+        r"cannot connect to (the docker daemon|podman)|connect to the docker api at|error during connect|dial unix.*refused|podman machine",
         "the container engine does not run",
         "start it (docker: systemctl start docker), or choose --executor sandbox",
     ),
     (
-        r"permission denied.*docker|docker\.sock.*permission denied",
-        "this user may not use the container engine",
-        "join the group docker, or use podman",
+        r"server gave http response to https client",
+        "the registry speaks plain HTTP",
+        'allow it: podman: [[registry]] with location = "HOST:PORT" and insecure = true in ~/.config/containers/registries.conf; '
+        'docker: "insecure-registries" in /etc/docker/daemon.json',
     ),
     (r"no space left on device|disk quota exceeded", "the disk is full", "make room: podman system prune, or docker system prune"),
     (
-        r"no such host|pinging container registry|error pinging|failed to resolve reference|tls handshake|i/o timeout",
+        r"no such host|pinging container registry|failed to resolve reference|tls handshake|i/o timeout|/v2/.*(dial tcp|x509)",
         "the registry cannot be reached",
-        "load the image from elsewhere, or build on another: build images --base IMAGE",
+        "is its address right? An image can be loaded from elsewhere, or built on another: build images --base IMAGE",
     ),
     (r"exec format error", "the image is for machines of another kind", "build it for this one"),
     (r"could not select device driver|unresolvable cdi devices|nvidia", "there is no GPU for containers", "install the NVIDIA toolkit"),
@@ -74,6 +80,11 @@ class Engine:
         if self.is_podman:
             return os.geteuid() != 0
         return "rootless" in self.ask("info", "--format", "{{.SecurityOptions}}")
+
+    @cached_property
+    def limits(self) -> bool:
+        """Whether it limits what a container uses; an ordinary user is given control groups only where all are of version 2."""
+        return not self.is_rootless or os.path.exists("/sys/fs/cgroup/cgroup.controllers")
 
     def why_not(self) -> str:
         """Why it cannot be used, in one sentence with the remedy; "" if it can. 50 ms."""
@@ -162,7 +173,8 @@ def says_it_has_no_such_image(text: str) -> bool:
 def complaint(program: str, said: str) -> Complaint:
     """The error for what an engine printed on standard error."""
     lines = [line for line in said.strip().splitlines() if line and "level=warning" not in line]
-    text = " ".join(lines[-3:]) or "no reason given"
+    errors = [number for number, line in enumerate(lines) if line.startswith("Error")]
+    text = " ".join(lines[errors[-1] :] if errors else lines[-3:]) or "no reason given"
     for pattern, meaning, remedy in _COMPLAINTS:
         if re.search(pattern, text, re.IGNORECASE):
             return Complaint(f"{program}: {meaning}: {text}", hint=remedy)

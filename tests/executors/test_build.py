@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from local_runner.errors import NotFound, Unavailable, WorkFailed
 from local_runner.executors.build import Buildable, Builder, buildables, find_builder
+from local_runner.executors.engines import BUILDERS
+from tests.support.containers import needs_builder, packed
 
 # A builder that keeps the labels of an image in a file of its name, and says what it was told.
 _PROGRAM = """#!/bin/sh
@@ -102,6 +107,27 @@ def test_what_is_not_the_dockerfiles_fault_is_called_by_its_name(folder: Path, b
     with pytest.raises(Unavailable, match=meaning) as raised:
         find_builder("podman").build(buildables({"me/train": folder}, [])[0])
     assert raised.value.exit_status == 5
+
+
+@pytest.mark.parametrize("program", [pytest.param(name, marks=needs_builder(name)) for name in BUILDERS])
+def test_every_builder_builds_an_image_and_knows_it_again(program: str, tmp_path: Path) -> None:
+    (tmp_path / "system.tar").write_bytes(packed(("sh", "cat")))
+    (tmp_path / "code").write_text("code\n")
+    (tmp_path / "Dockerfile").write_text(
+        'ARG BASE=scratch\nFROM $BASE\nADD system.tar /\nCOPY code /\nRUN ["/bin/sh", "-c", "read x < code"]\n'
+    )
+    name = f"local_runner-test/{uuid.uuid4().hex}:1"
+    image, builder = Buildable(name, tmp_path, "one"), Builder(program)
+    try:
+        assert not builder.is_up_to_date(image)
+        builder.build(image)
+        assert builder.is_up_to_date(image)
+        assert not builder.is_up_to_date(replace(image, digest="two"))
+        (tmp_path / "code").unlink()
+        with pytest.raises(WorkFailed, match=rf"image {name} cannot be built: .*code"):
+            builder.build(image)
+    finally:
+        subprocess.run([program, "rmi", name], capture_output=True, check=True)
 
 
 def test_without_a_builder_it_is_said_what_to_install() -> None:

@@ -13,24 +13,23 @@ import pytest
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, Worker
 from local_runner.executors.container import ContainerExecutor
-from local_runner.executors.engines import OWNER_LABEL, find_engine
+from local_runner.executors.engines import ENGINE_VARIABLE, OWNER_LABEL, find_engine
 from local_runner.executors.resources import Resources
 from tests.contracts.executor import Bench, ExecutorContract, is_alive, soon, unique_sleep, worker_request
 from tests.contracts.isolation import IsolationContract
-from tests.support.containers import IMAGE, engine, import_image, needs_containers, packed
+from tests.support.containers import IMAGE, executor_of, imported, needs, packed
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
-_EXECUTOR = ContainerExecutor()  # looking for an engine takes a tenth of a second
 
-
-@needs_containers
-class TestContainerExecutor(ExecutorContract, IsolationContract):
+class ContainerContract(ExecutorContract, IsolationContract):
+    program = ""
     more = {"image": IMAGE}  # noqa: RUF012  # nobody writes to it
 
     @pytest.fixture
-    def executor(self) -> ContainerExecutor:
-        return _EXECUTOR
+    def executor(self, monkeypatch: pytest.MonkeyPatch) -> ContainerExecutor:
+        monkeypatch.setenv(ENGINE_VARIABLE, self.program)  # for engines of processes of their own
+        return executor_of(self.program)
 
     # The image
 
@@ -67,9 +66,7 @@ class TestContainerExecutor(ExecutorContract, IsolationContract):
 
     @pytest.mark.parametrize("programs", [("true",), ("sh", "cat")])
     def test_an_image_needs_neither_python_nor_a_shell(self, executor: Executor, tmp_path: Path, programs: tuple[str, ...]) -> None:
-        image = f"local_runner-test/{programs[0]}:latest"
-        import_image(image, programs)
-        with self.open(executor, tmp_path, image=image, env={"PATH": "/bin"}) as worker:
+        with imported(self.program, programs) as image, self.open(executor, tmp_path, image=image, env={"PATH": "/bin"}) as worker:
             bench = Bench(worker, tmp_path)
             assert bench.run(programs[0]).accepted()
             assert "executable file not found" in bench.run("python3").error
@@ -124,35 +121,44 @@ class TestContainerExecutor(ExecutorContract, IsolationContract):
 
     def test_containers_of_engines_that_are_gone_are_removed_by_the_next(self, tmp_path: Path) -> None:
         marker = unique_sleep()
-        program = engine().program
         for owner in ("999999999-1", f"{os.getpid()}-1"):
             flags = ["--rm", "--detach", "--network", "none", "--label", f"{OWNER_LABEL}={owner}"]
-            subprocess.run([program, "run", *flags, IMAGE, "sleep", marker], check=True, capture_output=True)
+            subprocess.run([self.program, "run", *flags, IMAGE, "sleep", marker], check=True, capture_output=True)
         assert is_alive(marker)
-        with self.open(ContainerExecutor(), tmp_path):
+        with self.open(ContainerExecutor(self.program), tmp_path):
             assert soon(lambda: not is_alive(marker))
 
     def test_a_container_that_was_killed_is_a_broken_worker(self, executor: Executor, tmp_path: Path) -> None:
         with self.open(executor, tmp_path) as worker:
             name = worker._container.name  # type: ignore[attr-defined]
-            subprocess.run([engine().program, "kill", name], check=True, capture_output=True)
+            subprocess.run([self.program, "kill", name], check=True, capture_output=True)
             with pytest.raises(Unavailable, match="ended unexpectedly"):
                 Bench(worker, tmp_path).run("sleep", "5")
 
-    def test_no_container_is_left(self, executor: Executor, tmp_path: Path) -> None:
+    def test_no_container_is_left(self, executor: ContainerExecutor, tmp_path: Path) -> None:
         with self.open(executor, tmp_path) as worker:
             name = worker._container.name  # type: ignore[attr-defined]
-            assert engine().state(name)["Status"] == "running"
-        assert engine().state(name) == {}
+            assert executor.engine.state(name)["Status"] == "running"
+        assert executor.engine.state(name) == {}
 
 
-@needs_containers
+@needs("podman")
+class TestPodman(ContainerContract):
+    program = "podman"
+
+
+@needs("docker")
+class TestDocker(ContainerContract):
+    program = "docker"
+
+
 @needs_root
 @pytest.mark.skipif(not shutil.which("python3", path="/usr/bin"), reason="no system Python that an ordinary user could start")
-def test_without_root_a_container_works_and_what_it_writes_belongs_to_the_user() -> None:
-    """podman as `nobody`, with a home of its own, and the same program in an interpreter that everybody may read."""
-    if not engine().is_podman:
-        pytest.skip("docker decides for the whole machine whether it is rootless")
+@pytest.mark.parametrize(
+    ("program", "inside"), [pytest.param("podman", "0", marks=needs("podman")), pytest.param("docker", "65534", marks=needs("docker"))]
+)
+def test_without_root_a_container_works_and_what_it_writes_belongs_to_the_user(program: str, inside: str) -> None:
+    """The engine as `nobody`, with a home of its own, and the same program in an interpreter that everybody may read."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         package = Path(__file__).parents[2] / "local_runner"
         shutil.copytree(package, Path(folder, "local_runner"), ignore=shutil.ignore_patterns("__pycache__"))
@@ -163,18 +169,24 @@ def test_without_root_a_container_works_and_what_it_writes_belongs_to_the_user()
         for name in ("run", "work"):
             Path(folder, name).mkdir()
         subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
-        env = {"HOME": f"{folder}/home", "XDG_RUNTIME_DIR": f"{folder}/run", "PATH": os.defpath, "PYTHONPATH": folder}
+        env = {"HOME": f"{folder}/home", "XDG_RUNTIME_DIR": f"{folder}/run", "PATH": os.environ["PATH"], "PYTHONPATH": folder}
+        env |= {name: value for name, value in os.environ.items() if name == "DOCKER_HOST"}
 
         def as_nobody(*command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
             user = {"user": 65534, "group": 65534, "extra_groups": ()}
             return subprocess.run(command, env=env, cwd=folder, input=given, capture_output=True, check=False, **user)  # type: ignore[call-overload,no-any-return]
 
-        as_nobody("podman", "import", "-", "tiny", given=packed(("sh", "id", "mkdir", "true")))
-        ran = as_nobody("/usr/bin/python3", f"{folder}/engine.py", f"{folder}/work")
+        if (asked := as_nobody(program, "version")).returncode:
+            pytest.skip(f"an ordinary user may not use this {program}: {asked.stderr.decode()}")
+        as_nobody(program, "import", "-", "local_runner-test/tiny:1", given=packed(("sh", "id", "mkdir", "true")))
+        ran = as_nobody("/usr/bin/python3", f"{folder}/engine.py", program, f"{folder}/work")
         written = list(Path(folder, "work/folder/scratch").rglob("out/d/file"))
-        as_nobody("podman", "unshare", "rm", "-rf", f"{folder}/home/.local")
-        as_nobody("podman", "system", "migrate")  # ends the process that keeps the namespace
-    assert ran.stdout.decode().splitlines() == ["stdout 0", "65534"], ran.stderr.decode()
+        as_nobody(program, "rmi", "local_runner-test/tiny:1")
+        if program == "podman":
+            as_nobody("podman", "unshare", "rm", "-rf", f"{folder}/home/.local")
+            as_nobody("podman", "system", "migrate")  # ends the process that keeps the namespace
+    limits = program == "docker" or Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    assert ran.stdout.decode().splitlines() == [str(limits), f"stdout {inside}", "65534"], ran.stderr.decode()
     assert not written  # the worker has cleared its place
 
 
@@ -184,10 +196,13 @@ from pathlib import Path
 from local_runner.executors.base import RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.tree import Tree
-work = Path(sys.argv[1])
+program, work = sys.argv[1], Path(sys.argv[2])
 (work / "pfs").mkdir()
 tree = Tree(".scratch/set/1/pfs/1", {"out": ".scratch/set/1/pfs/1/out"}, [("out", 0o777)])
-with ContainerExecutor("podman").worker(WorkerRequest("w", work / "pfs", work / "folder", {"PATH": "/bin"}, "tiny")) as worker:
+request = WorkerRequest("w", work / "pfs", work / "folder", {"PATH": "/bin"}, "local_runner-test/tiny:1")
+executor = ContainerExecutor(program)
+print(executor.capabilities.limits_memory)
+with executor.worker(request) as worker:
     script = "id -u; mkdir /pfs/out/d && echo x > /pfs/out/d/file"
     result = worker.run(RunRequest(("sh", "-c", script), {}, tree, print))
     assert result.accepted(), result
@@ -240,7 +255,11 @@ def _open(executor: ContainerExecutor, home: Path, **more: object) -> AbstractCo
     [
         ("Error: writing blob: write /var/x: no space left on device", "the disk is full"),
         ("docker: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "does not run"),
+        ("failed to connect to the docker API at unix:///var/run/docker.sock; check if the daemon is running", "does not run"),
         ("permission denied while trying to connect to the Docker daemon socket", "may not use the container engine"),
+        ('Get "http://localhost:9/v2/": dial tcp 127.0.0.1:9: connect: connection refused', "the registry cannot be reached"),
+        ('Error: pinging container registry x:9: Get "https://x:9/v2/": dial tcp: connection refused', "the registry cannot be reached"),
+        ('Get "https://x:5/v2/": http: server gave HTTP response to HTTPS client', "the registry speaks plain HTTP"),
         ("exec /.local_runner/lib/ld.so: exec format error", "for machines of another kind"),
         ('could not select device driver "" with capabilities: [[gpu]]', "no GPU"),
         ("something nobody has seen before", "something nobody has seen before"),
