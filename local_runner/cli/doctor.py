@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from local_runner.cli.door import Door, command, raw_output
 from local_runner.cli.output import GREEN, RED, YELLOW
 from local_runner.errors import EXIT_UNAVAILABLE
+from local_runner.executors.base import Capabilities
 from local_runner.model.units import human_size
 
 HEADER = ("WHAT", "STATE", "HERE", "TO GET IT")
@@ -90,13 +92,21 @@ def _executors() -> Iterator[Finding]:
 
     able = 0
     for name, make in EXECUTORS.items():
-        why_not, _, remedy = make().why_not().partition("; ")
+        executor = make()
+        why_not, _, remedy = executor.why_not().partition("; ")
         able += not why_not
-        yield Finding(f"executor {name}", OPTIONAL if why_not else OK, why_not or "works", remedy)
+        yield Finding(f"executor {name}", OPTIONAL if why_not else OK, why_not or f"works{_unkept(executor.capabilities)}", remedy)
     if able:
         yield Finding("by default", OK, choose("auto")[1])
     else:
         yield Finding("by default", MISSING, "no executor works", "see above: one is enough")
+
+
+def _unkept(can: Capabilities) -> str:
+    """What user code is not kept from, in the words of the table."""
+    promises = (field.name for field in dataclasses.fields(can) if field.name.startswith(("hides_", "limits_")))
+    unkept = [name.replace("_", " ") for name in promises if not getattr(can, name)]
+    return f"; nothing {', '.join(unkept)}" if unkept else ""
 
 
 def _container_engine() -> Iterator[Finding]:

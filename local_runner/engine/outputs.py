@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ def collect(files: Taker, staged: Staged, outside: Outside) -> list[OutputFile]:
 
     Raises `BadOutput` for names a repo does not accept, sockets, and links that lead nowhere.
     """
-    return sorted(_walk(files, staged, outside, str(staged.out), ""))
+    return sorted(_walk(files, staged, outside, staged.out, ""))
 
 
 def _walk(files: Taker, staged: Staged, outside: Outside, folder: str, prefix: str) -> Iterator[OutputFile]:
@@ -59,7 +60,8 @@ def _walk(files: Taker, staged: Staged, outside: Outside, folder: str, prefix: s
 
 def _take(files: Taker, path: str) -> Content:
     try:
-        with open(path, "rb", buffering=0) as file:
+        # Not through a link that a process which goes on has put there since.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb", buffering=0) as file:
             return files.take(file)
     except PermissionError:
         raise BadOutput(f"cannot upload {path}: permission denied", hint="leave what is in /pfs/out readable") from None
@@ -84,16 +86,21 @@ def _follow(files: Taker, staged: Staged, outside: Outside, path: str) -> Iterat
     except OSError as error:
         raise BadOutput(f"cannot upload {path}: {error.strerror}", hint="write the content to /pfs/out") from None
     if target.is_dir():
-        for inside, content in _below(files, staged, target):
+        for inside, content in _below(files, staged, target, lambda inside: outside(f"/pfs/out{path}/{inside}")):
             yield OutputFile(_named(f"{path}/{inside}"), content, linked=True)
-    elif target.exists():
-        yield OutputFile(_named(path), _real(files, staged, target), linked=True)
+    elif whole := staged.stand_ins.get(str(target)):  # of a lazy or empty input, which user code need not have read
+        yield OutputFile(_named(path), whole, linked=True)
+    elif target.is_file():  # to open a pipe could take for ever
+        yield OutputFile(_named(path), _take(files, str(target)), linked=True)
     else:
         raise BadOutput(f"cannot upload {path}: it is a link that leads nowhere", hint="write the content to /pfs/out")
 
 
-def _below(files: Taker, staged: Staged, folder: Path) -> Iterator[tuple[str, Content]]:
-    """What a folder holds. One of a lazy or empty input stands for all of it in the commit, even what the datum did not select."""
+def _below(files: Taker, staged: Staged, folder: Path, find: Callable[[str], Path]) -> Iterator[tuple[str, Content]]:
+    """What a folder holds; `find` says where one of its links leads, for the host would follow it elsewhere.
+
+    One of a lazy or empty input stands for all of it in the commit, even what the datum did not select.
+    """
     for top, whole in staged.wholes.items():
         if folder.is_relative_to(top):
             real = PurePosixPath("/") / folder.relative_to(top)
@@ -101,22 +108,23 @@ def _below(files: Taker, staged: Staged, folder: Path) -> Iterator[tuple[str, Co
                 yield PurePosixPath(node.path).relative_to(real).as_posix(), Content(node.hash, node.size)
             return
     for content in sorted(_contents(folder)):
-        yield content.relative_to(folder).as_posix(), _take(files, str(content))
+        inside = content.relative_to(folder).as_posix()
+        yield inside, _take(files, str(_linked(content, inside, find)))
 
 
-def _real(files: Taker, staged: Staged, target: Path) -> Content:
-    """The content of a file; of a lazy or empty input what it stands for, which user code need not have read."""
-    return staged.stand_ins.get(str(target)) or _take(files, str(target))
+def _linked(content: Path, inside: str, find: Callable[[str], Path]) -> Path:
+    with contextlib.suppress(OSError):
+        if (target := find(inside) if content.is_symlink() else content).is_file():
+            return target
+    raise BadOutput(f"cannot upload {content}: inside a linked folder, a link has to lead to a file")
 
 
 def _contents(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             yield from _contents(entry)
-        elif entry.exists() and not entry.is_dir():
-            yield entry
         else:
-            raise BadOutput(f"cannot upload {entry}: inside a linked folder, a link has to lead to a file")
+            yield entry
 
 
 def seen_files(files: Taker, staged: Staged, left: Left) -> Iterator[OutputFile]:
@@ -127,7 +135,7 @@ def seen_files(files: Taker, staged: Staged, left: Left) -> Iterator[OutputFile]
             yield OutputFile(f"/{path}", content)
     for path in left.changed:
         if _is_legal(f"/{path}"):
-            yield OutputFile(f"/{path}", _take(files, str(staged.folder / path)))
+            yield OutputFile(f"/{path}", _take(files, f"{staged.folder}/{path}"))
 
 
 def _is_legal(path: str) -> bool:

@@ -22,8 +22,9 @@ from local_runner.executors.pty import arrange_terminal, resize
 from local_runner.executors.tree import Place, Tree
 
 # How long the processes left in a command's group may take to die before its end is reported regardless.
-_PATIENCE = 0.5
+_PATIENCE, _PATIENCE_WITH_CROWDS = 0.5, 10.0
 _TICK = 0.001
+_CROWDED = b"there are very many processes: a worker has at most %d, and who asks for more is told: Resource temporarily unavailable\n"
 
 
 class _EngineGone(Exception):
@@ -48,7 +49,12 @@ class _Command:
         self.patience = 0.0
 
     def kill(self) -> bool:
-        """SIGKILL to the process group; whether there was anything left of it."""
+        """SIGKILL to the process group; whether there was anything left of it.
+
+        Where all processes are ours it goes, unless the command ended well, to whatever else was started: to fork away is no help.
+        """
+        if _is_process_1() and not (self.end and self.end.exit_code == 0):
+            return _kill_all()
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
@@ -64,6 +70,7 @@ class Launcher:
         self._trees = trees
         self._env = plan["env"]
         self._memory = plan["memory"]
+        self._processes = plan["processes"]
         self._place = Place(plan["pfs"], plan["pfs"], os.path.realpath(f"{plan['pfs']}/.scratch"))
         # Whether everything that was ever started is known to be gone. Only Linux gives us the orphans to wait for.
         self._alone = self._adopts = sys.platform == "linux"
@@ -170,14 +177,7 @@ class Launcher:
             environment = self._env | env
             program = self._find(argv, environment.get("PATH", ""))
             arranged = self._arrange_pipes(pipes, stdin is not None) if size is None else arrange_terminal(pipes, size)
-            pid = os.posix_spawn(
-                program,
-                argv,
-                environment,
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT),  # the interpreter ignores or handles them
-                **arranged,
-            )
+            pid = self._start(program, argv, environment, arranged)
         except (OSError, ValueError) as why:
             for pipe in pipes:
                 os.close(pipe)
@@ -203,6 +203,23 @@ class Launcher:
                 self._feed(command)
         for pipe in command.outputs:
             self._watch(command, pipe, select.POLLIN)
+
+    def _start(self, program: str, argv: list[str], env: dict[str, str], arranged: dict[str, Any]) -> int:
+        """The process's number. Raises OSError."""
+        signals = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)  # ignored here
+        if not self._alone and self._is_crowded():
+            _kill_descendants()
+        try:
+            return os.posix_spawn(program, argv, env, setsigmask=(), setsigdef=signals, **arranged)
+        except BlockingIOError:  # EAGAIN: there are as many processes as there may be
+            if not _is_process_1():
+                raise
+        _kill_descendants()
+        return os.posix_spawn(program, argv, env, setsigmask=(), setsigdef=signals, **arranged)
+
+    def _is_crowded(self) -> bool:
+        """Whether there are so many processes that another command cannot be sure to get what it needs."""
+        return bool(self._processes) and len(os.listdir("/proc")) > self._processes // 2
 
     def _find(self, argv: list[str], path: str) -> str:
         """As `find_program`, but it remembers, as a shell does: a PATH of a dozen folders is 40 µs of looking. Raises OSError."""
@@ -306,6 +323,9 @@ class Launcher:
                 code = os.waitstatus_to_exitcode(status)
                 command.end = End(code, now - command.started, command.timed_out, command.cancelled, laying=command.laying)
                 command.patience = now + _PATIENCE
+                if code and self._is_crowded():
+                    command.patience = now + _PATIENCE_WITH_CROWDS
+                    self._tell(("output", command.number, "stderr", _CROWDED % self._processes))
         for command in [command for command in self._commands.values() if command.end]:
             # Orphans of the group are ours to reap; until that is done the group exists.
             if not command.kill() or time.monotonic() > command.patience:
@@ -382,14 +402,31 @@ def _read_plan(control: int) -> Plan:
             return message  # type: ignore[no-any-return]  # the first message is the plan
 
 
+def _is_process_1() -> bool:
+    """Whether this process namespace is ours: then all other processes in it are of the commands that were started."""
+    return os.getpid() == 1
+
+
+def _kill_all() -> bool:
+    """SIGKILL to all others in this process namespace, at one stroke, so that nothing forks away; whether there were any."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _kill_descendants() -> None:
     """All that is left of what was started, also outside the process groups: orphans were adopted, so each round sees some."""
+    if _is_process_1():
+        _kill_all()
     while True:
         try:
-            with open(f"/proc/self/task/{os.getpid()}/children") as children:
-                pids = [int(pid) for pid in children.read().split()]
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+            if not _is_process_1():
+                with open(f"/proc/self/task/{os.getpid()}/children") as children:
+                    pids = [int(pid) for pid in children.read().split()]
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
             os.waitpid(-1, 0)
         except OSError:  # no children are left, or the system has no such list
             return
@@ -401,20 +438,16 @@ def _prepare(plan: Plan, control: int) -> None:
     if plan["empty"]:
         from local_runner.executors import linux, mounts  # with ctypes 5 ms, and Linux only
 
-        porter = None
-        if plan["port"]:
-            from local_runner.executors import network
-
-            porter = network.station_porter(plan["port"])
-        mounts.enter_namespaces(network=plan["port"] is not None)
-        if plan["port"] and porter:
-            network.open_port(porter, plan["port"])
+        is_new_user = mounts.enter_namespaces(network=plan["network"])
         if inside := os.fork():
             # Everything in the namespace is gone when its process 1 has been waited for: that is what the engine waits for.
             os.close(control)
             os.close(0)
             os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
-        mounts.build_root(plan["empty"], plan["steps"])
+        mounts.build_root(plan["empty"], plan["steps"], memory=plan["memory"], processes=0 if is_new_user else plan["processes"])
+        if is_new_user and plan["processes"]:
+            linux.limit_processes(plan["processes"])
+        linux.hide_keys()
         linux.keep_container_capabilities()
     elif sys.platform == "linux":
         from local_runner.executors import linux  # as above; before the user changes, who may not be able to read it
@@ -429,12 +462,15 @@ def _prepare(plan: Plan, control: int) -> None:
         os.setuid(user)
     if plan["empty"]:
         linux.die_with_parent()
+    if sys.platform == "linux":
+        linux.forbid_tracing()  # who had our sockets could tell the engine anything
 
 
 def main(trees: int) -> None:
     """Be a launcher; `trees` is the descriptor of the socket for trees."""
     control = os.dup(0)
     os.set_inheritable(trees, False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from user code: it is all that could end process 1 of a namespace
     try:
         plan = _read_plan(control)
         try:

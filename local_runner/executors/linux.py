@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
+import struct
 import sys
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x1, 0x20, 0x1000, 0x4000, 0x40000
 MNT_DETACH = 0x2
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 24, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER = 1, 4, 22, 24, 36
 # Numbers that are the same on every architecture but alpha; glibc has no wrapper for them before 2.36.
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "loongarch64": 41, "armv7l": 218, "i686": 217, "ppc64le": 203, "s390x": 217}
@@ -23,6 +25,20 @@ _MOUNT_ATTR_RDONLY, _AT_FDCWD, _AT_RECURSIVE = 0x1, -100, 0x8000
 # setpcap, net_bind_service, net_raw, sys_chroot, audit_write, setfcap. Not mknod: a container may not open what it makes with it.
 _CONTAINER_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31})
 _LAST_CAPABILITY = 63
+
+# The number of add_key, by what linux/audit.h calls the architecture; request_key and keyctl follow it.
+_ADD_KEY = {
+    0xC000003E: 248,  # x86_64
+    0x40000003: 286,  # i386
+    0xC00000B7: 217,  # aarch64
+    0x40000028: 309,  # arm
+    0xC00000F3: 217,  # riscv64
+    0xC0000102: 217,  # loongarch64
+    0xC0000015: 269,  # ppc64le
+    0x80000016: 278,  # s390x
+}
+_SECCOMP_MODE_FILTER, _SECCOMP_ALLOW, _SECCOMP_ERROR = 2, 0x7FFF0000, 0x00050000
+_LOAD, _EQUAL, _AT_LEAST, _ABOVE, _AND, _RETURN = 0x20, 0x15, 0x35, 0x25, 0x54, 0x06  # instructions of linux/filter.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -39,6 +55,11 @@ class _MountAttributes(ctypes.Structure):
 
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
+
+
+def enter(namespace: int) -> None:
+    """`namespace` is a descriptor of a file below /proc that stands for one."""
+    _check(_libc.setns(namespace, 0), "setns")
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
@@ -98,6 +119,20 @@ def die_with_parent() -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
 
 
+def limit_processes(most: int) -> None:
+    """Of this user in this user namespace, which must be a new one. Who asks for more gets EAGAIN."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+
+
+def forbid_tracing() -> None:
+    """Neither memory nor files of this process can be had from another of this user."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
+
+
 def adopt_orphans() -> None:
     """Descendants whose parent ended become children of this process."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
@@ -108,6 +143,25 @@ def keep_container_capabilities() -> None:
     for capability in range(_LAST_CAPABILITY + 1):
         if capability not in _CONTAINER_CAPABILITIES:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # EINVAL beyond the kernel's last one
+
+
+def hide_keys() -> None:
+    """For this process and all it starts there are no keyrings: those of root and of a session are the host's, in any namespace."""
+    program = [(_LOAD, 0, 0, 4)]  # the architecture
+    for architecture, first in _ADD_KEY.items():
+        program += [
+            (_EQUAL, 0, 6, architecture),
+            (_LOAD, 0, 0, 0),  # the call
+            (_AND, 0, 0, 0xBFFFFFFF),  # of x32, which has numbers like those of x86_64
+            (_AT_LEAST, 0, 2, first),
+            (_ABOVE, 1, 0, first + 2),
+            (_RETURN, 0, 0, _SECCOMP_ERROR | errno.ENOSYS),
+            (_RETURN, 0, 0, _SECCOMP_ALLOW),
+        ]
+    program.append((_RETURN, 0, 0, _SECCOMP_ALLOW))
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *instruction) for instruction in program))
+    header = struct.pack("HP", len(program), ctypes.addressof(code))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, header, 0, 0), "seccomp")
 
 
 def _check(result: int, what: str) -> None:

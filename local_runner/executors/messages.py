@@ -21,16 +21,18 @@ CHUNK = 1 << 16
 class Plan(TypedDict):
     """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
 
-    `port` is the one that leads out of the sandbox's own network, 0 if none does; None is the host's network. `memory` is what each
-    process may take of it, in bytes; 0 is no limit. `pfs` is where processes find `/pfs`.
+    With `network` the sandbox has one of its own, else it has the host's. `memory` is what each process may take of it, in bytes, and
+    each place in memory; `processes` are the most there may be, which outside the sandbox somebody else sees to. 0 is no limit.
+    `pfs` is where processes find `/pfs`.
     """
 
     env: dict[str, str]
     empty: str
     steps: list[tuple[str, str, str]]
     user: tuple[int, int] | None
-    port: int | None
+    network: bool
     memory: int
+    processes: int
     pfs: str
 
 

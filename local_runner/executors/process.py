@@ -32,6 +32,7 @@ class ProcessExecutor:
             hides_host_files=False,
             hides_processes=False,
             limits_memory=sys.platform == "linux",
+            limits_processes=False,
             limits_network=False,
             needs_image=False,
             runs_as_user=os.geteuid() == 0,
@@ -59,8 +60,9 @@ class ProcessExecutor:
                 "empty": "",
                 "steps": [],
                 "user": self.owner(request),
-                "port": None,
+                "network": False,
                 "memory": request.resources.memory,
+                "processes": 0,
                 "pfs": pfs,
             }
             folder = translate(os.path.join("/", request.working_dir))

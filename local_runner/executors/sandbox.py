@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +13,17 @@ from functools import cached_property
 from pathlib import Path
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import Capabilities, Worker, WorkerRequest
+from local_runner.executors.base import MOST_PROCESSES, Capabilities, Worker, WorkerRequest
 from local_runner.executors.messages import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.view import View
-from local_runner.executors.worker import LauncherWorker, own_folder, port_of
+from local_runner.executors.worker import LauncherWorker, own_folder
 
 _BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
+_HIDDEN = ("/dev", "/proc", "/run")  # what stands there inside is made by mounts.py
+# Since when Linux counts the processes of a user for each user namespace, and since when kernel.pid_max is of a process namespace.
+# A write to it before that, which only root may do, would be one for the whole machine.
+_PROCESSES_OF_USER, _PROCESSES_OF_NAMESPACE = (5, 14), (6, 14)
 
 Steps = list[tuple[str, str, str]]
 
@@ -42,6 +47,7 @@ class SandboxExecutor:
             hides_host_files=True,
             hides_processes=True,
             limits_memory=True,
+            limits_processes=_kernel() >= (_PROCESSES_OF_NAMESPACE if os.geteuid() == 0 else _PROCESSES_OF_USER),
             limits_network=True,
             needs_image=False,
             runs_as_user=os.geteuid() == 0,
@@ -90,17 +96,21 @@ class SandboxExecutor:
                 "empty": str(own / "root"),
                 "steps": steps,
                 "user": self.owner(request),
-                "port": None if request.network else port_of(request),
+                "network": not request.network,
                 "memory": request.resources.memory,
+                "processes": MOST_PROCESSES if self.capabilities.limits_processes else 0,
                 "pfs": "/pfs",
             }
-            worker = LauncherWorker(
-                request.pfs, plan, os.path.join("/", request.working_dir), View({inside: host for _, host, inside in steps if host})
-            )
+            view = View({inside: host for _, host, inside in steps if host}, hidden=_HIDDEN)
+            worker = LauncherWorker(request.pfs, plan, os.path.join("/", request.working_dir), view)
             try:
                 yield worker
             finally:
                 worker.close()
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 
 
 def _proof() -> tuple[Path, str]:
@@ -136,8 +146,8 @@ def arrange(request: WorkerRequest, own: Path) -> Steps:
 
 
 def _homes(request: WorkerRequest) -> list[str]:
-    """The home folder of whoever runs this, which is hidden, and that of user code, if they differ."""
-    homes = {pwd.getpwuid(os.getuid()).pw_dir, request.env.get("HOME", "")}
+    """The home folder of whoever runs this, which is hidden, for root everybody's, and that of user code, if they differ."""
+    homes = {pwd.getpwuid(os.getuid()).pw_dir, request.env.get("HOME", ""), *(("/home",) if os.geteuid() == 0 else ())}
     return sorted(
         os.path.normpath(home) for home in homes if home.startswith("/") and os.path.normpath(home) not in ("/", "/tmp", "/var/tmp")
     )

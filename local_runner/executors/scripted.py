@@ -71,6 +71,7 @@ class ScriptedExecutor:
             hides_host_files=False,
             hides_processes=False,
             limits_memory=False,
+            limits_processes=False,
             limits_network=False,
             needs_image=False,
             runs_as_user=False,
@@ -96,6 +97,7 @@ class _ScriptedWorker:
     def __init__(self, executor: ScriptedExecutor, request: WorkerRequest) -> None:
         self.env: Mapping[str, str] = request.env
         self.root = str(request.pfs)
+        self.inside = 0
         self._executor = executor
         self._worker = request
         self._view = View({"/pfs": str(request.pfs)})

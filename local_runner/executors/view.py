@@ -15,16 +15,17 @@ _MOST_LINKS = 40  # as many as the kernel follows
 class View:
     """`places` maps absolute paths inside the worker to host paths; all others are the same on both sides, or `fetch` brings them over.
 
-    What is fetched is not looked into: links on the way there are for `fetch` to follow.
+    What is fetched is not looked into: links on the way there are for `fetch` to follow. What lies in one of `hidden` is the host's own.
     """
 
     places: Mapping[str, str]
     fetch: Callable[[str], Path] | None = None
+    hidden: tuple[str, ...] = ()
 
     def outside(self, path: str) -> Path:
         """The host's path of what user code knows as the absolute `path`, links followed as they would be inside.
 
-        It need not exist. Raises OSError (ELOOP) for links in a circle.
+        It need not exist. Raises OSError for links in a circle (ELOOP) or to what is hidden (ENOENT).
         """
         done, todo, links = "/", _parts(path), 0
         while todo:
@@ -52,6 +53,8 @@ class View:
         while folder != "/":
             if (host := self.places.get(folder)) is not None:
                 return host + path[len(folder) :]
+            if folder in self.hidden:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             folder = os.path.dirname(folder)
         return None if self.fetch else path
 

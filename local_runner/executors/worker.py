@@ -48,6 +48,7 @@ class LauncherWorker:
         """Start the launcher, or what leads to one (`program`: code, arguments), and wait until it is ready. Raises `Unavailable`."""
         self.env: Mapping[str, str] = plan["env"]
         self.root = plan["pfs"]
+        self.inside = 0
         self._pfs = pfs
         self._view = view
         self._working_dir = working_dir
@@ -79,6 +80,8 @@ class LauncherWorker:
         if verb == "broken":
             self.close()
             raise Unavailable(f"a worker could not be set up: {details[0]}", hint="try --executor process, which isolates nothing")
+        if plan["empty"]:
+            self.inside = self._launcher.pid
 
     def close(self) -> None:
         """End the launcher and everything it started; returns when all of it is gone."""

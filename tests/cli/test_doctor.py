@@ -40,6 +40,13 @@ def test_this_host_has_what_the_defaults_need(pachctl, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
+def test_what_an_executor_does_not_keep_user_code_from_is_said(pachctl, monkeypatch):
+    monkeypatch.setattr("local_runner.executors.sandbox._kernel", lambda: (5, 10))
+    ended = pachctl.ok("doctor --raw")
+    assert state(ended, "executor sandbox") == ("ok", "works; nothing limits processes", "")
+    assert "hides host files, hides processes" in state(ended, "executor process")[1]
+
+
 def test_a_host_without_namespaces_uses_processes_and_is_told_how_to_get_the_sandbox(pachctl, monkeypatch):
     monkeypatch.setattr(SandboxExecutor, "_why_not", "unshare: not permitted; allow user namespaces")
     monkeypatch.setattr(ContainerExecutor, "why_not", lambda self: "there is no engine")

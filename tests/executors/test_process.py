@@ -23,7 +23,7 @@ class TestProcessExecutor(ExecutorContract):
 
     def test_it_does_not_say_that_it_isolates(self, executor: ProcessExecutor) -> None:
         can = executor.capabilities
-        assert [can.private_tmp, can.hides_host_files, can.hides_processes, can.limits_network] == [False] * 4
+        assert [can.private_tmp, can.hides_host_files, can.hides_processes, can.limits_processes, can.limits_network] == [False] * 5
 
 
 @pytest.mark.parametrize(

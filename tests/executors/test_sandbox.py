@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import pwd
 import shutil
 import subprocess
@@ -12,11 +14,18 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import Executor, Worker, WorkerRequest
+from local_runner.executors.base import MOST_PROCESSES, Executor, Worker, WorkerRequest
+from local_runner.executors.resources import Resources
 from local_runner.executors.sandbox import SandboxExecutor, arrange
 from local_runner.executors.users import find_user
-from tests.contracts.executor import PATH, Bench, ExecutorContract
-from tests.contracts.isolation import IsolationContract
+from tests.contracts.executor import PATH, Bench, ExecutorContract, unique_sleep
+from tests.contracts.isolation import BOMB, IsolationContract
+
+# The calls keyctl and add_key of x86_64; what to do with a key, and this user's own keyring.
+_KEYCTL, _ADD_KEY, _REVOKE, _SEARCH, _OF_USER = 250, 248, 3, 10, -4
+_FIND_KEY = (
+    f"import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall({_KEYCTL}, {_SEARCH}, {_OF_USER}, b'user', sys.argv[1].encode(), 0) == -1)"
+)
 
 WHY_NOT = SandboxExecutor().why_not()
 HOME = pwd.getpwuid(os.getuid()).pw_dir
@@ -52,6 +61,29 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
             assert not bench.run("touch", path).accepted()
             assert not Path(path).exists()
         assert not bench.sh("mount -o remount,rw,bind /usr").accepted()
+
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of these calls are those of another machine")
+    def test_the_keys_of_whoever_runs_this_are_not_found(self, bench: Bench) -> None:
+        libc, name = ctypes.CDLL(None), f"local_runner-test-{unique_sleep()}"
+        key = libc.syscall(_ADD_KEY, b"user", name.encode(), b"secret", 6, _OF_USER)
+        if key == -1:
+            pytest.skip("there are no keyrings here, either")
+        try:
+            assert not bench.run(self.python, "-c", _FIND_KEY, name).accepted()
+        finally:
+            libc.syscall(_KEYCTL, _REVOKE, key)
+
+    def test_files_in_memory_are_limited_as_memory_is(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path, resources=Resources(memory=50_000_000)) as worker:
+            bench = Bench(worker, tmp_path)
+            for place in ("/file", "/dev/shm/file", "/dev/file"):
+                assert not bench.sh(f"head -c 100000000 /dev/zero > {place}").accepted()
+
+    def test_a_link_leads_to_nothing_of_the_hosts_that_is_not_seen_inside(self, bench: Bench) -> None:
+        assert bench.sh("cd /pfs/out; ln -s /proc/self/environ environ; ln -s /dev/shm shm; ln -s /var/run run").accepted()
+        for name in ("environ", "shm/local_runner-0", "run"):
+            with pytest.raises(FileNotFoundError):
+                bench.worker.outside(f"/pfs/out/{name}")
 
     def test_a_new_folder_in_the_root_is_the_workers_own(self, bench: Bench) -> None:
         assert bench.sh("mkdir /local_runner-test && echo x > /local_runner-test/x").accepted()
@@ -138,11 +170,14 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
                 "    script = 'id -u; touch /pfs/file /tmp/x ~/x || exit 1; touch /etc/x && exit 2; cat /proc/1/comm'\n"
                 "    result = worker.run(RunRequest(('sh', '-c', script), {}, None, print))\n"
                 "    assert result.accepted(), result\n"
+                "    assert executor.capabilities.limits_processes\n"
+                "    result = worker.run(RunRequest(('python3', '-c', sys.argv[2], '1'), {}, None, print))\n"
+                "    assert result.exit_code == 1, result\n"
             )
             os.chmod(folder, 0o777)
             subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
             printed = subprocess.run(
-                [python, str(program), f"{folder}/pfs"],
+                [python, str(program), f"{folder}/pfs", BOMB],
                 user=65534,
                 group=65534,
                 extra_groups=[],
@@ -151,7 +186,10 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
                 capture_output=True,
             )
             assert printed.returncode == 0, printed.stderr
-            assert printed.stdout.splitlines()[0] == "stdout 0"
+            lines = printed.stdout.splitlines()
+            assert lines[0] == "stdout 0"
+            bomb = next(line for line in lines if line.startswith("stdout") and line.endswith("Resource temporarily unavailable"))
+            assert MOST_PROCESSES // 2 < int(bomb.split()[1]) <= MOST_PROCESSES
             assert Path(folder, "pfs/file").stat().st_uid == 65534
 
 
