@@ -256,8 +256,7 @@ def _clear_workers(home: Home) -> None:
         if os.geteuid() == 0:
             folder.parent.chmod(_PASSAGE)
         for other in folder.parent.glob("[!.]*"):
-            owner = other / _OWNER
-            if other == folder or not owner.exists() or not Path(owner.read_text()).exists():
+            if other == folder or not _is_owned(other):
                 remove_left(str(other))  # another engine may be at it, too
         # It appears with its owner's name in it, or another engine might take it for one that is left over.
         draft = folder.with_name(f".{folder.name}")
@@ -265,6 +264,14 @@ def _clear_workers(home: Home) -> None:
         (draft / _OWNER).write_text(str(home.path))
         _spread(draft)
         draft.rename(folder)
+
+
+def _is_owned(folder: Path) -> bool:
+    """Whether the home is there that its workers work for; another engine may be removing the folder now."""
+    try:
+        return Path((folder / _OWNER).read_text()).exists()
+    except OSError:
+        return False
 
 
 def _spread(folder: Path) -> None:

@@ -4,22 +4,28 @@ In the engine, one interpreter for all workers, a call would take 0.4 ms of gRPC
 gRPC is imported once, in a process that does nothing else, and each attendant forked from it (a process may fork after the import,
 not after the first use).
 
+Two sockets lead to the engine, so that a call is told and answered in the thread that gRPC has it in, without waking another.
 Messages go as those of executors/messages.py: marshalled tuples after their length.
 
-    to an attendant    ("bind", port): first · ("settle", pfs, scratch, root, owner) · ("listen",) · ("deafen",) · ("look",)
-                       ("answer", call, tree, response)
-    from an attendant  port, or 0 if it cannot be had: first · ("call", call, error, what is left) · ("deaf",) · ("left", what)
-                       ("unlaid", why)
+    orders, to an attendant    ("settle", inside, port, pfs, scratch, root, owner): first · ("listen",) · ("deafen",) · ("look",)
+    orders, from an attendant  why the port cannot be had, or "": to "settle" · what is left: to "look"
+    calls, from an attendant   ("call", error, what is left, whether a datum was given, when) · ("unlaid", why): it could not be
+                               ("deaf",): to "deafen"; no call comes after it
+    calls, to an attendant     ("datum", tree, response) · ("go",): give the first of them to the call that waits
+                               ("drop",): drop the call that waits · ("forget",): the datums that are here
+
+Datums come ahead of their turn. One of them is given without asking if the datum before went well and left nothing that the engine
+has to read first: then the engine learns of several at a time.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,122 +37,150 @@ from local_runner.executors.tree import Place, Tree
 class Attendant:
     """Serves NextDatum to one worker's processes on a port of its own, loopback only."""
 
-    def __init__(self, engine: socket.socket) -> None:
-        import grpc
-
-        self._engine = engine
-        self._telling = threading.Lock()
-        self._calling = threading.Lock()
+    def __init__(self, orders: socket.socket, calls: socket.socket) -> None:
+        self._orders, self._calls = orders, calls
         self._listening = False
-        self._calls: dict[int, queue.SimpleQueue[bytes | None]] = {}
-        self._last_call = 0
+        self._calling = threading.Lock()
         self._place = Place("", "", "")
-        self._failed = grpc.StatusCode.UNKNOWN
-        request, _ = messages()
-        # Two threads: one call may still be ending while the next process makes its first.
-        self._server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 1)])
-        # What goes back are bytes that the engine has made.
-        handler = grpc.unary_unary_rpc_method_handler(self._next_datum, request_deserializer=request.FromString)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
+        self._received = bytearray()
+        self._ahead: deque[Any] = deque()
+        self._verdict = ""
 
     def serve(self) -> None:
         """Do as the engine says until it closes its end."""
         received = bytearray()
-        while data := self._engine.recv(CHUNK):
+        while data := self._orders.recv(CHUNK):
             received += data
             for message in unpack(received):
                 self._obey(*message)
 
     def _obey(self, verb: str, *details: Any) -> None:
-        if verb == "answer":
-            self._answer(*details)
-        elif verb == "look":
-            self._tell(("left", tuple(self._place.look())))
+        if verb == "look":
+            self._report(tuple(self._place.look()))
         elif verb == "listen":
             self._listening = True
         elif verb == "deafen":
-            self._deafen()
-        elif verb == "bind":
-            self._bind(*details)
+            with self._calling:
+                self._listening = False
+                self._tell(("deaf",))
         else:
-            self._settle(*details)
+            self._report(self._settle(*details))
 
-    def _bind(self, port: int) -> None:
-        """Take the port that the engine holds; nobody listens on it yet."""
-        try:
-            bound = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
-        except RuntimeError:
-            bound = 0
-        self._server.start()
-        self._tell(bound)
-
-    def _settle(self, pfs: str, scratch: str, root: str, owner: tuple[int, int] | None) -> None:
+    def _settle(self, inside: int, port: int, pfs: str, scratch: str, root: str, owner: tuple[int, int] | None) -> str:
+        """Be where the worker's processes are; says why that cannot be."""
         self._place = Place(pfs, root, scratch)
         os.umask(0o022)
+        try:
+            if inside:
+                # As user code may be at its files meanwhile, and lead away whoever writes there for it: what it cannot reach we must not.
+                from local_runner.executors.join import join_namespaces  # Linux only
+
+                join_namespaces(inside)
+            self._serve_calls(port)
+        except (OSError, RuntimeError) as why:
+            return describe(why)
         if owner:
             user, group = owner
             os.setgroups([])
             os.setgid(group)
             os.setuid(user)
+        return ""
 
-    def _answer(self, call: int, tree: Sequence[Any], response: bytes) -> None:
-        try:
-            # The process that asks is the one that had the datum before.
-            self._place.lay(Tree(*tree), reuse=True, held=True)
-        except OSError as why:
-            self._tell(("unlaid", describe(why)))
-            return
-        if waiting := self._calls.pop(call, None):
-            waiting.put(response)
+    def _serve_calls(self, port: int) -> None:
+        """Have gRPC listen on a port; on the host's network it is one that the engine holds as well. Raises RuntimeError."""
+        import grpc
 
-    def _deafen(self) -> None:
-        """Refuse calls from now on, and drop those that wait: their process is gone, or about to be."""
-        with self._calling:
-            self._listening = False
-            dropped, self._calls = self._calls, {}
-        for waiting in dropped.values():
-            waiting.put(None)
-        self._tell(("deaf",))
+        self._failed = grpc.StatusCode.UNKNOWN
+        request, _ = messages()
+        # One thread: calls come one after the other, and one that is dropped ends before the next begins.
+        server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 1)])
+        # What goes back are bytes that the engine has made.
+        handler = grpc.unary_unary_rpc_method_handler(self._next_datum, request_deserializer=request.FromString)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
+        server.add_insecure_port(f"{LOOPBACK}:{port}")
+        server.start()
+        self._server = server
+
+    def _report(self, message: object) -> None:
+        self._orders.sendall(pack(message))
 
     def _next_datum(self, request: Any, context: Any) -> bytes:
-        """In a thread of gRPC's."""
-        waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        """In the thread of gRPC's."""
         with self._calling:
             if listening := self._listening:
-                self._last_call += 1
-                self._calls[self._last_call] = waiting
-                self._tell(("call", self._last_call, request.error, tuple(self._place.look())))
+                left = self._place.look()
+                self._take_in(socket.MSG_DONTWAIT)
+                given = bool(self._ahead) and not (request.error or left.wrote or left.changed)
+                response = self._lay() if given else None
+                self._tell(("call", request.error, tuple(left), given, time.monotonic()))
         if not listening:
             context.abort(self._failed, "datum batching not enabled")
-        # The process may die while it waits: then nobody is left to answer.
-        context.add_callback(lambda: waiting.put(None))
-        response = waiting.get()
+        if not given:
+            response = self._wait()
         if response is None:
             context.abort(self._failed, "this process has no more datums")
         assert response is not None
         return response
 
+    def _wait(self) -> bytes | None:
+        """For the engine's word on the call that it was told of; None if the call is dropped, or the engine gone."""
+        while not self._verdict:
+            if not self._take_in():
+                return None
+        verdict, self._verdict = self._verdict, ""
+        return self._lay() if verdict == "go" else None
+
+    def _take_in(self, flags: int = 0) -> bool:
+        """Hear what the engine says about calls; False when it is gone."""
+        try:
+            data = self._calls.recv(CHUNK, flags)
+        except BlockingIOError:
+            return True
+        self._received += data
+        for verb, *details in unpack(self._received):
+            if verb == "datum":
+                self._ahead.append(details)
+            elif verb == "forget":
+                self._ahead.clear()
+            else:
+                self._verdict = verb
+        return bool(data)
+
+    def _lay(self) -> bytes | None:
+        """Lay out the first datum; what to say to who asked for it, None if it cannot be laid out."""
+        tree, response = self._ahead.popleft()
+        try:
+            # The process that asks is the one that had the datum before.
+            self._place.lay(Tree(*tree), reuse=True, held=True)
+        except OSError as why:
+            self._tell(("unlaid", describe(why)))
+            return None
+        return bytes(response)
+
     def _tell(self, message: object) -> None:
-        with self._telling:
-            self._engine.sendall(pack(message))
+        self._calls.sendall(pack(message))
 
 
 def main(engine: socket.socket) -> None:
-    """Fork an attendant for each socket that comes through this one, until it is closed."""
-    import grpc  # noqa: F401  # for the children
+    """Fork an attendant for each two sockets that come through this one, until it is closed."""
+    # For the children. What gRPC imports only when it is used has to be there before: then packages may be out of sight.
+    import grpc
+    import grpc._server
+    import grpc._utilities  # noqa: F401
 
     messages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which then closes the sockets
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for an attendant
     while True:
-        data, descriptors, _, _ = socket.recv_fds(engine, 1, 1)
+        data, descriptors, _, _ = socket.recv_fds(engine, 1, 2)
         if not data:
             return
-        theirs = socket.socket(fileno=descriptors[0])
+        orders, calls = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         if os.fork() == 0:
             engine.close()
             try:
-                Attendant(theirs).serve()
+                Attendant(orders, calls).serve()
             finally:
                 os._exit(0)  # gRPC's threads do not matter to anybody now
-        theirs.close()
+        orders.close()
+        calls.close()

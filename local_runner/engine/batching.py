@@ -20,9 +20,12 @@ from typing import Any, NamedTuple
 
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages, next_datum_response
 from local_runner.errors import Refused, Unavailable
-from local_runner.executors.base import unlaid
+from local_runner.executors.base import Worker, unlaid
 from local_runner.executors.messages import CHUNK, pack, unpack
 from local_runner.executors.tree import Left, Tree
+
+# Bytes of datums that are sent ahead. With one more it still fits into what a socket holds, so that sending does not wait.
+_MOST_AHEAD = 32 * 1024
 
 _START = """
 import json, socket, sys
@@ -33,11 +36,15 @@ main(socket.socket(fileno=0))
 
 
 class Call(NamedTuple):
-    """A NextDatum that waits for its answer; `error` tells how the datum before it went ("" is well), `left` what it left."""
+    """A NextDatum; `error` tells how the datum before it went ("" is well), `left` what it left.
 
-    number: int
+    It waits for its answer unless it was `given` the first datum sent; that was at `moment` of the monotonic clock.
+    """
+
     error: str
     left: Left
+    given: bool
+    moment: float
 
 
 class Attendants:
@@ -67,15 +74,16 @@ class Attendants:
         """An attendant with a port. Raises `Unavailable`."""
         self.start()
         assert self._socket is not None
-        ours, theirs = socket.socketpair()
-        with theirs, self._lock:
+        (orders, their_orders), (calls, their_calls) = socket.socketpair(), socket.socketpair()
+        with their_orders, their_calls, self._lock:
             try:
-                socket.send_fds(self._socket, [b"+"], [theirs.fileno()])
+                socket.send_fds(self._socket, [b"+"], [their_orders.fileno(), their_calls.fileno()])
             except OSError as why:
-                ours.close()
+                orders.close()
+                calls.close()
                 raise _gone() from why
         try:
-            return Attendant(ours)
+            return Attendant(orders, calls)
         except OSError as why:
             raise Unavailable(f"no port on the loopback interface: {why.strerror}", hint="datum batching needs one on 127.0.0.1") from why
 
@@ -88,16 +96,51 @@ class Attendants:
             self._process.wait()
 
 
+class _Line:
+    """A socket with messages in both directions. Raises `Unavailable` when the other end is gone."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self._received = bytearray()
+        self.messages: deque[Any] = deque()
+
+    def tell(self, message: object) -> int:
+        """Returns how many bytes that took."""
+        data = pack(message)
+        try:
+            self.socket.sendall(data)
+        except OSError as why:
+            raise _gone() from why
+        return len(data)
+
+    def read(self) -> None:
+        """Take in what has come; wait if there is nothing."""
+        try:
+            data = self.socket.recv(CHUNK)
+        except OSError as why:
+            raise _gone() from why
+        if not data:
+            raise _gone()
+        self._received += data
+        self.messages += unpack(self._received)
+
+    def receive(self) -> Any:
+        while not self.messages:
+            self.read()
+        return self.messages.popleft()
+
+
 class Attendant:
     """The one who answers one worker's processes. Not safe for several threads, except `wake`."""
 
-    def __init__(self, attendant: socket.socket) -> None:
-        self._socket = attendant
-        self._received = bytearray()
-        self._messages: deque[Any] = deque()
+    def __init__(self, orders: socket.socket, calls: socket.socket) -> None:
+        self._orders, self._calls = _Line(orders), _Line(calls)
+        self._asked = False  # a call waits
+        self._on_their_way: deque[int] = deque()  # sizes of the datums sent
         self._wake, self._waker = os.pipe()
+        self._waking = threading.Lock()
         self._poll = select.poll()
-        self._poll.register(attendant, select.POLLIN)
+        self._poll.register(calls, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
         # Held until the attendant has it as well: so the worker can be set up while gRPC is still being imported.
         self._reservation: socket.socket | None = socket.socket()
@@ -105,57 +148,81 @@ class Attendant:
             self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._reservation.bind((LOOPBACK, 0))
             self.port: int = self._reservation.getsockname()[1]
-            self._tell("bind", self.port)
-        except (OSError, Unavailable):
+        except OSError:
             self.close()
             raise
 
     def close(self) -> None:
         self._let_go()
-        self._socket.close()
-        os.close(self._wake)
-        os.close(self._waker)
+        self._orders.socket.close()
+        self._calls.socket.close()
+        with self._waking:
+            os.close(self._wake)
+            os.close(self._waker)
+            self._waker = -1
 
-    def settle(self, pfs: Path, scratch: Path, root: str, owner: tuple[int, int] | None) -> None:
-        """Where to lay out datums: `pfs` and `scratch` are folders here, `root` is what user code calls `pfs`, `owner` who it runs as."""
-        self._tell("settle", str(pfs), str(scratch), root, owner)
+    def settle(self, worker: Worker, pfs: Path, scratch: Path, owner: tuple[int, int] | None) -> None:
+        """Whom to serve: a worker, where its `/pfs` and `/pfs/.scratch` are here, and who its processes run as. Before `listen`."""
+        places = (worker.root, f"{worker.root}/.scratch") if worker.inside else (str(pfs), str(scratch))
+        self._orders.tell(("settle", worker.inside, self.port, *places, worker.root, owner))
 
     def listen(self) -> None:
         """Take calls from now on. Raises `Unavailable` if the port cannot be listened on."""
         if self._reservation is not None:
-            if self._receive() != self.port:
-                raise Unavailable("cannot listen on the loopback interface", hint="datum batching needs a free port on 127.0.0.1")
+            if why_not := self._orders.receive():
+                raise Unavailable(f"nobody can answer NextDatum: {why_not}", hint="datum batching needs a free port on 127.0.0.1")
             self._let_go()
-        self._tell("listen")
+        self._orders.tell(("listen",))
 
     def _let_go(self) -> None:
         if self._reservation is not None:
             self._reservation.close()
             self._reservation = None
 
-    def deafen(self) -> None:
-        """Refuse calls from now on; those that wait, or are on their way, are dropped."""
+    def deafen(self) -> bool:
+        """Refuse calls from now on, and drop one that waits: its process is gone, or about to be. Datums that were sent are forgotten.
+
+        Returns whether one of them had been given by then: what it left, nobody has to read.
+        """
         if self._reservation is not None:
-            return  # it never listened
-        self._tell("deafen")
-        while self._receive()[0] != "deaf":
-            pass
+            return False  # it never listened
+        self._orders.tell(("deafen",))
+        given = False
+        while (message := self._calls.receive())[0] != "deaf":
+            given = self._note(*message).given or given
+        if self._asked:
+            self._decide("drop")
+        self._on_their_way.clear()
+        self._calls.tell(("forget",))
+        return given
 
     def look(self) -> Left:
         """What was left of the datum that is laid out."""
-        self._tell("look")
-        while (message := self._receive())[0] != "left":
-            pass
-        return Left(*message[1])
+        self._orders.tell(("look",))
+        return Left(*self._orders.receive())
 
-    def answer(self, call: Call, tree: Tree, env: Sequence[str]) -> None:
-        """Lay out a datum and give it to the caller; that the tree could not be laid out, the next `next_call` says."""
-        self._tell("answer", call.number, tuple(tree), next_datum_response(env))
+    @property
+    def has_room(self) -> bool:
+        """Whether a datum can be sent ahead and is sure not to wait until it is taken."""
+        return sum(self._on_their_way) < _MOST_AHEAD
+
+    def send(self, tree: Tree, env: Sequence[str]) -> None:
+        """The next datum to be given; that its tree could not be laid out, a `next_call` says."""
+        self._on_their_way.append(self._calls.tell(("datum", tuple(tree), next_datum_response(env))))
+
+    def go(self) -> None:
+        """Give the call that waits the first datum."""
+        self._on_their_way.popleft()
+        self._decide("go")
+
+    def _decide(self, verdict: str) -> None:
+        self._asked = False
+        self._calls.tell((verdict,))
 
     def next_call(self, timeout: float | None) -> Call | None:
         """The next call; None when there was none in `timeout` seconds, or somebody called `wake`. Raises `Unavailable`."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._messages:
+        while not self._calls.messages:
             patience = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000
             ready = [descriptor for descriptor, _ in self._poll.poll(patience)]
             if self._wake in ready:
@@ -163,37 +230,24 @@ class Attendant:
                 return None
             if not ready:
                 return None
-            self._read()
-        verb, *details = self._messages.popleft()
+            self._calls.read()
+        return self._note(*self._calls.messages.popleft())
+
+    def _note(self, verb: str, *details: Any) -> Call:
         if verb == "unlaid":
             raise unlaid(details[0])
-        number, error, left = details
-        return Call(number, error, Left(*left))
+        error, left, given, moment = details
+        if given:
+            self._on_their_way.popleft()
+        else:
+            self._asked = True
+        return Call(error, Left(*left), given, moment)
 
     def wake(self) -> None:
-        """End the present or the next `next_call`."""
-        os.write(self._waker, b"+")
-
-    def _tell(self, *message: object) -> None:
-        try:
-            self._socket.sendall(pack(message))
-        except OSError as why:
-            raise _gone() from why
-
-    def _receive(self) -> Any:
-        while not self._messages:
-            self._read()
-        return self._messages.popleft()
-
-    def _read(self) -> None:
-        try:
-            data = self._socket.recv(CHUNK)
-        except OSError as why:
-            raise _gone() from why
-        if not data:
-            raise _gone()
-        self._received += data
-        self._messages += unpack(self._received)
+        """End the present or the next `next_call`; also after `close`."""
+        with self._waking:
+            if self._waker >= 0:
+                os.write(self._waker, b"+")
 
 
 def _gone() -> Unavailable:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,13 +65,17 @@ class Stopped(Exception):
 
 @dataclass
 class Attempt:
-    """One try of a datum: what it needs before user code, and what came of it. `told` is what `.env` says."""
+    """One try of a datum: what it needs before user code, and what came of it. `told` is what `.env` says.
+
+    `lines` are there from when its turn has come; `sent` says whether the attendant has it.
+    """
 
     staged: Staged
     env: Mapping[str, str]
     told: Mapping[str, str]
-    lines: LastLines
     download_time: float
+    lines: LastLines = field(init=False)
+    sent: bool = False
     left: Left = UNTOUCHED
     error: str = ""
     outputs: list[OutputFile] = field(default_factory=list)
@@ -97,8 +102,8 @@ class DatumRunner:
     _restarting: bool = False
     _process: Process | None = None
     _call: Call | None = None
-    _upcoming: Datum | None = None
-    _ready: tuple[Datum, Attempt] | None = None  # staged ahead of its turn
+    _upcoming: deque[Datum] = field(default_factory=deque)
+    _ready: deque[tuple[Datum, Attempt]] = field(default_factory=deque)  # staged ahead of their turn, and sent
     _idle: threading.Event = field(default_factory=threading.Event)  # set while no command runs
 
     def __post_init__(self) -> None:
@@ -129,15 +134,12 @@ class DatumRunner:
 
     # -- where datums lie ----------------------------------------------------------------------------------------------
 
-    def begin_set(self, name: str) -> None:
-        """Lay out the datums to come below `.scratch/<name>`."""
-        self._place = name
+    def begin_set(self, name: str, datums: Sequence[Datum]) -> None:
+        """These datums are to come, in this order; lay them out below `.scratch/<name>`."""
+        self._place, self._upcoming = name, deque(datums)
 
     def clear(self) -> None:
         """Remove what the present set left."""
-        if self._ready is not None:
-            self._ready[1].staged.close()
-            self._ready = None
         shutil.rmtree(self.scratch / self._place, ignore_errors=True)
 
     # -- one datum, one command --------------------------------------------------------------------------------------
@@ -216,23 +218,33 @@ class DatumRunner:
         process.wait()
         attendant.wake()
 
-    def end_batch(self) -> None:
-        """Kill the user's process, as a worker does after the last datum of a set; idempotent."""
+    def end_batch(self) -> bool:
+        """Kill the user's process, as a worker does after the last datum of a set; idempotent.
+
+        Returns whether it had been given another datum than the one that is known to be with it.
+        """
         process, self._process, self._call = self._process, None, None
-        if self.attendant is not None:
-            self.attendant.deafen()
+        has_moved_on = self.attendant is not None and self.attendant.deafen()
         if process is not None:
             process.kill()
+        for datum, attempt in reversed(self._ready):
+            attempt.staged.close()
+            self._upcoming.appendleft(datum)
+        self._ready.clear()
+        return has_moved_on
 
-    def run_batched(self, context: JobContext, datum: Datum, upcoming: Datum | None) -> Outcome:
-        """Give the user's process a datum and wait until it asks for another, which will be for `upcoming`. Raises `Stopped`."""
-        self._upcoming = upcoming
+    def run_batched(self, context: JobContext, datum: Datum) -> Outcome:
+        """Give the user's process a datum, the next of the set, and wait until it asks for another. Raises `Stopped`."""
+        if not self._ready:
+            self._upcoming.popleft()
         return self._tries(context, datum, lambda attempt: self._batched_once(context, attempt))
 
     def _batched_once(self, context: JobContext, attempt: Attempt) -> RunResult:
         began = time.monotonic()
         self.start_batch(context)
         assert self.attendant is not None
+        if not attempt.sent:
+            self._send(attempt)
         if self._call is None:
             first = self._next_call(None)
             if not isinstance(first, Call):
@@ -240,27 +252,28 @@ class DatumRunner:
                 return first(time.monotonic() - began)
             self._call = first  # its error is ignored: there was no datum before it
         self._lines.turn_to(attempt.lines)
-        began = time.monotonic()
         call, self._call = self._call, None
-        self.attendant.answer(call, attempt.staged.tree, [f"{key}={value}" for key, value in attempt.told.items()])
+        if not call.given:
+            self.attendant.go()
+        began = call.moment if call.given else time.monotonic()
         self._get_ready(context)
-        then = self._next_call(context.spec.datum_timeout)
-        seconds = time.monotonic() - began
+        timeout = context.spec.datum_timeout
+        then = self._next_call(None if timeout is None else began + timeout)
+        seconds = (then.moment if isinstance(then, Call) else time.monotonic()) - began
         if isinstance(then, Call) and not then.error:
             self._call = then
             return RunResult(0, seconds, left=then.left)
-        self.end_batch()  # the next attempt starts a new process
-        left = self.attendant.look()
+        has_moved_on = self.end_batch()  # the next attempt starts a new process
+        left = UNTOUCHED if has_moved_on else self.attendant.look()
         if isinstance(then, Call):
             attempt.lines("stderr", then.error)
             return RunResult(None, seconds, error=then.error, left=left)
         return replace(then(seconds), left=left)
 
-    def _next_call(self, timeout: float | None) -> Call | Callable[[float], RunResult]:
+    def _next_call(self, deadline: float | None) -> Call | Callable[[float], RunResult]:
         """The next call, or what else the seconds until now came to: the end of the process, an interrupt, a timeout."""
         assert self.attendant is not None
         assert self._process is not None
-        deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             if self._stopping or self._restarting:
                 return lambda seconds: RunResult(None, seconds, cancelled=True)
@@ -280,8 +293,8 @@ class DatumRunner:
         """A freshly staged datum, cleared away afterwards."""
         if self._stopping:
             raise Stopped
-        ready, self._ready = self._ready, None
-        attempt = ready[1] if ready and ready[0] is datum else self._begin(context, datum)
+        attempt = self._ready.popleft()[1] if self._ready and self._ready[0][0] is datum else self._begin(context, datum)
+        attempt.lines = LastLines(context.log, self.name, datum)
         try:
             yield attempt
         finally:
@@ -292,14 +305,21 @@ class DatumRunner:
         env = datum_env(datum, context.job.id)
         told, s3_out = dot_env(self.worker, env), context.spec.s3_out
         staged = stage(self.database, datum, context.roots, self.scratch, self._place, told, owner=self.owner, s3_out=s3_out)
-        return Attempt(staged, env, told, LastLines(context.log, self.name, datum), time.monotonic() - began)
+        return Attempt(staged, env, told, time.monotonic() - began)
 
     def _get_ready(self, context: JobContext) -> None:
-        """Stage the datum after this one while user code works; what goes wrong goes wrong again when its turn comes."""
-        datum, self._upcoming = self._upcoming, None
-        if datum is not None:
-            with contextlib.suppress(LocalRunnerError, OSError):
-                self._ready = datum, self._begin(context, datum)
+        """Stage and send datums after this one while user code works; what goes wrong goes wrong again when its turn comes."""
+        assert self.attendant is not None
+        with contextlib.suppress(LocalRunnerError, OSError):
+            while self._upcoming and self.attendant.has_room:
+                attempt = self._begin(context, self._upcoming[0])
+                self._ready.append((self._upcoming.popleft(), attempt))
+                self._send(attempt)
+
+    def _send(self, attempt: Attempt) -> None:
+        assert self.attendant is not None
+        attempt.sent = True
+        self.attendant.send(attempt.staged.tree, [f"{key}={value}" for key, value in attempt.told.items()])
 
     def _collect(self, attempt: Attempt) -> str:
         """Read what the datum wrote; returns what is wrong with it, "" if nothing."""

@@ -50,15 +50,15 @@ def meta_document(
 
 def _input(file: InputFile, committed: float | None) -> dict[str, Any]:
     source = file.source
-    repo = {"name": source.repo, "type": source.source.repo.type, "project": {"name": source.project}}
+    repo = {"name": source.repo, "type": source.repo_type, "project": {"name": source.project}}
     info = {
-        "file": {"commit": {"repo": repo, "id": file.commit, "branch": {"repo": repo, "name": source.source.name}}, "path": file.path},
+        "file": {"commit": {"repo": repo, "id": file.commit, "branch": {"repo": repo, "name": source.branch}}, "path": file.path},
         "fileType": "DIR" if file.path.endswith("/") else "FILE",
         "committed": rfc3339(committed) if committed else "",
         "sizeBytes": str(file.size) if file.size else "",
         "hash": base64.b64encode(file.hash).decode(),
     }
-    flags: dict[str, Any] = {"name": source.name, "joinOn": file.join_on, "groupBy": file.group_by, "branch": source.source.name}
+    flags: dict[str, Any] = {"name": source.name, "joinOn": file.join_on, "groupBy": file.group_by, "branch": source.branch}
     if isinstance(source, Pfs):
         flags |= {"outerJoin": source.outer_join, "lazy": source.lazy, "emptyFiles": source.empty_files}
         flags |= {"s3": source.s3, "reference": source.reference}

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -194,7 +193,7 @@ class Slot(threading.Thread):
         try:
             with hired(self._database, self._executor, self._make_request, self.name, attendant.port if attendant else 0) as place:
                 if attendant:
-                    attendant.settle(place.pfs, place.scratch, place.worker.root, place.owner)
+                    attendant.settle(place.worker, place.pfs, place.scratch, place.owner)
                 yield DatumRunner(self._database, place.worker, self.name, place.scratch, attendant, place.owner)
         finally:
             if attendant:
@@ -211,12 +210,12 @@ class Slot(threading.Thread):
         runner.resume()
         if self._abandoned:
             runner.interrupt()
-        runner.begin_set(uuid.uuid4().hex)
+        runner.begin_set(uuid.uuid4().hex, request.datums)
         context, left = request.context, len(request.datums)
         try:
-            for datum, upcoming in zip_longest(request.datums, request.datums[1:]):
+            for datum in request.datums:
                 self.current = (datum, time.time())
-                outcome = runner.run_batched(context, datum, upcoming) if self._attendants else runner.run(context, datum)
+                outcome = runner.run_batched(context, datum) if self._attendants else runner.run(context, datum)
                 left -= 1
                 self._report(Done(request.context.job, outcome))
         except Stopped:

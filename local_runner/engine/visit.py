@@ -45,7 +45,7 @@ class Visit:
         self._broken: LocalRunnerError | OSError | None = None  # what kept it from being answered
         self._number = 0
         if attendant:
-            attendant.settle(place.pfs, place.scratch, place.worker.root, place.owner)
+            attendant.settle(place.worker, place.pfs, place.scratch, place.owner)
         place.worker.lay(self._stage().tree)
 
     @property
@@ -87,7 +87,7 @@ class Visit:
 
     def written(self) -> list[OutputFile]:
         """What stands in `out`, as it would be committed. Raises `BadOutput`."""
-        if self._staged is None or not self._staged.out.is_dir():
+        if self._staged is None or not os.path.isdir(self._staged.out):
             return []
         return collect(_Scales(), self._staged, self._place.worker.outside)
 
@@ -122,9 +122,10 @@ class Visit:
 
     def _attend(self, attendant: Attendant, once: bool) -> None:
         try:
-            while call := attendant.next_call(None):
+            while attendant.next_call(None):
                 told = dot_env(self._place.worker, self.entry.env)
-                attendant.answer(call, self._stage().tree, [f"{key}={value}" for key, value in told.items()])
+                attendant.send(self._stage().tree, [f"{key}={value}" for key, value in told.items()])
+                attendant.go()
                 self._asked = attendant.next_call(None)
                 if once or self._asked is None:
                     self._place.worker.cancel()

@@ -51,6 +51,10 @@ class Cron:
         return "master"
 
     @property
+    def repo_type(self) -> str:
+        return USER
+
+    @property
     def source(self) -> BranchRef:
         return BranchRef(RepoRef(self.project, self.repo), self.branch)
 

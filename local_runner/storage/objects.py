@@ -9,9 +9,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from local_runner.errors import Unavailable
 from local_runner.model.file_hash import FileHasher, file_hash
@@ -23,8 +22,7 @@ _BLOCK = 1024 * 1024
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """Content on its way in: its hash and size, and the bytes themselves if they are yet to be made a row."""
 
     name: bytes

@@ -1,13 +1,17 @@
 """User code that stays up and asks for one datum after the other (reference pps 2.8)."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from local_runner.engine.batching import Attendants, next_datum
 from local_runner.errors import Refused
-from local_runner.executors.scripted import ScriptedDatum
+from local_runner.executors.base import WorkerRequest
+from local_runner.executors.sandbox import SandboxExecutor
+from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
 from local_runner.model.jobs import JobState
+from tests.reference.machine import Machine
 from tests.support.lab import Lab
 
 FOUR: "dict[str, str | bytes | None]" = {f"/{n}": str(n) for n in range(4)}
@@ -96,10 +100,14 @@ def test_a_process_that_ends_by_itself_is_a_failed_attempt(lab: Lab) -> None:
     assert [info.reason for info in failed] == ["user code exited prematurely"]
 
 
-def test_next_datum_outside_batching_is_refused() -> None:
+def test_next_datum_outside_batching_is_refused(tmp_path: Path) -> None:
+    request = WorkerRequest("worker", tmp_path / "pfs", tmp_path, env={})
+    request.pfs.mkdir()
     attendants = Attendants()
     attendant = attendants.hire()
     try:
+        with ScriptedExecutor(lambda datum: 0).worker(request) as worker:
+            attendant.settle(worker, request.pfs, request.scratch, None)
         attendant.listen()
         attendant.deafen()
         with pytest.raises(Refused, match="datum batching not enabled"):
@@ -107,3 +115,20 @@ def test_next_datum_outside_batching_is_refused() -> None:
     finally:
         attendant.close()
         attendants.close()
+
+
+def test_user_code_in_a_sandbox_cannot_lead_whoever_lays_out_its_datums_to_a_folder_of_the_host(home: Path) -> None:
+    executor = SandboxExecutor()
+    if executor.why_not():
+        pytest.skip(executor.why_not())
+    target = home.parent / "target"
+    target.mkdir()
+    machine = Machine(home, executor)
+    machine.put("data@master", {"/a": "1", "/b": "2"})
+    trick = ("pachctl next datum", "cd /pfs/.scratch", "set=$(ls)", "mv $set moved", f"ln -s {target} $set", "pachctl next datum")
+    machine.script("p", *trick, transform={"datum_batching": True}, datum_set_spec={"number": 2}, datum_tries=1)
+    machine.run_all()
+    assert machine.state("p") is JobState.FAILURE
+    assert "cannot be laid out" in machine.job("p").reason
+    assert list(target.iterdir()) == []
+    machine.close()
