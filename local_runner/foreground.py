@@ -22,7 +22,7 @@ from local_runner.engine.slots import MakeRequest
 from local_runner.errors import Busy, Invalid, Unavailable
 from local_runner.executors.base import Executor, WorkerRequest
 from local_runner.executors.images import ImageSource, image_digest, image_folder, image_notes, read_image
-from local_runner.executors.resources import read_resources
+from local_runner.executors.resources import Resources, read_resources
 from local_runner.executors.tree import remove_folder, remove_left
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
@@ -195,19 +195,22 @@ class _Requests:
                 working_dir=image.working_dir if image else "/",
                 user=transform.user,
                 digest=image_digest(image) if image else "",
-                resources=read_resources(spec.document.get("resourceRequests") or {}, spec.document.get("resourceLimits") or {}),
+                resources=_resources(spec),
                 network=may_use_network(spec),
             )
 
         return request
 
     def remarks(self, spec: PipelineSpec) -> list[str]:
-        """What the log of a job says about its image; what is wrong with it, its workers will say."""
-        if self.crew.executor.capabilities.needs_image:
-            return []
+        """What the log of a job says about its image, and about limits that are not kept; what is wrong, its workers will say."""
+        executor = self.crew.executor
+        said = []
         with contextlib.suppress(Invalid):
-            return image_notes(spec.transform.image, self.crew.images())
-        return []
+            if _resources(spec).memory and not executor.capabilities.limits_memory:
+                said.append(f"resource_limits.memory: the executor {executor.name} cannot limit memory here")
+            if not executor.capabilities.needs_image:
+                said += image_notes(spec.transform.image, self.crew.images())
+        return said
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
         """Secrets that become variables."""
@@ -233,6 +236,10 @@ class _Requests:
             document = session.pipelines.secret(name) or {}
         coded = {key: base64.b64decode(value) for key, value in (document.get("data") or {}).items()}
         return coded | {key: value.encode() for key, value in (document.get("stringData") or {}).items()}
+
+
+def _resources(spec: PipelineSpec) -> Resources:
+    return read_resources(spec.document.get("resourceRequests") or {}, spec.document.get("resourceLimits") or {})
 
 
 def may_use_network(spec: PipelineSpec) -> bool:

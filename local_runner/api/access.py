@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from local_runner.engine.transactions import apply, find_pending, to_document
 from local_runner.engine.triggers import fire_triggers, settle
 from local_runner.engine.work import has_work
+from local_runner.errors import Unavailable
 from local_runner.model.ids import new_id
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import SPEC, CommitRef, PipelineRef, RepoRef
@@ -22,6 +23,9 @@ from local_runner.storage.bell import Bell
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import VARIABLE
 from local_runner.storage.locks import FileLock
+
+if TYPE_CHECKING:
+    import subprocess
 
 ACTIVE_TRANSACTION = "active transaction"  # a setting
 _REMEMBERED = 1000  # commit sets
@@ -38,6 +42,7 @@ class Access:
         self._background = background
         self._transactional = transactional
         self._spec_commit = _spec_commit_here()
+        self._engine: subprocess.Popen[bytes] | None = None  # the one this has started last
         self.changed: deque[str] = deque(maxlen=_REMEMBERED)  # the commit sets this has made, the newest last
 
     @property
@@ -92,12 +97,16 @@ class Access:
             yield from look(session)
 
     def wait_until(self, look: Callable[[Session], _T | None]) -> _T:
-        """Look at the records, and again whenever they change, until there is an answer."""
+        """Look at the records, and again whenever they change, until there is an answer.
+
+        Raises `Unavailable` if the engine it needs for that cannot work.
+        """
         with Bell(self.database.home.bells) as bell:
             while True:
                 found = self._look(look)
                 if found is not None:
                     return found
+                self._check_engine()
                 self.ensure_engine()
                 bell.wait(_WATCH_SECONDS)
 
@@ -111,7 +120,7 @@ class Access:
         package = str(Path(__file__).parents[2])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with self.database.home.engine_log.open("ab") as log:
-            subprocess.Popen(
+            self._engine = subprocess.Popen(
                 [sys.executable, "-m", "local_runner", "engine"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -120,6 +129,15 @@ class Access:
                 cwd=self.home,
                 start_new_session=True,
             )
+
+    def _check_engine(self) -> None:
+        """Raises `Unavailable` if an engine gave up, as the next one would; one that was killed did not."""
+        status = self._engine.poll() if self._engine else None
+        if status is not None and status > 0:
+            log = self.database.home.engine_log
+            said = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("hint: ")]
+            reason = said[-1] if said else "it said nothing"
+            raise Unavailable(f"the engine in the background ended with status {status}: {reason}", hint=f"all it said is in {log}")
 
     def has_work(self, residents: bool = True, only: Container[PipelineRef] | None = None) -> bool:
         """Whether there is something for an engine to do; with `residents`, also if that is only to let spouts and services run.

@@ -18,8 +18,9 @@ def last_words(runner: Runner, info: JobInfo) -> Iterator[str]:
     for datum in runner.list_datum(info.job):
         if datum.state == "failed":
             paths = ", ".join(f"{file.source.repo}:{file.path}" for file in datum.datum.inputs)
-            yield f"datum {datum.datum.id} ({paths}): {datum.reason}; it printed last:"
-            yield from (f"    {line}" for line in runner.last_lines(info.job, datum.datum.id))
+            lines = runner.last_lines(info.job, datum.datum.id)
+            yield f"datum {datum.datum.id} ({paths}): {datum.reason}; it printed {'last:' if lines else 'nothing'}"
+            yield from (f"    {line}" for line in lines)
             job = f"{info.job.pipeline.name}@{info.job.id}"
             yield f"try it again: python -m local_runner datum run {job} {datum.datum.id[:12]}"
             yield f"all of it: python -m local_runner logs -j {job} --datum {datum.datum.id[:12]}"

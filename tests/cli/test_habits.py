@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from local_runner.cli.table import ALONE, HIDDEN, NOUNS
 from local_runner.errors import EXIT_BUSY, EXIT_UNAVAILABLE, Busy, LocalRunnerError, Unavailable
 from local_runner.runner import Runner
 from local_runner.storage.locks import PATIENCE, FileLock
+from tests.cli.conftest import copying
 
 ID = "5f93d03b65fa421996185e53f7f8b1e4"
 
@@ -268,3 +270,23 @@ def test_run_cron_stays_for_what_its_tick_causes(pachctl, tmp_path):
     (tmp_path / "p.json").write_text(spec)
     pachctl.ok("create pipeline -f p.json --wait")
     assert "p: success, 1 done of 1 datums" in pachctl.ok("run cron p --wait").err
+
+
+def test_waiting_ends_with_the_reason_if_no_engine_can_work(tmp_path: Path) -> None:
+    environment = {
+        "PATH": str(tmp_path),
+        "HOME": str(tmp_path),
+        "LOCAL_RUNNER_HOME": str(tmp_path / "home"),
+        "LOCAL_RUNNER_EXECUTOR": "container",
+    }
+
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "local_runner", *arguments]
+        return subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+    run("create", "repo", "data")
+    run("put", "file", "data@master:/a", "-f", "-", stdin="1")
+    ended = run("create", "pipeline", "--wait", "-f", "-", stdin=json.dumps(copying()))
+    assert ended.returncode == 5
+    assert "the engine in the background ended with status 5" in ended.stderr
+    assert "docker" in ended.stderr

@@ -46,3 +46,11 @@ def test_all_of_it_may_be_given_the_network_and_a_pipeline_may_decline(monkeypat
     monkeypatch.setenv("LOCAL_RUNNER_NETWORK", "1")
     assert may_use_network(spec())
     assert not may_use_network(spec(annotations={"local_runner/network": "false"}))
+
+
+def test_a_limit_that_the_executor_does_not_keep_is_said_in_the_log(lab: Lab) -> None:
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p", resource_limits={"memory": "1G"})
+    lab.run_all()
+    said = [str(line["message"]) for line in lab.runner.logs(job=lab.job("p").job)]
+    assert said == ["resource_limits.memory: the executor scripted cannot limit memory here"]
