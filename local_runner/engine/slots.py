@@ -53,7 +53,7 @@ Event = Done | SetDone | Broken
 MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
 
 
-class Place(NamedTuple):
+class Hired(NamedTuple):
     """A worker and where its datums lie; `owner` is the user and group id its processes run as, if `transform.user` names one."""
 
     worker: Worker
@@ -65,7 +65,7 @@ class Place(NamedTuple):
 @contextlib.contextmanager
 def hired(
     database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0, places: Sequence[Path] = ()
-) -> Iterator[Place]:
+) -> Iterator[Hired]:
     """A worker in folders of its own, which go with it; below `places`, else where workers of the engine have theirs.
 
     Raises `Unavailable`.
@@ -82,7 +82,7 @@ def hired(
             if owner:
                 os.chown(folder, *owner)
         with executor.worker(request) as worker:
-            yield Place(worker, pfs, request.scratch.resolve(), owner)
+            yield Hired(worker, pfs, request.scratch.resolve(), owner)
     finally:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from local_runner.engine.environment import datum_env
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.prepare import datums_of, input_commits
-from local_runner.engine.slots import MakeRequest, Place, hired
+from local_runner.engine.slots import Hired, MakeRequest, hired
 from local_runner.engine.specs_at_rest import is_live_spout, spec_of
 from local_runner.engine.staging import Roots, stage
 from local_runner.errors import CommitNotFound, LocalRunnerError
@@ -72,7 +72,7 @@ class Resident(threading.Thread):
             self._database.close_thread()
             self._ring()
 
-    def _stay(self, place: Place) -> None:
+    def _stay(self, place: Hired) -> None:
         spec = self._post.spec
         request = self._lay_out(place)
         while not self._dismissed.is_set():
@@ -87,7 +87,7 @@ class Resident(threading.Thread):
             if not self._dismissed.is_set():
                 self._rest(result.reason)
 
-    def _lay_out(self, place: Place) -> RunRequest:
+    def _lay_out(self, place: Hired) -> RunRequest:
         """The command; a spout gets neither `/pfs/out` nor variables of its own."""
         post, transform = self._post, self._post.spec.transform
         env, tree = {}, Tree()

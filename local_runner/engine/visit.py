@@ -16,7 +16,7 @@ from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env
 from local_runner.engine.environment import job_env
 from local_runner.engine.outputs import OutputFile, collect
 from local_runner.engine.reenter import Entry
-from local_runner.engine.slots import MakeRequest, Place, hired
+from local_runner.engine.slots import Hired, MakeRequest, hired
 from local_runner.engine.staging import Staged, stage
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, RunRequest, RunResult
@@ -35,7 +35,7 @@ _PASSAGE = 0o711  # for the user of a `transform.user`
 class Visit:
     """A datum that stands in a worker. Commands run in it one after another, and see what those before them left."""
 
-    def __init__(self, database: Database, entry: Entry, place: Place, attendant: Attendant | None) -> None:
+    def __init__(self, database: Database, entry: Entry, place: Hired, attendant: Attendant | None) -> None:
         self.entry = entry
         self._database = database
         self._place = place

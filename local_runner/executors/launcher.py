@@ -17,6 +17,7 @@ import sys
 import time
 from typing import Any
 
+from local_runner.executors.killing import is_process_1, kill_all, kill_descendants
 from local_runner.executors.messages import CHUNK, End, Plan, describe, pack, unpack
 from local_runner.executors.pty import arrange_terminal, resize
 from local_runner.executors.tree import Place, Tree
@@ -53,8 +54,8 @@ class _Command:
 
         Where all processes are ours it goes, unless the command ended well, to whatever else was started: to fork away is no help.
         """
-        if _is_process_1() and not (self.end and self.end.exit_code == 0):
-            return _kill_all()
+        if is_process_1() and not (self.end and self.end.exit_code == 0):
+            return kill_all()
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
@@ -208,13 +209,13 @@ class Launcher:
         """The process's number. Raises OSError."""
         signals = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)  # ignored here
         if not self._alone and self._is_crowded():
-            _kill_descendants()
+            kill_descendants()
         try:
             return os.posix_spawn(program, argv, env, setsigmask=(), setsigdef=signals, **arranged)
         except BlockingIOError:  # EAGAIN: there are as many processes as there may be
-            if not _is_process_1():
+            if not is_process_1():
                 raise
-        _kill_descendants()
+        kill_descendants()
         return os.posix_spawn(program, argv, env, setsigmask=(), setsigdef=signals, **arranged)
 
     def _is_crowded(self) -> bool:
@@ -402,36 +403,6 @@ def _read_plan(control: int) -> Plan:
             return message  # type: ignore[no-any-return]  # the first message is the plan
 
 
-def _is_process_1() -> bool:
-    """Whether this process namespace is ours: then all other processes in it are of the commands that were started."""
-    return os.getpid() == 1
-
-
-def _kill_all() -> bool:
-    """SIGKILL to all others in this process namespace, at one stroke, so that nothing forks away; whether there were any."""
-    try:
-        os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _kill_descendants() -> None:
-    """All that is left of what was started, also outside the process groups: orphans were adopted, so each round sees some."""
-    if _is_process_1():
-        _kill_all()
-    while True:
-        try:
-            if not _is_process_1():
-                with open(f"/proc/self/task/{os.getpid()}/children") as children:
-                    pids = [int(pid) for pid in children.read().split()]
-                for pid in pids:
-                    os.kill(pid, signal.SIGKILL)
-            os.waitpid(-1, 0)
-        except OSError:  # no children are left, or the system has no such list
-            return
-
-
 def _prepare(plan: Plan, control: int) -> None:
     """Become the worker: what follows runs in its namespaces, as its user. Raises OSError."""
     os.umask(0o022)
@@ -486,6 +457,6 @@ def main(trees: int) -> None:
             launcher.serve()
         finally:
             launcher.shut_down()
-            _kill_descendants()
+            kill_descendants()
     except _EngineGone:
         return

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 # A folder that held more is not used again: on ext4 it keeps the size it grew to.
 _MOST_ENTRIES = 100
-# Files are dated back by this: a file system's clock ticks every 4 ms, and what is written in the same tick must look changed.
+# Files and folders are dated back by this: a file system's clock ticks every 4 ms, and what is changed in the same tick must look so.
 _BACK_NS = 20_000_000
 
 
@@ -61,6 +61,7 @@ class Place:
         self._path, self._root, self._scratch = path, root, scratch or f"{path}/.scratch"
         self._tree = Tree()
         self._stamps: dict[str, tuple[int, int]] = {}  # of the files laid out: time of modification in ns, size
+        self._written = 0  # time of modification of the folders laid out, in ns
         self._is_clean = False  # nothing was done to the tree, as far as anybody looked
         self._unentered: tuple[str, ...] = ()  # names in `/pfs` that nobody went through, as far as that can be told
         self._entered: set[str] = set()  # those that somebody went through, now or before: their folders may be held since
@@ -87,7 +88,9 @@ class Place:
             if tree.folder:
                 if not reused:
                     self._make(tree)
+                self._written = time.time_ns() - _BACK_NS
                 self._fill(tree, {path: stamps[path][1] if is_clean else sys.maxsize for path in spares} if reused else {})
+                self._date(tree)
             self._link(tree.links)
         except OSError:
             if tree.folder:
@@ -99,14 +102,33 @@ class Place:
         """What became of the tree. The next `lay` goes by this: nothing may be done to the tree in between."""
         if not self._tree.folder:
             return UNTOUCHED
-        seen = _Look(self._tree, dict(self._stamps), os.geteuid())
-        seen.into(self._at(self._tree.folder), 0o777)
-        self._is_clean = seen.is_clean and not (seen.changed or seen.unseen or seen.unvisited)
         names = [name for name in self._tree.links if name != ".env"] if self._tells_reads else []
         self._unentered = tuple(name for name in names if _was_not_followed(f"{self._path}/{name}"))
         self._entered |= self._tree.links.keys() - {"out", ".env", *self._unentered}
         unread = tuple(name for name in self._unentered if name != "out")
+        if self._is_untouched():
+            self._is_clean = True
+            return Left(unread=unread)
+        seen = _Look(self._tree, dict(self._stamps), os.geteuid())
+        seen.into(self._at(self._tree.folder), 0o777)
+        self._is_clean = seen.is_clean and not (seen.changed or seen.unseen or seen.unvisited)
         return Left(seen.wrote, tuple(seen.changed), tuple(seen.unseen), unread)
+
+    def _is_untouched(self) -> bool:
+        """Whether nothing was changed, by the looks of it from outside: half of what it takes to go in, where nobody has been."""
+        folder, owner = self._at(self._tree.folder), os.geteuid()
+        try:
+            for path, mode in (("", 0o777), *self._tree.folders):
+                status = os.lstat(f"{folder}/{path}")
+                if status.st_mtime_ns != self._written or not _is_own_folder(status, mode, owner):
+                    return False
+            for path, stamp in self._stamps.items():
+                status = os.lstat(f"{folder}/{path}")
+                if (status.st_mtime_ns, status.st_size) != stamp or not _is_own_file(status, owner):
+                    return False
+        except OSError:
+            return False
+        return True
 
     def _at(self, below: str) -> str:
         """The path of something in `.scratch`, where every tree is."""
@@ -150,7 +172,7 @@ class Place:
         A spare's size may be told too large.
         """
         folder = self._at(tree.folder)
-        written = time.time_ns() - _BACK_NS
+        written = self._written
         names = {path for path, _ in tree.files}
         free = [path for path in spares if path not in names]
         for path, content in tree.files:
@@ -181,6 +203,12 @@ class Place:
                 os.rename(self._at(source), target)
                 os.utime(target, ns=(written, written))
                 self._stamps[path] = written, os.stat(target).st_size
+
+    def _date(self, tree: Tree) -> None:
+        """Let every folder look as old as the files, so that it shows when something comes or goes in it."""
+        folder = self._at(tree.folder)
+        for path in ("", *(path for path, _ in tree.folders)):
+            os.utime(f"{folder}/{path}", ns=(self._written, self._written))
 
     def _link(self, links: Mapping[str, str]) -> None:
         """Make `links` all that stands in `/pfs` but `.scratch`; they are absolute, as on a cluster."""
@@ -272,7 +300,7 @@ class _Look:
     def into(self, folder: str, mode: int | None, path: str = "") -> None:
         """Look at a folder that was made with a mode, or not by us, and at all below; what cannot be read is gone for us, too."""
         try:
-            self.is_clean = self.is_clean and mode is not None and _is_own_folder(folder, mode, self._owner)
+            self.is_clean = self.is_clean and mode is not None and _is_own_folder(os.lstat(folder), mode, self._owner)
             with os.scandir(folder) as entries:
                 for entry in entries:
                     self._at(entry, f"{path}/{entry.name}" if path else entry.name)
@@ -282,7 +310,7 @@ class _Look:
     def _at(self, entry: os.DirEntry[str], path: str) -> None:
         if path == "out":
             self.wrote = _holds_anything(entry.path)
-            self.is_clean = self.is_clean and not self.wrote and _is_own_folder(entry.path, self.unvisited.pop(path), self._owner)
+            self.is_clean = self.is_clean and not self.wrote and _is_own_folder(os.lstat(entry.path), self.unvisited.pop(path), self._owner)
         elif "/" not in path and path not in self._tops:
             self.is_clean = False
         elif entry.is_dir(follow_symlinks=False):
@@ -297,8 +325,7 @@ class _Look:
             self.changed.append(path)
 
 
-def _is_own_folder(folder: str, mode: int, owner: int) -> bool:
-    status = os.lstat(folder)
+def _is_own_folder(status: os.stat_result, mode: int, owner: int) -> bool:
     return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == mode & 0o755 and status.st_uid == owner
 
 
@@ -317,7 +344,7 @@ def _clean(folder: str, tree: Tree, spares: list[str]) -> bool:
     known = {*spares, *(path for path, _ in tree.folders)}
     for path, mode in (("", 0o777), *tree.folders):
         here = f"{folder}/{path}" if path else folder
-        if not _is_own_folder(here, mode, owner):
+        if not _is_own_folder(os.lstat(here), mode, owner):
             return False
         with os.scandir(here) as entries:
             for number, entry in enumerate(entries):
