@@ -71,7 +71,7 @@ class Door:
 
     def say_if_in_transaction(self) -> None:
         if self._transactional and self._runner is not None and self._runner.active_transaction():
-            note(f"Added to transaction: {self._runner.active_transaction()}")
+            self.out.line(f"Added to transaction: {self._runner.active_transaction()}")
 
     @property
     def project(self) -> str:

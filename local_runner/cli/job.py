@@ -85,7 +85,8 @@ def list_job(
             if given:
                 raise Invalid(f"cannot specify '{flag}' when listing {listed}", hint="name a pipeline with -p, or list all jobs with -x")
     if job_set:
-        _show(door, door.runner.inspect_job_set(job_set).jobs)
+        subjobs = door.runner.inspect_job_set(job_set).jobs  # without the details of their pipelines, as on a cluster
+        door.out.show(subjobs, lambda info: job_info_document(info, None), HEADER, lambda info: _row(door, info))
     elif pipeline or expand:
         commits = [parse_commit(text, door.project) for text in comma_list(inputs)]
         of = door.pipeline(pipeline) if pipeline else None

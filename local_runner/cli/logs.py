@@ -49,14 +49,20 @@ def logs(
         raise Invalid("only one of pipeline or job should be specified")
     age = parse_go_duration(since) if since else 0.0
     pattern = _compiled(grep)
+    of = door.pipeline(pipeline) if pipeline else None
+    of_job = door.job(job) if job else None
+    if of:
+        door.runner.inspect_pipeline(of)  # no lines of a pipeline that does not exist would be read as: it printed nothing
+    if of_job:
+        door.runner.inspect_job(of_job)
 
     def wanted(record: Mapping[str, Any]) -> bool:
         by_wanted = whole or (bool(record.get("user")) != (worker or master) and bool(record.get("master")) == master)
         return by_wanted and pattern.search(_message(record)) is not None
 
     found = door.runner.logs(
-        pipeline=door.pipeline(pipeline) if pipeline else None,
-        job=door.job(job) if job else None,
+        pipeline=of,
+        job=of_job,
         datum=datum,
         inputs=comma_list([inputs]),
         since=door.out.now - age if age > 0 else None,

@@ -102,7 +102,7 @@ def branch_info_document(info: BranchInfo) -> Document:
 
 def commit_info_document(info: CommitInfo) -> Document:
     return _filled(
-        commit=commit_document(info.commit, info.branch),
+        commit=commit_document(info.commit),
         origin={"kind": info.origin},
         description=info.description,
         parent_commit=commit_document(info.parent) if info.parent else None,
@@ -211,7 +211,7 @@ def pipeline_info_document(info: PipelineInfo) -> Document:
     return _filled(
         pipeline=pipeline_document(info.pipeline),
         version=_integer(info.version),
-        spec_commit=commit_document(CommitRef(info.spec.spec_branch.repo, info.spec_commit)),
+        spec_commit=commit_document(CommitRef(info.spec.spec_branch.repo, info.spec_commit), info.spec.spec_branch.name),
         stopped=info.stopped,
         state=info.state.value,
         reason=info.reason,
@@ -249,7 +249,7 @@ def datum_info_document(info: DatumInfo, job: JobRef | None = None, with_state: 
 
 
 def input_file_document(file: InputFile) -> Document:
-    commit = commit_document(CommitRef(file.source.source.repo, file.commit), file.source.source.name)
+    commit = commit_document(CommitRef(file.source.source.repo, file.commit))
     return _filled(
         file={"commit": commit, "path": file.path},
         file_type="DIR" if file.path.endswith("/") else "FILE",

@@ -10,7 +10,7 @@ from local_runner.cli.door import Door, asks, command, everywhere, in_project, w
 from local_runner.cli.output import note, size
 from local_runner.cli.raw import repo_info_document
 from local_runner.errors import Invalid, NotFound
-from local_runner.model.refs import USER, RepoRef
+from local_runner.model.refs import META, SPEC, USER, RepoRef
 from local_runner.model.repos import RepoInfo
 from local_runner.model.units import human_size
 
@@ -74,6 +74,8 @@ def list_repo(door: Door, all_types: bool, kind: str, all_projects: bool) -> Non
             info.description,
         )
 
+    if kind not in (USER, META, SPEC):
+        raise Invalid(f"there are no repos of type {kind!r}", hint="user, meta or spec")
     found = door.runner.list_repo(door.projects(all_projects), "" if all_types else kind)
     door.out.show(found, repo_info_document, HEADER, row)
 

@@ -76,7 +76,7 @@ def service(details: Details) -> Iterator[str]:
 
 
 def input_text(details: Details) -> str:
-    return _go_json(details["input"]).replace("<", "\\u003c").replace(">", "\\u003e") if "input" in details else ""
+    return _tags_escaped(_go_json(details["input"])) if "input" in details else ""
 
 
 def transform_text(details: Details) -> str:
@@ -91,12 +91,17 @@ def egress(details: Details) -> Iterator[str]:
 
 def stored_spec(text: str) -> str:
     """A user's or an effective spec, below its label."""
-    return json.dumps(json.loads(text), indent=2, ensure_ascii=False, sort_keys=True).replace("\n", "\n  ")
+    plain = json.dumps(json.loads(text), indent=2, ensure_ascii=False, sort_keys=True)
+    return _tags_escaped(plain).replace("&", "\\u0026").replace("\n", "\n  ")
 
 
 def _go_json(value: Any) -> str:
     """JSON as Go's encoder writes a message: numbers as numbers, an ampersand escaped."""
     return json.dumps(_numbers(value), indent=2, ensure_ascii=False).replace("&", "\\u0026")
+
+
+def _tags_escaped(text: str) -> str:
+    return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _numbers(value: Any, name: str = "") -> Any:

@@ -26,7 +26,7 @@ def whole_address(address: str) -> str:
         port = parts.port or _DEFAULT_PORT
     except ValueError as error:
         raise Invalid(f"{address} is no address of a cluster: {error}", hint="write grpc://HOST:PORT") from None
-    if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+    if parts.scheme not in _SCHEMES or not parts.hostname or parts.path.strip("/") or parts.query or parts.username or " " in address:
         hint = "write grpc://HOST:PORT, or grpcs:// for one with TLS"
         raise Invalid(f"{address} is no address of a cluster", hint=hint)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname

@@ -76,6 +76,7 @@ class Cluster:
         is not installed; `Refused` if the cluster wants a login.
         """
         whole = whole_address(address)
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core would print what is said below in our words
         try:
             import python_pachyderm  # of the extra `stages`; the core does without
         except ImportError:

@@ -66,4 +66,6 @@ def _unreachable(address: str, text: str) -> Unavailable:
     hint = "is it up, and is this its address? `pachctl port-forward` brings a cluster to grpc://localhost:30650"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         hint = "name the certificate to trust in SSL_CERT_FILE, or give it to pachctl: `pachctl config set context`, server_cas"
+    elif "WRONG_VERSION_NUMBER" in text:
+        hint = "that port answers without TLS: is it grpc:// instead of grpcs://?"
     return Unavailable(f"{address} cannot be reached: {text.strip()}", hint=hint)

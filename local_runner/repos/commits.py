@@ -65,13 +65,18 @@ def _ancestor(session: Session, query: CommitQuery, row: CommitRow) -> CommitRow
         line = [row]
         while line[-1].parent is not None:
             line.append(session.commits.at(line[-1].parent))
-        # Counting beyond the head gives the head, as on a cluster.
+        # One beyond the head gives the head, as on a cluster; more is an error.
+        if query.ancestry.from_root > len(line) + 1:
+            offset = query.ancestry.from_root - 1
+            text = f"invalid offset from branch root for head commit: {row.ref}, offset: {offset}, maximum depth: {len(line)}"
+            raise LocalRunnerError(text, hint=f"the oldest is {query.branch or query.id}.1, the newest .{len(line)}")
         row = line[-min(query.ancestry.from_root, len(line))]
+    from_here = row.ref
     for step in range(query.ancestry.back):
         if row.parent is None:
             offset = query.ancestry.back
             raise LocalRunnerError(
-                f"invalid offset for ancestor of commit: {query}, offset requested: {offset}, offset traversable: {step}"
+                f"invalid offset for ancestor of commit: {from_here}, offset requested: {offset}, offset traversable: {step}"
             )
         row = session.commits.at(row.parent)
     return row

@@ -66,9 +66,9 @@ class PipelineRecords:
         return _pipeline(found) if found else None
 
     def pipelines(self) -> list[PipelineRow]:
-        """The newest version of each, the latest created first."""
+        """The newest version of each, the latest made first: an update brings a pipeline to the front."""
         newest = "version = (SELECT max(version) FROM pipeline p WHERE p.project = pipeline.project AND p.name = pipeline.name)"
-        return [_pipeline(row) for row in self._db.execute(f"{_PIPELINE} WHERE {newest} ORDER BY created DESC, name")]
+        return [_pipeline(row) for row in self._db.execute(f"{_PIPELINE} WHERE {newest} ORDER BY updated DESC, name")]
 
     def versions(self, ref: PipelineRef) -> list[PipelineRow]:
         """All versions, newest first."""

@@ -52,6 +52,11 @@ def test_lines_are_found_by_pattern_and_the_last_ones_can_be_had_alone(lab):
     assert lab("logs -p p --tail -1").status == 2
 
 
+def test_there_are_no_logs_of_what_does_not_exist(lab):
+    assert lab("logs -p nope").status == 4
+    assert lab(f"logs -j p@{'0' * 12}4{'0' * 3}8{'0' * 15}").status == 4
+
+
 def test_raw_logs_are_a_line_of_json_for_each_record(lab):
     for line in lab.ok("logs -p p --raw --tail 2").out.splitlines():
         assert json.loads(line)["pipelineName"] == "p"

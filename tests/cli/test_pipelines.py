@@ -68,6 +68,22 @@ def test_the_specs_of_pipelines_can_be_given_to_create_again(lab):
     assert lab.ok("list pipeline --spec").document == json.loads(spec)
 
 
+def test_an_update_brings_a_pipeline_to_the_front_of_the_list(lab):
+    lab.ok("create pipeline -f p.json")
+    lab.ok("create pipeline", stdin=json.dumps({**SPEC, "pipeline": {"name": "later"}}))
+    names = [[d["pipeline"]["name"] for d in lab.ok("list pipeline --raw").documents]]
+    lab.ok("update pipeline -f p.json")
+    names.append([d["pipeline"]["name"] for d in lab.ok("list pipeline --raw").documents])
+    assert names == [["later", "p"], ["p", "later"]]
+
+
+def test_the_jobs_of_a_set_are_listed_without_the_details_of_their_pipelines(lab):
+    lab.ok("create pipeline -f p.json")
+    (job,) = lab.ok("list job -p p --raw").documents
+    (listed,) = lab.ok(f"list job {job['job']['id']} --raw").documents
+    assert listed == {name: value for name, value in job.items() if name != "details"}
+
+
 def test_specs_are_made_one_after_the_other_until_one_is_wrong(lab):
     texts = [json.dumps({**SPEC, "pipeline": {"name": name}}) for name in ("one", "two")]
     broken = json.dumps({**SPEC, "pipeline": {"name": "three"}, "nope": 1})
@@ -316,7 +332,8 @@ def test_descriptions_of_jobs_and_pipelines_tell_of_the_spec_in_the_order_of_pac
     assert {"Datum Timeout: seconds:90", "Job Timeout: seconds:1 nanos:500000000", "CPU: 0.5", "Number: 1", "Parallelism Spec: <nil>"} <= {
         *shown
     }
-    assert '"true \\u0026\\u0026 true > /dev/null"' in shown
+    assert '"true \\u0026\\u0026 true > /dev/null"' in shown  # in the transform, but in the user's spec:
+    assert '"true \\u0026\\u0026 true \\u003e /dev/null"' in shown
     (ran,) = (document["job"]["id"] for document in lab.ok("list job -p p --raw").documents)
     job = lab.ok(f"inspect job p@{ran}").lines
     labels = [

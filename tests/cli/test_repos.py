@@ -68,6 +68,18 @@ def test_a_list_covers_one_project_or_all(pachctl):
     assert pachctl("config update context --project nope").status == 4
 
 
+def test_repos_are_listed_by_a_type_that_exists(pachctl):
+    pachctl.ok("create repo data")
+    assert pachctl.ok("list repo --type meta --raw").documents == []
+    assert pachctl("list repo --type nope").status == 2
+
+
+def test_raw_names_the_branch_of_no_commit_that_was_asked_for(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("create branch data@master")
+    assert list(pachctl.ok("inspect commit data@master --raw").document["commit"]) == ["repo", "id"]
+
+
 def test_projects_are_listed_in_the_order_they_were_made(pachctl):
     for name in ("zeta", "alpha"):
         pachctl.ok(f"create project {name}")
@@ -223,8 +235,8 @@ def test_a_transaction_collects_changes_and_makes_them_at_once(pachctl):
     pachctl.ok("create repo data")
     identity = pachctl.ok("start transaction").out.split('"')[1]
     added = pachctl.ok("create repo more --description words")
-    assert (added.out, added.err) == ("", f"Added to transaction: {identity}\n")
-    started = pachctl.ok("start commit data@master").out.strip()
+    assert (added.out, added.err) == (f"Added to transaction: {identity}\n", "")
+    started, *_ = pachctl.ok("start commit data@master").lines
     assert started == identity
     assert [d["repo"]["name"] for d in pachctl.ok("list repo --raw").documents] == ["data"]
     shown = pachctl.ok("inspect transaction").lines

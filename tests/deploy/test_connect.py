@@ -28,7 +28,7 @@ def test_an_address_gets_what_it_leaves_out(typed: str, meant: str) -> None:
     assert whole_address(typed) == meant
 
 
-@pytest.mark.parametrize("typed", ["", "ftp://pach", "grpc://me@pach", "grpc://pach/path", "grpc://pach:port", "grpc://"])
+@pytest.mark.parametrize("typed", ["", "ftp://pach", "grpc://me@pach", "grpc://pach/path", "grpc://pach:port", "grpc://", "my cluster"])
 def test_what_cannot_be_an_address_is_refused(typed: str) -> None:
     with pytest.raises(Invalid, match="is no address of a cluster"):
         whole_address(typed)
@@ -40,6 +40,12 @@ def test_a_cluster_that_is_not_there_is_one_line_and_a_hint(deployment: Deployme
     first, hint = ended.err.splitlines()
     assert first.startswith("grpc://localhost:1 cannot be reached: ")
     assert "pachctl port-forward" in hint
+
+
+def test_asking_for_tls_where_there_is_none_is_explained(deployment: Deployment) -> None:
+    ended = deployment.command(f"deploy --to {deployment.address.replace('grpc:', 'grpcs:')} --no-wait")
+    assert ended.status == 5
+    assert "answers without TLS" in ended.err.splitlines()[-1]
 
 
 def test_a_cluster_with_logins_asks_for_one(deployment: Deployment) -> None:

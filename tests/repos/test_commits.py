@@ -14,7 +14,7 @@ def three(lab: Lab) -> list[CommitRef]:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "number"), [("", 3), ("^", 2), ("^^", 1), ("~2", 1), ("^2", 1), (".1", 1), (".2", 2), (".3^2", 1), (".7", 3), ("~", 2)]
+    ("suffix", "number"), [("", 3), ("^", 2), ("^^", 1), ("~2", 1), ("^2", 1), (".1", 1), (".2", 2), (".3^2", 1), (".4", 3), ("~", 2)]
 )
 def test_an_ancestry_counts_from_the_head_or_from_the_root(lab: Lab, suffix: str, number: int) -> None:
     made = three(lab)
@@ -37,6 +37,14 @@ def test_going_back_beyond_the_root_says_how_far_it_goes(lab: Lab) -> None:
     three(lab)
     with pytest.raises(LocalRunnerError, match="offset requested: 5, offset traversable: 2"):
         lab.head("data@master^5")
+
+
+def test_counting_from_the_root_goes_one_beyond_the_head_and_no_further(lab: Lab) -> None:
+    three(lab)
+    head = lab.head("data@master")
+    assert lab.head("data@master.3") == lab.head("data@master.4") == head
+    with pytest.raises(LocalRunnerError, match=f"head commit: {head}, offset: 4, maximum depth: 3"):
+        lab.head("data@master.5")
 
 
 def test_an_id_of_a_set_without_own_commit_names_what_the_set_stands_on(lab: Lab) -> None:
