@@ -1,4 +1,4 @@
-"""User code that asks for datums and does nothing with them, as cheaply as a `true` among programs that batch.
+"""User code that asks for datums and does nothing with them, or with an argument writes one file each, as cheaply as that can be done.
 
 It speaks just enough HTTP/2 for one call after the other: a gRPC client in Python takes 0.3 ms of processor time for each, as much as
 all the runner does, and is the user's choice.
@@ -7,6 +7,7 @@ all the runner does, and is the user's choice.
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 
 DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
@@ -44,8 +45,16 @@ def ask_for_ever(connection: socket.socket) -> None:
                 connection.sendall(frame(kind, ACK, 0, body if kind == PING else b""))
             elif kind == HEADERS and flags & LAST:
                 break
+        if size and sys.argv[1:]:
+            write_a_file()
         thanks = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", size))
         stream += 2
+
+
+def write_a_file() -> None:
+    datum = os.path.basename(os.path.dirname(os.readlink("/pfs/out")))
+    with open(f"/pfs/out/{datum}", "wb") as file:
+        file.write(b"x")
 
 
 if __name__ == "__main__":

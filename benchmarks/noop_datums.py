@@ -20,22 +20,26 @@ from local_runner.runner import Runner
 
 FEW, MANY, ROUNDS, WORKERS = 100, 500, 3, 2
 MAKE, XARGS, PROCESS, SANDBOX, BATCHED = "make -j2", "xargs -P2", "process executor", "sandbox", "sandbox, batched"
+WRITING = "batched, writing a file"
 
 ASKING = Path(__file__).with_name("asking.py")
 
 
-def job(folder: Path, executor: str, files: int, *, batched: bool = False) -> float:
-    """Seconds from creating the pipeline to the end of its job, in this process; the files are there before."""
+def job(folder: Path, executor: str, files: int, asking: tuple[str, ...] | None = None) -> float:
+    """Seconds from creating the pipeline to the end of its job, in this process; the files are there before.
+
+    It batches if there are arguments for the asking program, if only none.
+    """
     with Runner.open(folder, background=False) as runner:
         repo = RepoRef("default", "in")
         runner.create_repo(repo)
         with runner.modify_file(CommitQuery(repo, "master")) as changes:
             for number in range(files):
                 changes.put(f"/{number:06}", b"%d\n" % number)
-        asking = {"cmd": [sys.executable, "-c", ASKING.read_text()], "datum_batching": True}
+        command = ["true"] if asking is None else [sys.executable, "-c", ASKING.read_text(), *asking]
         spec = {
             "pipeline": {"name": "noop"},
-            "transform": asking if batched else {"cmd": ["true"]},
+            "transform": {"cmd": command, "datum_batching": asking is not None},
             "input": {"pfs": {"repo": "in", "glob": "/*"}},
             "parallelism_spec": {"constant": WORKERS},
             "datum_set_spec": {"number": files // WORKERS},
@@ -68,7 +72,8 @@ def main(many: int) -> None:
         XARGS: xargs,
         PROCESS: lambda folder, files: job(folder / "home", "process", files),
         SANDBOX: lambda folder, files: job(folder / "home", "sandbox", files),
-        BATCHED: lambda folder, files: job(folder / "home", "sandbox", files, batched=True),
+        BATCHED: lambda folder, files: job(folder / "home", "sandbox", files, ()),
+        WRITING: lambda folder, files: job(folder / "home", "sandbox", files, ("write",)),
     }
     whole: dict[str, list[float]] = {name: [] for name in ways}
     each: dict[str, list[float]] = {name: [] for name in ways}

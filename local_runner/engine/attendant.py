@@ -109,7 +109,8 @@ class Attendant:
         with self._calling:
             if listening := self._listening:
                 left = self._place.look()
-                self._take_in(socket.MSG_DONTWAIT)
+                while self._hear(socket.MSG_DONTWAIT):
+                    pass
                 given = bool(self._ahead) and not (request.error or left.wrote or left.changed)
                 response = self._lay() if given else None
                 self._tell(("call", request.error, tuple(left), given, time.monotonic()))
@@ -125,17 +126,17 @@ class Attendant:
     def _wait(self) -> bytes | None:
         """For the engine's word on the call that it was told of; None if the call is dropped, or the engine gone."""
         while not self._verdict:
-            if not self._take_in():
+            if not self._hear():
                 return None
         verdict, self._verdict = self._verdict, ""
         return self._lay() if verdict == "go" else None
 
-    def _take_in(self, flags: int = 0) -> bool:
-        """Hear what the engine says about calls; False when it is gone."""
+    def _hear(self, flags: int = 0) -> bool:
+        """What the engine says about calls; False if there is nothing, or the engine is gone."""
         try:
             data = self._calls.recv(CHUNK, flags)
         except BlockingIOError:
-            return True
+            return False
         self._received += data
         for verb, *details in unpack(self._received):
             if verb == "datum":

@@ -24,7 +24,7 @@ from local_runner.executors.base import Worker, unlaid
 from local_runner.executors.messages import CHUNK, pack, unpack
 from local_runner.executors.tree import Left, Tree
 
-# Bytes of datums that are sent ahead. With one more it still fits into what a socket holds, so that sending does not wait.
+# Bytes of datums that are sent ahead: less than a socket holds, as nobody may be there to take them.
 _MOST_AHEAD = 32 * 1024
 
 _START = """
@@ -201,13 +201,18 @@ class Attendant:
         self._orders.tell(("look",))
         return Left(*self._orders.receive())
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a datum can be sent ahead and is sure not to wait until it is taken."""
-        return sum(self._on_their_way) < _MOST_AHEAD
+    def offer(self, tree: Tree, env: Sequence[str]) -> bool:
+        """Send a datum ahead of its turn; False if there are enough of them, or it is too large."""
+        if sum(self._on_their_way) + sum(len(content) for _, content in tree.files) > _MOST_AHEAD:
+            return False
+        self.send(tree, env)
+        return True
 
     def send(self, tree: Tree, env: Sequence[str]) -> None:
-        """The next datum to be given; that its tree could not be laid out, a `next_call` says."""
+        """The next datum to be given; that its tree could not be laid out, a `next_call` says.
+
+        May wait until the one before is taken: for a call that waits.
+        """
         self._on_their_way.append(self._calls.tell(("datum", tuple(tree), next_datum_response(env))))
 
     def go(self) -> None:

@@ -72,7 +72,7 @@ class Attempt:
 
     staged: Staged
     env: Mapping[str, str]
-    told: Mapping[str, str]
+    told: Sequence[str]
     download_time: float
     lines: LastLines = field(init=False)
     sent: bool = False
@@ -103,7 +103,7 @@ class DatumRunner:
     _process: Process | None = None
     _call: Call | None = None
     _upcoming: deque[Datum] = field(default_factory=deque)
-    _ready: deque[tuple[Datum, Attempt]] = field(default_factory=deque)  # staged ahead of their turn, and sent
+    _ready: deque[tuple[Datum, Attempt]] = field(default_factory=deque)  # staged ahead of their turn; all but the last were sent
     _idle: threading.Event = field(default_factory=threading.Event)  # set while no command runs
 
     def __post_init__(self) -> None:
@@ -243,8 +243,7 @@ class DatumRunner:
         began = time.monotonic()
         self.start_batch(context)
         assert self.attendant is not None
-        if not attempt.sent:
-            self._send(attempt)
+        self._offer(attempt)
         if self._call is None:
             first = self._next_call(None)
             if not isinstance(first, Call):
@@ -254,6 +253,8 @@ class DatumRunner:
         self._lines.turn_to(attempt.lines)
         call, self._call = self._call, None
         if not call.given:
+            if not attempt.sent:
+                self.attendant.send(attempt.staged.tree, attempt.told)
             self.attendant.go()
         began = call.moment if call.given else time.monotonic()
         self._get_ready(context)
@@ -309,17 +310,18 @@ class DatumRunner:
 
     def _get_ready(self, context: JobContext) -> None:
         """Stage and send datums after this one while user code works; what goes wrong goes wrong again when its turn comes."""
-        assert self.attendant is not None
         with contextlib.suppress(LocalRunnerError, OSError):
-            while self._upcoming and self.attendant.has_room:
+            while not self._ready or self._offer(self._ready[-1][1]):
+                if not self._upcoming:
+                    return
                 attempt = self._begin(context, self._upcoming[0])
                 self._ready.append((self._upcoming.popleft(), attempt))
-                self._send(attempt)
 
-    def _send(self, attempt: Attempt) -> None:
+    def _offer(self, attempt: Attempt) -> bool:
+        """Send it ahead of its turn, if it is not and can be; whether it is."""
         assert self.attendant is not None
-        attempt.sent = True
-        self.attendant.send(attempt.staged.tree, [f"{key}={value}" for key, value in attempt.told.items()])
+        attempt.sent = attempt.sent or self.attendant.offer(attempt.staged.tree, attempt.told)
+        return attempt.sent
 
     def _collect(self, attempt: Attempt) -> str:
         """Read what the datum wrote; returns what is wrong with it, "" if nothing."""
@@ -361,9 +363,10 @@ class _BatchLines:
         self._target(stream, line)
 
 
-def dot_env(worker: Worker, env: Mapping[str, str]) -> dict[str, str]:
-    """What `.env` and the answer to NextDatum say (reference pps 3.2): the worker's variables and a datum's."""
-    return {**worker.env, **{name: worker.translate(value) for name, value in env.items()}}
+def dot_env(worker: Worker, env: Mapping[str, str]) -> list[str]:
+    """What `.env` and the answer to NextDatum say (reference pps 3.2): the worker's variables and a datum's, each as NAME=value."""
+    told = {**worker.env, **{name: worker.translate(value) for name, value in env.items()}}
+    return [f"{name}={value}" for name, value in told.items()]
 
 
 def stdin_bytes(lines: tuple[str, ...]) -> bytes | None:

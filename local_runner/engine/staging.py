@@ -65,15 +65,15 @@ def stage(
     roots: Roots,
     scratch: Path,
     place: str,
-    env: Mapping[str, str],
+    env: Sequence[str],
     *,
     owner: tuple[int, int] | None = None,
     s3_out: bool = False,
 ) -> Staged:
     """Describe a datum's tree below `<scratch>/<place>`, and make what cannot be described: large files, pipes.
 
-    `owner` is who they are to belong to; with `s3_out` no `/pfs/out` stands for the output folder. Raises `OSError` and
-    `Unavailable` for a broken disk or store.
+    `env` are the lines of `.env`, `owner` is who all of it is to belong to; with `s3_out` no `/pfs/out` stands for the output folder.
+    Raises `OSError` and `Unavailable` for a broken disk or store.
     """
     below = f"{place}/{datum.id}/pfs/{datum.id}"
     staged = Staged(Tree(f".scratch/{below}"), f"{scratch}/{below}", f"{scratch}/{place}-parts-{datum.id}")
@@ -92,10 +92,10 @@ class _Staging:
         self._brought: list[tuple[str, str, bool]] = []
         self._inline = 0
 
-    def stage(self, database: Database, datum: Datum, roots: Roots, env: Mapping[str, str], s3_out: bool) -> Staged:
+    def stage(self, database: Database, datum: Datum, roots: Roots, env: Sequence[str], s3_out: bool) -> Staged:
         staged, relative = self._staged, self._staged.tree.folder
         self._links = {name: f"{relative}/{name}" for name in ("out", ".env") if name != "out" or not s3_out}
-        variables = "".join(f"{key}={value}\n" for key, value in env.items()).encode()
+        variables = "".join(f"{line}\n" for line in env).encode()
         self._files.append((".env", variables))
         staged.contents[".env"] = database.files.take(variables)
         with database.read() as session:

@@ -124,7 +124,7 @@ class Visit:
         try:
             while attendant.next_call(None):
                 told = dot_env(self._place.worker, self.entry.env)
-                attendant.send(self._stage().tree, [f"{key}={value}" for key, value in told.items()])
+                attendant.send(self._stage().tree, told)
                 attendant.go()
                 self._asked = attendant.next_call(None)
                 if once or self._asked is None:

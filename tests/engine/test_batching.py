@@ -1,5 +1,6 @@
 """User code that stays up and asks for one datum after the other (reference pps 2.8)."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,14 @@ FOUR: "dict[str, str | bytes | None]" = {f"/{n}": str(n) for n in range(4)}
 
 
 class Program:
-    """A user's program: for each datum calls `do` with its path and the folder `/pfs`; what it returns is the error it reports."""
+    """A user's program: for each datum calls `do` with its path; what it returns is the error it reports, None ends the program.
 
-    def __init__(self, do: Callable[[str], str | None] = lambda path: "") -> None:
+    Unless it `leaves_nothing` it copies its input.
+    """
+
+    def __init__(self, do: Callable[[str], str | None] = lambda path: "", *, leaves_nothing: bool = False) -> None:
         self.do = do
+        self.leaves_nothing = leaves_nothing
         self.starts = 0
         self.seen: list[str] = []
 
@@ -36,7 +41,9 @@ class Program:
                 return 0
             path = env["data"].removeprefix("/pfs/data")
             self.seen.append(path)
-            (process.worker.pfs / "out" / path[1:]).write_bytes((process.worker.pfs / "data" / path[1:]).read_bytes())
+            content = (process.worker.pfs / "data" / path[1:]).read_bytes()
+            if not self.leaves_nothing:
+                (process.worker.pfs / "out" / path[1:]).write_bytes(content)
             answer = self.do(path)
             if answer is None:
                 return 0
@@ -98,6 +105,49 @@ def test_a_process_that_ends_by_itself_is_a_failed_attempt(lab: Lab) -> None:
     run(lab, Program(lambda path: None if path == "/3" else ""), datum_tries=1)
     failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
     assert [info.reason for info in failed] == ["user code exited prematurely"]
+
+
+MANY: "dict[str, str | bytes | None]" = {f"/{n:02}": str(n) * (60_000 if n % 7 == 3 else 1) for n in range(30)}
+
+
+def run_many(lab: Lab, program: Program, **fields: object) -> None:
+    """Datums that leave nothing, some too large to be sent ahead, in one set."""
+    lab.executor.stay = program
+    lab.put("data@master", MANY)
+    lab.pipeline("batch", transform={"datum_batching": True}, datum_set_spec={"number": 30}, **fields)  # type: ignore[arg-type]
+    lab.run_all()
+
+
+def test_datums_that_leave_nothing_are_given_one_after_the_other(lab: Lab) -> None:
+    program = Program(leaves_nothing=True)
+    run_many(lab, program)
+    assert program.starts == 1
+    assert sorted(program.seen) == sorted(MANY)
+    assert lab.counts("batch") == {"total": 30, "processed": 30}
+    times = [info.stats.process_time for info in lab.runner.list_datum(lab.job("batch").job) if info.stats]
+    assert len(times) == 30
+    assert all(0 < time < 5 for time in times)
+
+
+@pytest.mark.parametrize("ends", ["no good", None])
+def test_after_datums_that_left_nothing_the_right_one_has_failed(lab: Lab, ends: str | None) -> None:
+    program = Program(lambda path: ends if path == "/17" else "", leaves_nothing=True)
+    run_many(lab, program, datum_tries=2)
+    assert {path: program.seen.count(path) for path in MANY} == {path: 2 if path == "/17" else 1 for path in MANY}
+    failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
+    assert [(info.datum.inputs[0].path, info.reason) for info in failed] == [("/17", ends or "user code exited prematurely")]
+    assert lab.counts("batch") == {"total": 30, "processed": 29, "failed": 1}
+
+
+def test_time_runs_for_each_datum_also_after_some_that_left_nothing(lab: Lab) -> None:
+    def sleep_long(path: str) -> str:
+        if path == "/17":
+            time.sleep(2)
+        return ""
+
+    run_many(lab, Program(sleep_long, leaves_nothing=True), datum_tries=1, datum_timeout="0.5s")
+    failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
+    assert [(info.datum.inputs[0].path, info.reason) for info in failed] == [("/17", "timed out after 0.5s")]
 
 
 def test_next_datum_outside_batching_is_refused(tmp_path: Path) -> None:
