@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -222,7 +221,7 @@ def test_files_that_are_yet_to_be_committed_are_compared_as_they_are_here_and_tr
     lab.runner.create_branch(parse_branch("data@ready"), parse_commit("data@master"), trigger=Trigger("master", commits=1))
     lab.pipeline("copy", {"pfs": {"repo": "data", "branch": "ready", "glob": "/*"}})
     lab.run_all()
-    put = Put("/a", replace(lab.runner.database.files.take(b"new\n"), inline=None))
+    put = Put("/a", lab.runner.database.files.take(b"new\n")._replace(inline=None))
     looked = forecast(lab.runner, ToDo(files=(FilesChanged(InputRepo("data", {}), (put,), {"/a": b"new\n"}),)))
     (copied,) = looked.outlooks
     (step,) = copied.steps

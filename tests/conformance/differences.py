@@ -10,3 +10,8 @@ ON_PURPOSE: Mapping[str, tuple[frozenset[int], str]] = {
     "output-bad-name": (frozenset({6}), "Output with a name no repo accepts"),
     "two-datums-later": (frozenset({11, 12, 13}), "After datums wrote one path and the job failed"),
 }
+
+# What a session waits for in vain where we differ: scenario -> how its script says for how long, and what is long enough.
+IN_VAIN: Mapping[str, tuple[str, str]] = {
+    "output-bad-name": ("$(seq 30)", "$(seq 3)"),  # for a datum to be tried again; here its job fails at once
+}

@@ -91,8 +91,8 @@ class ProjectCopy:
         )
         return Answer(done.returncode, done.stdout)
 
-    def local_runner(self, arguments: str = "") -> Answer:
-        return self.bash(f".venv/bin/python -m local_runner {arguments}")
+    def local_runner(self, arguments: str = "", timeout: float = 120) -> Answer:
+        return self.bash(f".venv/bin/python -m local_runner {arguments}", timeout)
 
     def documents(self, arguments: str) -> list[Any]:
         """What a command with --raw prints."""
