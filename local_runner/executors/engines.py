@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -120,8 +121,9 @@ class Engine:
         """End the containers of workers whose engine is gone."""
         found = self.ask("ps", "--all", "--quiet", "--filter", f"label={OWNER_LABEL}").split()
         orphans = [name for name in found if not is_alive(self._owner(name))]
-        if orphans:
-            self.ask(*self.removal(*orphans)[1:])
+        with contextlib.suppress(Unavailable):  # another engine may remove them, too
+            if orphans:
+                self.ask(*self.removal(*orphans)[1:])
 
     def _owner(self, container: str) -> str:
         """Of one that is gone by now this process, who will leave it alone."""
