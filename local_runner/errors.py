@@ -44,8 +44,9 @@ class ProjectNotFound(NotFound):
 
 
 class RepoNotFound(NotFound):
-    def __init__(self, repo: object) -> None:
-        super().__init__(f"repo {repo} not found")
+    def __init__(self, repo: object, commit: str = "") -> None:
+        """`commit` is the id of one that was to be made in it."""
+        super().__init__(f"repo {repo} not found" + (f": cannot make commit {commit}" if commit else ""))
         self.repo = repo
 
 
@@ -66,8 +67,8 @@ class CommitSetNotFound(NotFound):
 
 
 class PathNotFound(NotFound):
-    def __init__(self, path: str, repo: object, commit: str) -> None:
-        super().__init__(f"file {path} not found in repo {repo} at commit {commit}")
+    def __init__(self, path: str, whereabouts: object) -> None:
+        super().__init__(f"file {path} not found in {whereabouts}")
 
 
 class PipelineNotFound(NotFound):
@@ -89,8 +90,8 @@ class DatumNotFound(NotFound):
 class AlreadyExists(LocalRunnerError):
     grpc_code = "ALREADY_EXISTS"
 
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"{subject} already exists")
+    def __init__(self, subject: str, *, hint: str = "") -> None:
+        super().__init__(f"{subject} already exists", hint=hint)
 
 
 class Invalid(LocalRunnerError):

@@ -12,7 +12,7 @@ from local_runner.api.pipelines import Pipelines
 from local_runner.api.transactions import Transactions
 from local_runner.api.versions import CURRENT_PROJECT, Versions
 from local_runner.engine.pipelines import CLUSTER_DEFAULTS
-from local_runner.errors import Refused
+from local_runner.errors import AlreadyExists, Refused
 from local_runner.repos import lifecycle
 from local_runner.repos.check import Finding, check
 from local_runner.repos.transaction import Transaction
@@ -59,11 +59,13 @@ class Runner(Versions, Pipelines, Transactions):
         return self._look(lambda session: check(session, contents=contents))
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
-        """A Kubernetes secret document: metadata.name, and data (base64) or stringData."""
+        """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `AlreadyExists`."""
         name = (document.get("metadata") or {}).get("name", "")
         if not name:
             raise Refused("a secret needs metadata.name")
         with self.database.write() as session:
+            if session.pipelines.secret(name) is not None:
+                raise AlreadyExists(f'secret "{name}"', hint="delete secret takes the old one away")
             session.pipelines.put_secret(name, time.time(), document)
 
     def list_secret(self) -> list[tuple[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from local_runner.api.access import Access
 from local_runner.model.names import DEFAULT_PROJECT
@@ -157,7 +158,7 @@ class Versions(Access):
 
         def fresh(session: Session) -> list[CommitInfo] | None:
             found = list(commits.list_commit(session, repo, None, None, 0, True, origin))
-            new = [c for c in found if c.commit.id not in seen and branch in ("", c.branch)]
+            new = [replace(c, size_upper_bound=0) for c in found if c.commit.id not in seen and branch in ("", c.branch)]
             return new or None
 
         while True:

@@ -40,7 +40,9 @@ def start_commit(door: Door, branch: str, parent: str, description: str) -> None
     """Start a commit and print its id; it takes files until it is finished."""
     ref = door.branch(branch)
     on = parse_commit(f"{ref.repo}@{parent}") if parent else None
-    door.out.line(door.runner.start_commit(ref, on, description).id)
+    started = door.runner.start_commit(ref, on, description)
+    door.say_if_in_transaction()
+    door.out.line(started.id)
 
 
 @command("finish commit images@master", transactional=True, waits=True)

@@ -11,7 +11,7 @@ from local_runner.cli.door import Door, comma_list, command, in_project, raw_out
 from local_runner.cli.output import GREEN, RED, YELLOW, lay_out
 from local_runner.cli.raw import datum_info_document
 from local_runner.cli.specs import read_specs
-from local_runner.errors import Invalid, Refused
+from local_runner.errors import Invalid, LocalRunnerError, Refused
 from local_runner.model.datums import DatumInfo, DatumStats
 from local_runner.model.refs import META, JobRef, RepoRef
 from local_runner.model.units import go_duration, human_duration, human_size
@@ -35,9 +35,13 @@ def list_datum(door: Door, job: str | None, spec: str) -> None:
     if job and spec:
         raise Invalid("can't specify both a job and a pipeline spec")
     if job:
-        ref = door.job(job)
-        found = door.runner.list_datum(ref)
-        door.out.show(found, lambda info: datum_info_document(info, ref), HEADER, lambda info: _row(door, info))
+        try:
+            ref = door.job(job)
+            found = door.runner.list_datum(ref)
+            door.out.show(found, lambda info: datum_info_document(info, ref), HEADER, lambda info: _row(door, info))
+        except LocalRunnerError:
+            door.out.show((), datum_info_document, HEADER, lambda info: _row(door, info))  # the header, as on a cluster
+            raise
     elif spec:
         document = next(read_specs(spec), None)
         if document is None:

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from local_runner.cli.door import Door, command
-from local_runner.cli.output import note
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.errors import Invalid
 
@@ -85,6 +84,6 @@ def _set(door: Door, document: dict[str, Any] | None, project: str | None, regen
     affected = door.runner.set_defaults(document, project, regenerate or reprocess, reprocess, dry_run)
     if not (regenerate or reprocess):
         return
-    note("affected pipelines:" if affected else "no affected pipelines")
+    door.out.line("affected pipelines:" if affected else "no affected pipelines")
     for pipeline in affected:
         door.out.line(f"\t {pipeline}")

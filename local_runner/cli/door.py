@@ -70,8 +70,10 @@ class Door:
         return self._runner
 
     def say_if_in_transaction(self) -> None:
-        if self._transactional and self._runner is not None and self._runner.active_transaction():
-            self.out.line(f"Added to transaction: {self._runner.active_transaction()}")
+        """Says, once, that what was asked for is kept for later."""
+        if self._transactional and self._runner is not None and (active := self._runner.active_transaction()):
+            self.out.line(f"Added to transaction: {active}")
+            self._transactional = False
 
     @property
     def project(self) -> str:
@@ -93,7 +95,7 @@ class Door:
 
     def commit(self, text: str) -> CommitQuery:
         if is_id(text):
-            raise Invalid(f"{text} names commits of several repos", hint='use "list commit <id>" to see all of them')
+            raise Invalid("an id alone names commits of several repos", hint='use "list commit <id>" to see all of them')
         commit = parse_commit(text, self.project)
         if not (commit.branch or commit.id):
             raise Invalid(f'"{text}" names a repo, not a commit', hint=f"say which branch or commit: {text.rstrip('@')}@master")
@@ -117,7 +119,7 @@ class Door:
 
     def job(self, text: str) -> JobRef:
         if is_id(text):
-            raise Invalid(f"{text} names jobs of several pipelines", hint='use "list job <id>" to see all of them')
+            raise Invalid("an id alone names jobs of several pipelines", hint='use "list job <id>" to see all of them')
         pipeline, at, job = text.partition("@")
         if not (pipeline and at and job):
             raise Invalid(f'invalid format "{text}": expected pipeline@job-id')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import click
@@ -134,12 +134,13 @@ def inspect_file(door: Door, file: str) -> None:
 @in_project
 def list_file(door: Door, file: str, history: str) -> None:
     """List the files in a folder of a commit."""
-    query, versions = door.file(file), history_count(history)
+    versions = history_count(history)
     if versions:
-        found = door.runner.file_history(query, versions)
+        found = door.runner.file_history(door.file(file), versions)
         door.out.show(found, file_info_document, HISTORY_HEADER, lambda info: _version_row(door, info))
     else:
-        _show(door, door.runner.list_file(query))
+        _show_header(door)  # even if the list then fails, as on a cluster
+        _show(door, door.runner.list_file(door.file(file)))
 
 
 @command("glob file 'images@master:/*.jpg'")
@@ -149,7 +150,15 @@ def list_file(door: Door, file: str, history: str) -> None:
 def glob_file(door: Door, pattern: str) -> None:
     """List the files and folders that match a pattern."""
     commit, glob = door.target(pattern)
-    _show(door, door.runner.glob_file(commit, glob or "/"))
+    found = door.runner.glob_file(commit, glob or "/")
+    first = list(islice(found, 1))  # raises what there is to raise
+    _show_header(door)
+    _show(door, chain(first, found))
+
+
+def _show_header(door: Door) -> None:
+    if not door.out.raw:
+        door.out.line("SIZE   \tNAME")
 
 
 def _show(door: Door, found: Iterable[FileInfo]) -> None:
@@ -157,7 +166,6 @@ def _show(door: Door, found: Iterable[FileInfo]) -> None:
     if door.out.raw:
         door.out.documents(map(file_info_document, found))
     else:
-        door.out.line("SIZE   \tNAME")
         for info in found:
             door.out.line(f"{human_size(info.size)}\t{info.path}")
 

@@ -16,6 +16,8 @@ from local_runner.model.units import human_duration, human_size, rfc3339
 GREEN, YELLOW, RED = "32", "33", "31"
 SCREEN = 50  # lines after which a table repeats its header
 
+_YAML_TEXT = "tag:yaml.org,2002:str"
+_OLD_TRUTH = frozenset(("y", "n", "yes", "no", "on", "off"))
 _ESCAPE = re.compile("\x1b\\[[0-9;]*m")
 _T = TypeVar("_T")
 
@@ -133,11 +135,19 @@ def _json_text(document: Mapping[str, Any]) -> str:
 def _yaml_stream() -> Callable[[Mapping[str, Any]], str]:
     import io
 
-    from ruamel.yaml import YAML  # 60 ms, for `-o yaml` only
+    from ruamel.yaml import YAML, ScalarNode  # 60 ms, for `-o yaml` only
 
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.width = 1 << 20  # a line of text stays one line
+    yaml.indent(mapping=2, sequence=4, offset=2)
+
+    def quoted_if_ambiguous(representer: Any, text: str) -> Any:
+        """As Go writes it: in double quotes what would else be read as a number, a time or, by older readers, a truth value."""
+        plain = yaml.resolver.resolve(ScalarNode, text, (True, False)) == _YAML_TEXT and text.lower() not in _OLD_TRUTH
+        return representer.represent_scalar(_YAML_TEXT, text, style=None if plain else '"')
+
+    yaml.representer.add_representer(str, quoted_if_ambiguous)
     separator = ""
 
     def dump(document: Mapping[str, Any]) -> str:

@@ -6,14 +6,14 @@ Names of the proto, 64-bit integers as text, bytes in base64, enums by name, and
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local_runner.model.datums import DatumInfo, DatumStats, InputFile
 from local_runner.model.jobs import JobInfo, JobSetInfo, RunningDatum
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import META, BranchRef, CommitRef, JobRef, PipelineRef, RepoRef
-from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
+from local_runner.model.repos import ORIGIN_USER, BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
 from local_runner.model.units import proto_duration, rfc3339
 
 Document = dict[str, Any]
@@ -101,23 +101,35 @@ def branch_info_document(info: BranchInfo) -> Document:
 
 
 def commit_info_document(info: CommitInfo) -> Document:
+    """The commits around it come with their branch, but for the parent, as a cluster has it."""
+
+    def near(commits: Iterable[CommitRef]) -> list[Document]:
+        return [commit_document(commit, info.branches.get(commit, "")) for commit in commits]
+
     return _filled(
         commit=commit_document(info.commit),
         origin={"kind": info.origin},
         description=info.description,
         parent_commit=commit_document(info.parent) if info.parent else None,
-        child_commits=[commit_document(child) for child in info.children],
+        child_commits=near(info.children),
         started=_time(info.started),
         finishing=_time(info.finishing),
         finished=_time(info.finished),
-        direct_provenance=[commit_document(commit) for commit in info.direct_provenance],
-        direct_subvenance=[commit_document(commit) for commit in info.direct_subvenance],
+        direct_provenance=near(info.direct_provenance),
+        direct_subvenance=near(info.direct_subvenance),
         error=info.error,
         size_bytes_upper_bound=_integer(info.size_upper_bound),
-        details=_filled(size_bytes=_integer(info.size)),  # there, but empty, before it is finished
+        details=_commit_details(info),
         created_at=_time(info.started),
         updated_at=_time(info.finished or info.started),
     )
+
+
+def _commit_details(info: CommitInfo) -> Document:
+    """Empty before it is finished. What a cluster spends on finishing costs nothing here; commits that are made closed have none of it."""
+    counted = info.finished is not None and (info.size or not info.error)
+    took = "0s" if counted and (info.origin == ORIGIN_USER or info.direct_provenance) else None
+    return _filled(size_bytes=_integer(info.size), compacting_time=took, validating_time=took)
 
 
 def commit_set_info_document(info: CommitSetInfo) -> Document:
@@ -183,7 +195,8 @@ def job_details_document(info: JobInfo, pipeline: PipelineInfo) -> Document:
 
 
 def _worker_document(info: JobInfo, running: RunningDatum) -> Document:
-    status = _filled(started=_time(running.started), data=[{"path": path} for path in running.paths])
+    data = [{"path": path, "hash": hash} for path, hash in zip(running.paths, running.hashes, strict=True)]
+    status = _filled(started=_time(running.started), data=data)
     return {"worker_id": running.worker, "job_id": info.job.id, "datum_status": status}
 
 
@@ -242,7 +255,7 @@ def datum_info_document(info: DatumInfo, job: JobRef | None = None, with_state: 
     return _filled(
         datum=_filled(job=job_document(ran) if ran else None, id=info.datum.id),
         state=None if info.state == "unknown" else info.state.upper(),
-        stats=stats_document(info.stats) if info.stats else None,
+        stats=stats_document(info.stats) if info.stats else {},
         pfs_state=state,
         data=[input_file_document(file) for file in info.datum.inputs],
     )
@@ -251,7 +264,7 @@ def datum_info_document(info: DatumInfo, job: JobRef | None = None, with_state: 
 def input_file_document(file: InputFile) -> Document:
     commit = commit_document(CommitRef(file.source.source.repo, file.commit))
     return _filled(
-        file={"commit": commit, "path": file.path},
+        file=_filled(commit=commit, path=file.path, datum=file.tag),
         file_type="DIR" if file.path.endswith("/") else "FILE",
         size_bytes=_integer(file.size),
         hash=_bytes(file.hash),

@@ -31,15 +31,15 @@ def create_secret(door: Door, source: str) -> None:
 @command("list secret")
 def list_secret(door: Door) -> None:
     """List the names of secrets."""
-    door.out.table(HEADER, ((name, _TYPE, door.out.when(created)) for name, created in door.runner.list_secret()))
+    door.out.table(HEADER, (_row(door, name, created) for name, created in door.runner.list_secret()))
 
 
 @command("inspect secret camera-key")
 @click.argument("name")
 def inspect_secret(door: Door, name: str) -> None:
     """Show that a secret is there, not what it says."""
-    kind = str(door.runner.inspect_secret(name).get("type") or _TYPE)
-    door.out.table(HEADER, [(name, kind, door.out.when(dict(door.runner.list_secret()).get(name)))])
+    door.runner.inspect_secret(name)
+    door.out.table(HEADER, [_row(door, name, dict(door.runner.list_secret()).get(name))])
 
 
 @command("delete secret camera-key")
@@ -47,3 +47,7 @@ def inspect_secret(door: Door, name: str) -> None:
 def delete_secret(door: Door, name: str) -> None:
     """Forget a secret."""
     door.runner.delete_secret(name)
+
+
+def _row(door: Door, name: str, created: float | None) -> tuple[str, ...]:
+    return name, str(door.runner.inspect_secret(name).get("type") or _TYPE), door.out.when(created)

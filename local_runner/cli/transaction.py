@@ -9,6 +9,7 @@ import click
 
 from local_runner.cli.door import Door, command, with_times
 from local_runner.errors import Refused
+from local_runner.model.refs import BranchRef, RepoRef
 from local_runner.model.units import rfc3339
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def inspect_transaction(door: Door, transaction: str) -> None:
         yield f"ID: {row.id}"
         yield f"Started: {door.out.when(row.started)}"
         yield "Requests:"
-        yield from (f"  {_words(request)}" for request in row.requests)
+        yield from (f"  {_words(row.id, request)}" for request in row.requests)
         if not row.requests:
             yield "  -"
 
@@ -96,26 +97,34 @@ def _document(row: PendingRow) -> dict[str, Any]:
     return {"transaction": {"id": row.id}, "requests": requests, "started": rfc3339(row.started)}
 
 
-def _words(request: dict[str, Any]) -> str:
-    """A collected request in the words of the command line: "create repo default/images"."""
-    arguments = request["arguments"]
-    subject = next((_subject(value) for name, value in arguments.items() if name in _SUBJECTS), "")
-    verb = str(request["verb"]).replace("_", " ")
-    if verb == "create repo" and arguments.get("update"):
-        verb = "update repo"
-    return f"{verb} {subject}".rstrip()
+def _words(transaction: str, request: dict[str, Any]) -> str:
+    """A collected request as a cluster words it: "create repo default/images"; a commit that was named by its branch has no id there."""
+    verb, given = str(request["verb"]), request["arguments"]
+    force = " --force" if given.get("force") else ""
+    match verb:
+        case "create_repo":
+            return f"{'update' if given['update'] else 'create'} repo {RepoRef(*given['repo'])}"
+        case "delete_repo":
+            return f"delete repo {RepoRef(*given['repo'])}{force}"
+        case "create_branch" | "delete_branch":
+            return f"{verb.replace('_', ' ')} {_branch(given['branch'])}{force if verb == 'delete_branch' else ''}"
+        case "start_commit":
+            return f"start commit {_branch(given['branch'])} ({transaction})"
+        case "finish_commit" | "remove_commit":
+            commit = given["commit"]
+            return f"{verb.replace('_', ' ')} {RepoRef(*commit['repo'])}@{commit['id']}"
+        case "squash_commit_set" | "drop_commit_set":
+            return f"{verb.partition('_')[0]} commitset {given['id']}"
+        case "create_pipeline":
+            asked = given["request"]
+            pipeline = asked["document"]["pipeline"]
+            project = (pipeline.get("project") or {}).get("name") or asked["project"]
+            return f"{'update' if asked['update'] else 'create'} pipeline {project}/{pipeline['name']}"
+        case "stop_job":
+            (project, name), job = given["job"]
+            return f"stop job {project}/{name}@{job}"
+    return verb.replace("_", " ")
 
 
-_SUBJECTS = ("repo", "branch", "commit", "id", "job", "request")
-
-
-def _subject(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):  # a commit as typed, or a request for a pipeline
-        if "document" in value:
-            return str(value["document"]["pipeline"]["name"])
-        return f"{'/'.join(value['repo'][:2])}@{value['id'] or value['branch']}"
-    if isinstance(value[0], list):  # a branch or a job
-        return f"{'/'.join(value[0][:2])}@{value[1]}"
-    return "/".join(value[:2])
+def _branch(document: list[Any]) -> BranchRef:
+    return BranchRef(RepoRef(*document[0]), document[1])

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from local_runner.engine.pipelines import cron_inputs
 from local_runner.engine.specs_at_rest import has_clock, spec_of
 from local_runner.engine.triggers import due_triggers, settle
+from local_runner.errors import Invalid
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import Cron, leaves
 from local_runner.model.pipelines import PipelineState
@@ -54,7 +55,7 @@ def run_cron(database: Database, ref: PipelineRef) -> list[str]:
 
 
 def next_tick(session: Session, clock: Cron) -> float | None:
-    """When a clock ticks next, in seconds since the epoch; that may be past. None for never."""
+    """When a clock ticks next, in seconds since the epoch; that may be past. None for never, and after a file whose name is no time."""
     from local_runner.model.schedule import Never, parse_schedule  # 5 ms, for the few that have clocks
 
     schedule = parse_schedule(clock.spec)
@@ -64,8 +65,11 @@ def next_tick(session: Session, clock: Cron) -> float | None:
     branch = session.repos.branch(clock.source)
     if branch is not None and branch.head is not None:
         row = resolve(session, CommitQuery(clock.source.repo, clock.source.name))
-        names = [node.path[1:] for node in files_below(session.trees, content_root(session, row))]
-        since = max([since, *map(parse_rfc3339, names)])
+        *_, last = [None, *(node.path[1:] for node in files_below(session.trees, content_root(session, row)))]
+        try:
+            since = max(since, parse_rfc3339(last)) if last else since
+        except Invalid:  # somebody put it there: the clock stands still while it is the last one
+            return None
     due = schedule.next_after(datetime.datetime.fromtimestamp(since, datetime.UTC))
     return due.timestamp() if due else None
 

@@ -11,7 +11,7 @@ from local_runner.engine.meta import meta_path, parse_meta
 from local_runner.errors import DatumNotFound, JobNotFound, LocalRunnerError, NotFound, PipelineNotFound, Refused
 from local_runner.model.datums import DatumInfo
 from local_runner.model.entries import entry_key
-from local_runner.model.jobs import JobInfo, JobSetInfo, JobState
+from local_runner.model.jobs import JobInfo, JobSetInfo, JobState, RunningDatum
 from local_runner.model.names import is_id
 from local_runner.model.refs import META, CommitQuery, CommitRef, JobRef, PipelineRef, RepoRef
 from local_runner.repos.commits import base_root, finish_commit
@@ -147,7 +147,7 @@ def restart_datum(txn: Transaction, ref: JobRef, filters: Sequence[str]) -> None
     """
     info = find_job(txn.session, ref)
     for running in info.running:
-        if all(wanted in running.paths for wanted in filters):
+        if all(wanted in _names(running) for wanted in filters):
             txn.session.pipelines.ask(ref, [running.datum])
             return
     raise NotFound(
@@ -205,6 +205,6 @@ def _datum(session: Session, tree: Root, ref: JobRef, datum_id: str) -> DatumInf
     return parse_meta(b"".join(session.objects.read(value[:32])), ref.id)
 
 
-def filter_names(paths: Sequence[str], hashes: Sequence[bytes]) -> tuple[str, ...]:
+def _names(running: RunningDatum) -> set[str]:
     """All the words by which a running datum may be named."""
-    return (*paths, *(h.hex() for h in hashes), *(base64.b64encode(h).decode() for h in hashes))
+    return {*running.paths, *running.hashes, *(base64.b64decode(h).hex() for h in running.hashes)}

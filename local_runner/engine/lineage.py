@@ -77,7 +77,7 @@ def _find(session: Session, file: FileQuery) -> tuple[CommitRow, Node]:
     row, path = resolve(session, file.commit), clean_path(file.path)
     node = node_at(session.trees, content_root(session, row), path)
     if node is None:
-        raise PathNotFound(path, row.ref.repo, row.ref.id)
+        raise PathNotFound(path, file.whereabouts)
     return row, node
 
 

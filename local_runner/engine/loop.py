@@ -271,7 +271,8 @@ class Engine:
         self._staffing.observer.job_changed(run.info)
 
     def _begin_service(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
-        running = dataclasses.replace(info, state=JobState.RUNNING, started=info.started or time.time())
+        """Its job has no time of start before it ends: that is when datums begin, and it has none that end (reference pps 4.8)."""
+        running = dataclasses.replace(info, state=JobState.RUNNING)
         try:
             with self._database.write() as session:
                 if not _is_unfinished(session, info.job):

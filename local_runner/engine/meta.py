@@ -51,8 +51,9 @@ def meta_document(
 def _input(file: InputFile, committed: float | None) -> dict[str, Any]:
     source = file.source
     repo = {"name": source.repo, "type": source.repo_type, "project": {"name": source.project}}
+    commit = {"repo": repo, "id": file.commit, "branch": {"repo": repo, "name": source.branch}}
     info = {
-        "file": {"commit": {"repo": repo, "id": file.commit, "branch": {"repo": repo, "name": source.branch}}, "path": file.path},
+        "file": _dense({"commit": commit, "path": file.path, "datum": file.tag}),
         "fileType": "DIR" if file.path.endswith("/") else "FILE",
         "committed": rfc3339(committed) if committed else "",
         "sizeBytes": str(file.size) if file.size else "",
@@ -118,4 +119,5 @@ def _parse_input(document: Mapping[str, Any]) -> InputFile:
         int(info.get("sizeBytes", 0)),
         document.get("joinOn", ""),
         document.get("groupBy", ""),
+        info["file"].get("datum", ""),
     )

@@ -244,7 +244,9 @@ def set_defaults(txn: Transaction, document: Mapping[str, Any] | None, project: 
     """Replace defaults (None: remove them); returns the pipelines whose effective spec they change. Raises `SpecError`."""
     from local_runner.specs.effective import check_defaults, spec_json
 
-    text = json.dumps(check_defaults(document)) if document is not None else "{}"
+    if document is not None:
+        check_defaults(document)
+    text = json.dumps(document or {}, separators=(",", ":"), sort_keys=True)
     if project is None:
         txn.session.repos.set_setting(CLUSTER_DEFAULTS, text)
     else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from local_runner.engine.batching import Attendants
 from local_runner.engine.datum_run import JobContext
 from local_runner.engine.job_run import JobRun
-from local_runner.engine.jobs import filter_names
 from local_runner.engine.logs import JobLog
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.slots import Event, MakeRequest, Slot
@@ -96,8 +96,9 @@ class Pool:
             current = slot.current
             if current is not None:
                 datum, since = current
-                names = filter_names([file.path for file in datum.inputs], [file.hash for file in datum.inputs])
-                found.append(RunningDatum(slot.name, datum.id, names, since))
+                paths = tuple(file.path for file in datum.inputs)
+                hashes = tuple(base64.b64encode(file.hash).decode() for file in datum.inputs)
+                found.append(RunningDatum(slot.name, datum.id, paths, since, hashes))
         return tuple(found)
 
     def restart(self, job: JobRef, datums: Iterable[str]) -> None:

@@ -55,13 +55,14 @@ def datums_of(session: Session, expression: Input | None, commits: Mapping[Branc
     def files_of(leaf: Pfs | Cron) -> Sequence[InputFile]:
         commit, root = commits[leaf.source].ref.id, roots[leaf.source]
         if isinstance(leaf, Cron):
-            return [InputFile(leaf, commit, n.path, n.hash, n.size) for n in matching(session.trees, root, compile_glob(EVERY_FILE))]
+            found = matching(session.trees, root, compile_glob(EVERY_FILE))
+            return [InputFile(leaf, commit, node.path, node.hash, node.size, tag=node.tag) for node in found]
         glob = compile_glob(leaf.glob)
         found = matching(session.trees, root, glob)
         if not leaf.join_on and not leaf.group_by:
-            return [InputFile(leaf, commit, node.path, node.hash, node.size) for node in found]
+            return [InputFile(leaf, commit, node.path, node.hash, node.size, tag=node.tag) for node in found]
         return [
-            InputFile(leaf, commit, n.path, n.hash, n.size, glob.replace(n.path, leaf.join_on), glob.replace(n.path, leaf.group_by))
+            InputFile(leaf, commit, n.path, n.hash, n.size, glob.replace(n.path, leaf.join_on), glob.replace(n.path, leaf.group_by), n.tag)
             for n in found
         ]
 

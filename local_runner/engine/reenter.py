@@ -127,7 +127,7 @@ def of_file(session: Session, file: FileQuery) -> Entry:
     row, path = resolve(session, file.commit), clean_path(file.path)
     node = node_at(session.trees, content_root(session, row), path)
     if node is None:
-        raise PathNotFound(path, row.ref.repo, row.ref.id)
+        raise PathNotFound(path, file.whereabouts)
     if node.path.endswith("/"):
         raise Refused(f"{file} is a folder", hint="name a file in it")
     if node.tag == DEFAULT_TAG:

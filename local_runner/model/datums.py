@@ -12,7 +12,8 @@ from local_runner.model.inputs import Cron, Pfs
 
 
 class InputFile(NamedTuple):
-    """One file or folder (path with trailing slash) of a datum. `commit` is the one it is read from; `hash` Pachyderm's, raw.
+    """One file or folder (path with trailing slash) of a datum. `commit` is the one it is read from; `hash` Pachyderm's, raw,
+    `tag` the datum that wrote the file, as `FileInfo.datum`.
 
     A named tuple, as a job makes hundred thousands of them: 0.3 µs each, a frozen dataclass 1.2 µs.
     """
@@ -24,6 +25,7 @@ class InputFile(NamedTuple):
     size: int
     join_on: str = ""
     group_by: str = ""
+    tag: str = ""
 
 
 class Datum(NamedTuple):

@@ -53,12 +53,13 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class RunningDatum:
-    """What a worker is doing right now."""
+    """What a worker is doing right now. `hashes` are those of the files at `paths`, in base64 as everywhere in JSON."""
 
     worker: str
     datum: str
     paths: tuple[str, ...]
     started: float
+    hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

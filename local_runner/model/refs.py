@@ -101,6 +101,11 @@ class FileQuery:
     commit: CommitQuery
     path: str = "/"
 
+    @property
+    def whereabouts(self) -> str:
+        """For an error: the commit as typed, or the repo if that was an id, which a cluster's errors about files leave out."""
+        return str(self.commit if self.commit.branch else self.commit.repo)
+
 
 _BACK = re.compile(r"(?:\^+|\^\d+|~+|~\d+)?")
 _SUFFIX = re.compile(r"(?P<name>[^.^~]*)(?:\.(?P<root>-?\d+))?(?P<back>[\^~].*)?")
@@ -134,7 +139,7 @@ def parse_ancestry(text: str) -> tuple[str, Ancestry]:
     if not found or not _BACK.fullmatch(back):
         raise Invalid(f'invalid ancestry syntax "{text}"')
     root = int(found["root"]) if found["root"] is not None else None
-    if root is not None and root < 1:
+    if root is not None and root < 0:
         raise Invalid(f'invalid ancestry syntax "{text}", commits are counted from 1')
     steps = int(back[1:]) if back[1:].isdigit() else len(back)
     return found["name"], Ancestry(root, steps)

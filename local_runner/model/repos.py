@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from local_runner.model.refs import BranchRef, CommitRef, RepoRef
 
@@ -59,7 +60,7 @@ class CommitInfo:
     """A commit. Open until `finishing`; times are seconds since the epoch.
 
     `size` is None until it is finished. An `error` leaves the content readable, but children build on the nearest
-    ancestor without one (reference pfs 1.3).
+    ancestor without one (reference pfs 1.3). `branches` names those on which its children, provenance and subvenance were made.
     """
 
     commit: CommitRef
@@ -76,6 +77,7 @@ class CommitInfo:
     error: str
     size_upper_bound: int
     size: int | None
+    branches: Mapping[CommitRef, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

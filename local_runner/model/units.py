@@ -16,7 +16,7 @@ _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 _GO_DURATION = re.compile(r"[-+]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _GO_PART = re.compile(r"(\d*)\.?(\d*)([a-zµμ]+)", re.ASCII)
-_PROTO_DURATION = re.compile(r"-?(0|[1-9]\d*)(\.\d{1,9})?s", re.ASCII)
+_PROTO_DURATION = re.compile(r"[-+]?((0|[1-9]\d*)(\.\d{0,9})?|\.\d{1,9})s", re.ASCII)
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from local_runner.model.names import check_branch
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef
 from local_runner.model.repos import ORIGIN_AUTO, BranchInfo, Trigger
 from local_runner.model.units import parse_size
-from local_runner.repos.commits import resolve
+from local_runner.repos.commits import check_first_of_set, resolve
 from local_runner.repos.provenance import provenance, subvenance
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Session
@@ -37,6 +37,8 @@ def create_branch(
             raise Invalid("a branch cannot have both provenance and a trigger")
     for named in (*sources, ref):
         check_branch(named.name)
+        if head is None and session.repos.repo(named.repo) is None:
+            raise RepoNotFound(named.repo, txn.id)
     repo = _repo(session, ref)
     for source in sources:
         if session.repos.branch(source) is None:
@@ -77,10 +79,11 @@ def delete_branch(txn: Transaction, ref: BranchRef, force: bool = False) -> None
     for reason, names in ties:
         if names and not force:
             raise Refused(f'branch "{ref}" cannot be deleted because {reason} [{" ".join(names)}]', hint="--force deletes it anyway")
+    if row.key in txn.moved:
+        raise Refused(f'branch "{ref}" cannot be deleted by the transaction that made it or gave it its head')
     for watcher in watchers:
         session.repos.set_trigger(watcher.key, None)
     session.repos.remove_branch(row.key)
-    txn.moved.pop(row.key, None)
 
 
 def find_branch(session: Session, ref: BranchRef) -> BranchRow:
@@ -135,10 +138,7 @@ def _empty_head(txn: Transaction, row: BranchRow, sources: list[int]) -> None:
     """A commit without changes at the head of a branch: open if it stands on something, else closed."""
     session = txn.session
     repo = _repo(session, row.ref)
-    existing = session.commits.find(repo.key, txn.id)
-    if existing is not None:  # another branch of this repo got it a moment ago
-        txn.move(row.key, existing.key)
-        return
+    check_first_of_set(txn, repo)
     key = session.commits.add(repo.key, txn.id, branch=row.ref.name, origin=ORIGIN_AUTO, parent=row.head, description="", started=txn.now)
     if sources:
         heads = (session.repos.branch_at(source).head for source in sources)

@@ -50,6 +50,8 @@ def resolve(session: Session, query: CommitQuery) -> CommitRow:
         row = session.commits.find(repo.key, query.id) or _alias(session, repo, query.id)
         if row is None:
             raise CommitNotFound(f"{query.repo}@{query.id}")
+        if query.ancestry.from_root is not None:
+            raise Invalid(f"{query.id} names a commit, not a branch", hint="commits are counted from the root of a branch")
     else:
         branch = session.repos.branch(BranchRef(query.repo, query.branch))
         if branch is None:
@@ -66,7 +68,7 @@ def _ancestor(session: Session, query: CommitQuery, row: CommitRow) -> CommitRow
         while line[-1].parent is not None:
             line.append(session.commits.at(line[-1].parent))
         # One beyond the head gives the head, as on a cluster; more is an error.
-        if query.ancestry.from_root > len(line) + 1:
+        if not 0 < query.ancestry.from_root <= len(line) + 1:
             offset = query.ancestry.from_root - 1
             text = f"invalid offset from branch root for head commit: {row.ref}, offset: {offset}, maximum depth: {len(line)}"
             raise LocalRunnerError(text, hint=f"the oldest is {query.branch or query.id}.1, the newest .{len(line)}")
@@ -149,8 +151,7 @@ def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = 
     sources = session.repos.sources(branch.key) if branch is not None else []
     if sources and not may_write_output(txn, ref.repo, sources):
         raise Refused(f"cannot start a commit on an output branch: {ref}")
-    if session.commits.find(repo.key, txn.id) is not None:
-        raise Refused(f"inconsistent dependencies: cannot create commit from {ref}: the transaction has one in this repo already")
+    check_first_of_set(txn, repo)
     branch = branch or session.repos.add_branch(repo.key, ref, txn.now)
     key = session.commits.add(repo.key, txn.id, branch=ref.name, origin=ORIGIN_USER, parent=above, description=description, started=txn.now)
     if sources:
@@ -159,10 +160,17 @@ def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = 
     return session.commits.at(key)
 
 
+def check_first_of_set(txn: Transaction, repo: RepoRow) -> None:
+    """Raises `Refused` if the repo has a commit of this set already."""
+    if txn.session.commits.find(repo.key, txn.id):
+        raise Refused(f"inconsistent dependencies: cannot create commit {repo.ref}@{txn.id}: the transaction has one in this repo already")
+
+
 def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error: str = "", force: bool = False) -> CommitRow:
     """Close a commit and check its content; a violation is noted as the commit's error, not raised.
 
-    Raises `Refused` if it is closed, or the output of a pipeline that is neither spout nor service (unless forced).
+    It is only finishing until the one it builds on is finished. Raises `Refused` if it is closed, or the output of a pipeline that is
+    neither spout nor service (unless forced).
     """
     session = txn.session
     if not row.is_open:
@@ -171,17 +179,29 @@ def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error
     is_output = session.commits.sources(row.key) and session.pipelines.pipeline(pipeline) and has_datums(session, row.ref.repo)
     if is_output and not force:
         raise Refused("cannot finish a pipeline output or meta commit, use 'stop job' instead")
-    root = row.tree if row.begun else _base_or_nothing(session, row) if error else base_root(session, row)
+    values: dict[str, object] = {"finishing": txn.now} | ({"description": description} if description else {})
+    session.commits.update(row.key, **values)
+    _complete(txn, row, error)
+    return session.commits.at(row.key)
+
+
+def _complete(txn: Transaction, row: CommitRow, error: str = "") -> None:
+    """Finish a commit that is closed, and those above that waited for it; nothing while it waits itself."""
+    session = txn.session
+    try:
+        root = row.tree if row.begun else _base_or_nothing(session, row) if error else base_root(session, row)
+    except Unavailable:
+        return
     # Paths of a meta repo hold the datum's id, so that they cannot collide.
     checked = not error and row.ref.repo.type != META
     collision = "" if not checked else first_collision(session.trees, _base_or_nothing(session, row), root)
-    values: dict[str, object] = {"finishing": txn.now, "finished": txn.now, "tree": root, "begun": True}
-    values |= {"size": session.trees.totals(root).size, "error": error or collision, "unreadable": collision}
-    if description:
-        values["description"] = description
-    session.commits.update(row.key, **values)
+    size = session.trees.totals(root).size
+    error = error or collision
+    session.commits.update(row.key, finished=txn.now, tree=root, begun=True, size=size, error=error, unreadable=collision)
     txn.finished.append(row.key)
-    return session.commits.at(row.key)
+    for child in session.commits.children(row.key):
+        if not child.is_open and child.finished is None:
+            _complete(txn, child)
 
 
 def _base_or_nothing(session: Session, row: CommitRow) -> Root:
@@ -213,22 +233,35 @@ def commit_info(session: Session, row: CommitRow, upper_bound: bool = False) -> 
             bound = row.size if row.finished is not None else session.trees.totals(content_root(session, row)).size
         except LocalRunnerError:
             bound = 0
+    children, sources, dependants = session.commits.children(row.key), session.commits.sources(row.key), session.commits.dependants(row.key)
     return CommitInfo(
         row.ref,
         row.origin,
         row.description,
         row.branch,
         session.commits.at(row.parent).ref if row.parent is not None else None,
-        tuple(child.ref for child in session.commits.children(row.key)),
+        tuple(child.ref for child in children),
         row.started,
         row.finishing,
         row.finished,
-        tuple(source.ref for source in session.commits.sources(row.key)),
-        tuple(dependant.ref for dependant in session.commits.dependants(row.key)),
+        tuple(source.ref for source in sources),
+        tuple(dependant.ref for dependant in dependants),
         row.error,
         bound,
-        row.size if row.finished is not None else None,
+        None if row.finished is None else 0 if was_given_up(row) else row.size,
+        {near.ref: near.branch for near in (*children, *sources, *dependants) if _has_branch(session, near)},
     )
+
+
+def was_given_up(row: CommitRow) -> bool:
+    """Whether it was finished with an error, as by a failed job: a cluster then counts no bytes. What is found wrong later has a size."""
+    return bool(row.error) and not row.unreadable
+
+
+def _has_branch(session: Session, row: CommitRow) -> bool:
+    """Whether the branch on which it was made is still there; one that was made anew is another."""
+    branch = session.repos.branch(BranchRef(row.ref.repo, row.branch))
+    return branch is not None and branch.created <= row.started
 
 
 def list_commit(

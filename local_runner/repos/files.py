@@ -10,7 +10,7 @@ from local_runner.errors import Invalid, LocalRunnerError, NotFound, PathNotFoun
 from local_runner.model.entries import DEFAULT_TAG, entry_key, entry_value, folder_range, parse_entry
 from local_runner.model.globs import compile_glob
 from local_runner.model.names import check_path, clean_path
-from local_runner.model.refs import BranchRef, CommitQuery, FileQuery
+from local_runner.model.refs import Ancestry, BranchRef, CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
 from local_runner.repos.commits import content_root, finish_commit, resolve, start_commit, writable_root
 from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk
@@ -84,8 +84,10 @@ def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change]) -> C
         row = None
     if row is not None and row.is_open:
         return _write(txn, row, changes)
-    if row is not None and (query.id or query.ancestry.back or query.ancestry.from_root):
+    if row is not None and query.id:
         raise Refused(f"commit {row.ref} has already finished", hint="put files on a branch to make a new commit")
+    if query.ancestry != Ancestry():
+        raise Refused(f"{query} has already finished, if it is there at all", hint="put files on a branch to make a new commit")
     return finish_commit(txn, _write(txn, start_commit(txn, BranchRef(query.repo, query.branch)), changes))
 
 
@@ -171,7 +173,7 @@ def inspect_file(session: Session, file: FileQuery) -> FileInfo:
     path = clean_path(file.path)
     node = node_at(session.trees, content_root(session, row), path)
     if node is None:
-        raise PathNotFound(path, row.ref.repo, row.ref.id)
+        raise PathNotFound(path, file.whereabouts)
     return _info(row, node)
 
 
@@ -182,7 +184,7 @@ def find_content(session: Session, file: FileQuery) -> FileInfo:
     plain = file_at(session.trees, root, clean_path(file.path))
     found = [plain] if plain else list(matching(session.trees, root, compile_glob(file.path)))
     if not found:
-        raise PathNotFound(file.path, row.ref.repo, row.ref.id)
+        raise PathNotFound(file.path, file.whereabouts)
     if len(found) > 1:
         raise Invalid(f"matched multiple files: {file.path}", hint="try again with -r")
     if found[0].path.endswith("/"):
@@ -201,7 +203,7 @@ def find_contents(session: Session, file: FileQuery) -> Iterator[FileInfo]:
                 seen.add(node.path)
                 yield _info(row, node)
     if not seen:
-        raise PathNotFound(file.path, row.ref.repo, row.ref.id)
+        raise PathNotFound(file.path, file.whereabouts)
 
 
 def diff_file(session: Session, new: FileQuery, old: FileQuery | None) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:

@@ -9,7 +9,7 @@ from local_runner.model.names import DEFAULT_PROJECT, check_name, check_project
 from local_runner.model.refs import USER, BranchRef, PipelineRef, RepoRef
 from local_runner.model.repos import ProjectInfo, RepoInfo
 from local_runner.repos.branches import delete_branch
-from local_runner.repos.commits import find_repo
+from local_runner.repos.commits import find_repo, was_given_up
 from local_runner.repos.provenance import provenance
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
@@ -126,7 +126,7 @@ def _repo_info(session: Session, row: RepoRow, exact: bool) -> RepoInfo:
     commit: CommitRow | None = session.commits.at(master.head) if master and master.head is not None else None
     while commit is not None and commit.finished is None:
         commit = session.commits.at(commit.parent) if commit.parent is not None else None
-    if commit is not None:
+    if commit is not None and not was_given_up(commit):
         size = commit.size
     branches = tuple(branch.ref for branch in reversed(session.repos.branches(row.key)))
     # A cluster fills one of the two, and so do we.

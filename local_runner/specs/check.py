@@ -98,6 +98,17 @@ def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[F
         yield Fault((*path, both[1]), f"{' and '.join(both)} cannot both be set", "remove one of the two")
 
 
+def null_faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[Fault]:
+    """The lists and maps that are null: what reads a spec takes them, what merges defaults into it does not. No other null is a fault."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        field = BY_KEY[message][key]
+        if item is None and (field.is_list or field.type == MAP):
+            yield Fault((*path, key), "it is null", "leave it out")
+        elif field.element in MESSAGES:
+            for index, element in enumerate(item) if field.is_list else [(None, item)]:
+                yield from null_faults(element, field.element, (*path, key) if index is None else (*path, key, index))
+
+
 def _field_faults(value: object, field: Field, path: Path) -> Iterator[Fault]:
     if field.is_list:
         if not isinstance(value, list):

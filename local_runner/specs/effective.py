@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from local_runner.errors import SpecError
-from local_runner.specs.check import Document, dotted, faults, integer, normal, to_camel
+from local_runner.specs.check import Document, dotted, faults, integer, normal, null_faults, to_camel
 from local_runner.specs.fields import DEFAULTS, ENUMS
 
 DEFAULT_IMAGE = "ubuntu:20.04"
@@ -50,6 +50,9 @@ def effective_spec(user: Document, cluster_defaults: Document, project_defaults:
     The documents must have been read by `read_documents`, `check_defaults` or `read_defaults`, in any spelling. Raises `SpecError` for
     what a spec alone can be wrong in; what depends on its name, input or the store is left to `parse_spec` and the store.
     """
+    null = next(null_faults(user), None)
+    if null:
+        raise SpecError(f"could not make effective spec: {dotted(null.path)}: {null.text}", field=dotted(null.path), hint=null.hint)
     merged = merged_spec(user, cluster_defaults, project_defaults)
     for error in errors_alone(merged):
         raise error

@@ -129,7 +129,7 @@ class PipelineRecords:
     def update_job(self, info: JobInfo) -> None:
         """Write everything about a job that may change, but what it is asked."""
         counters = json.dumps([[*_counts(info.counters)], [*asdict(info.stats).values()], info.unread])
-        running = json.dumps([[r.worker, r.datum, r.paths, r.started] for r in info.running]) if info.running else ""
+        running = json.dumps([[r.worker, r.datum, r.paths, r.started, r.hashes] for r in info.running]) if info.running else ""
         self._db.execute(
             "UPDATE job SET state = ?, reason = ?, started = ?, finished = ?, counters = ?, restart = ?, running = ?"
             " WHERE project = ? AND pipeline = ? AND id = ?",
@@ -196,7 +196,7 @@ def _pipeline(row: tuple) -> PipelineRow:  # type: ignore[type-arg]  # thirteen 
 
 def _job(row: tuple) -> JobInfo:  # type: ignore[type-arg]
     counters, stats, *more = json.loads(row[10]) if row[10] else ((), ())
-    running = tuple(RunningDatum(r[0], r[1], tuple(r[2]), r[3]) for r in json.loads(row[12])) if row[12] else ()
+    running = tuple(RunningDatum(r[0], r[1], tuple(r[2]), r[3], tuple(r[4])) for r in json.loads(row[12])) if row[12] else ()
     return JobInfo(
         JobRef(PipelineRef(row[0], row[1]), row[2]),
         row[3],

@@ -62,10 +62,10 @@ def test_a_datum_that_is_done_cannot_be_restarted(lab):
     assert (ended.status, ended.err.splitlines()[1]) == (4, "hint: only a running datum restarts")
 
 
-def test_defaults_can_be_updated(lab):
-    Path("defaults.json").write_text('{"create_pipeline_request": {"datum_tries": "7"}}')
+def test_defaults_are_kept_as_they_were_spelled(lab):
+    Path("defaults.json").write_text('{"create_pipeline_request": {"datumTries": "7", "autoscaling": true}}')
     lab.ok("update defaults --cluster -f defaults.json")
-    assert json.loads(lab.ok("inspect defaults --cluster").out)["createPipelineRequest"]["datumTries"] == "7"
+    assert lab.ok("inspect defaults --cluster").out == '{"create_pipeline_request":{"autoscaling":true,"datumTries":"7"}}\n'
 
 
 def test_the_current_project_is_chosen_by_the_old_word_too(lab):

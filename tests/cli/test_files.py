@@ -102,6 +102,7 @@ def test_a_file_is_replaced_unless_it_is_appended_to(tree):
             2,
             "--target-file-datums, --target-file-bytes and --header-records need --split",
         ),
+        ("put file data@nope^:/x -f tree/a", 1, "default/data@nope^1 has already finished, if it is there at all"),
         ("get file data@master:/d -r", 2, "an output path needs to be specified when using the --recursive flag"),
         ("get file data@master.-1:/n", 2, None),
         ("list file data@master:/ --history some", 2, 'error parsing history flag: "some"'),
@@ -183,6 +184,17 @@ def test_files_are_listed_with_bare_tabs(tree):
     assert tree.ok("inspect file data@master:/d").lines == ["Path: /d/", "Datum:", "Type: dir", "Size: 2B"]
     found = tree.ok("list file data@master:/a --raw").document
     assert (found["file"]["path"], found["file_type"], found["size_bytes"]) == ("/a", "FILE", "2")
+
+
+def test_a_list_that_fails_has_its_header_but_a_glob_has_not(tree):
+    for command, shown in (
+        ("list file nope@master", "SIZE   \tNAME\n"),
+        ("list file data", "SIZE   \tNAME\n"),
+        ("glob file nope@master:/*", ""),
+    ):
+        ended = tree(command)
+        assert (ended.status != 0, ended.out) == (True, shown)
+    assert tree("list file nope@master --raw").out == ""
 
 
 def test_the_versions_of_a_file_are_its_history(tree):

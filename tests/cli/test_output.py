@@ -71,4 +71,10 @@ def test_documents_follow_each_other_as_json_or_as_a_stream_of_yaml(capsys):
     Output(raw=True).documents(documents)
     assert capsys.readouterr().out == '{\n  "repo": {\n    "name": "a"\n  },\n  "size": "1"\n}\n{\n  "error": "line one: \'x\'"\n}\n'
     Output(raw=True, yaml=True).documents(documents)
-    assert capsys.readouterr().out == "repo:\n  name: a\nsize: '1'\n---\nerror: \"line one: 'x'\"\n"
+    assert capsys.readouterr().out == 'repo:\n  name: a\nsize: "1"\n---\nerror: "line one: \'x\'"\n'
+
+
+def test_yaml_quotes_what_some_reader_would_take_for_something_else(capsys):
+    Output(raw=True, yaml=True).documents([{"time": "2026-11-21T20:02:30Z", "size": "12", "names": [{"name": "y", "words": "a: b"}]}])
+    lines = ["names:", '  - name: "y"', "    words: 'a: b'", 'size: "12"', 'time: "2026-11-21T20:02:30Z"']
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(lines)

@@ -255,7 +255,8 @@ def test_datums_are_listed_with_their_files_and_state(lab, job):
     assert sorted(row.split()[2] for row in rows[1:]) == ["failed", "skipped"]
     by_state = {d["state"]: d for d in lab.ok(f"list datum {job} --raw").documents}
     assert by_state["FAILED"]["datum"]["job"]["id"] == identity
-    assert by_state["FAILED"]["data"][0]["file"]["path"] == "/b"
+    file = by_state["FAILED"]["data"][0]["file"]
+    assert (file["path"], file["datum"]) == ("/b", "default")  # written by nobody's datum
     assert by_state["SKIPPED"]["datum"]["job"]["id"] != identity
     shown = lab.ok(f"inspect datum {job} {by_state['FAILED']['datum']['id']}").lines
     assert "State FAILED" in shown
@@ -268,6 +269,7 @@ def test_the_datums_a_spec_would_make_can_be_listed_without_a_pipeline(lab):
     assert row.endswith(" - Less than a second")
     (found,) = lab.ok("list datum -f p.json --raw").documents
     assert "state" not in found
+    assert found["stats"] == {}
     assert "job" not in found["datum"]
     assert lab("list datum -f /dev/null").status == 2
 
@@ -287,7 +289,7 @@ def test_defaults_are_set_and_taken_back(lab):
     assert "resourceRequests" in lab.ok("inspect defaults --cluster").document["createPipelineRequest"]
     lab.ok("create pipeline", stdin=json.dumps({name: value for name, value in SPEC.items() if name != "datum_tries"}))
     changed = lab.ok("create defaults --cluster --regenerate", stdin='{"create_pipeline_request": {"datum_tries": 7}}')
-    assert (changed.out, changed.err) == ("\t default/p\n", "affected pipelines:\n")
+    assert (changed.out, changed.err) == ("affected pipelines:\n\t default/p\n", "")
     assert lab.ok("inspect pipeline p --raw").document["details"]["datum_tries"] == "7"
     lab.ok("delete defaults --cluster")
     assert lab.ok("inspect defaults --cluster").out == "{}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 
 import pytest
@@ -236,21 +237,93 @@ def test_a_transaction_collects_changes_and_makes_them_at_once(pachctl):
     identity = pachctl.ok("start transaction").out.split('"')[1]
     added = pachctl.ok("create repo more --description words")
     assert (added.out, added.err) == (f"Added to transaction: {identity}\n", "")
-    started, *_ = pachctl.ok("start commit data@master").lines
-    assert started == identity
+    assert pachctl.ok("start commit data@master").lines == [f"Added to transaction: {identity}", identity]
     assert [d["repo"]["name"] for d in pachctl.ok("list repo --raw").documents] == ["data"]
     shown = pachctl.ok("inspect transaction").lines
     assert shown[0] == f"ID: {identity}"
-    assert shown[3:] == ["create repo default/more", "start commit default/data@master"]
+    assert shown[3:] == ["create repo default/more", f"start commit default/data@master ({identity})"]
     assert pachctl.ok("list transaction").lines[1].split()[-1] == "2"
     assert pachctl.ok("finish transaction").out == f"Completed transaction with 2 requests: {identity}\n"
     assert commit_id(pachctl) == identity
+
+
+def test_the_requests_of_a_transaction_are_shown_in_words(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("create branch data@old")
+    identity = pachctl.ok("start transaction").out.split('"')[1]
+    pachctl.ok("update repo data --description words")
+    pachctl.ok("start commit data@master")
+    pachctl.ok("finish commit data@master")
+    pachctl.ok("delete branch data@old --force")
+    pachctl.ok(f"squash commit {'0' * 12}4{'0' * 3}8{'0' * 15}")
+    assert pachctl.ok("inspect transaction").lines[3:] == [
+        "update repo default/data",
+        f"start commit default/data@master ({identity})",
+        "finish commit default/data@",
+        "delete branch default/data@old --force",
+        f"squash commitset {'0' * 12}4{'0' * 3}8{'0' * 15}",
+    ]
+
+
+def test_a_transaction_makes_one_commit_in_a_repo_and_keeps_the_branches_it_made(pachctl):
+    pachctl.ok("create repo data")
+    identity = pachctl.ok("start transaction").out.split('"')[1]
+    pachctl.ok("create branch data@a")
+    for refused in ("create branch data@b", "start commit data@b", "create branch data@b -p more@x"):
+        assert (pachctl(refused).status != 0, refused.startswith("create branch data@b -p") or identity in pachctl(refused).err) == (
+            True,
+            True,
+        )
+    pachctl.ok("create branch data@b --head a")
+    for refused in ("delete branch data@a", "delete repo data"):
+        assert "by the transaction that made it" in pachctl(refused).err
+    assert pachctl.ok("finish transaction").lines == [f"Completed transaction with 2 requests: {identity}"]
+
+
+def test_a_transaction_may_delete_a_repo_that_is_not_there_yet(pachctl):
+    pachctl.ok("start transaction")
+    assert pachctl.ok("delete repo data").err == "Repo deleted.\n"
+    assert pachctl.ok("finish transaction").out.startswith("Completed transaction with 1 requests")
+
+
+def test_what_a_commit_says_of_those_around_it_names_their_branches_but_for_the_parent(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("create repo out")
+    for content in "12":
+        pachctl.ok("put file data@master:/a", stdin=content)
+    pachctl.ok("create branch out@copy -p data@master")
+    newest, oldest = pachctl.ok("list commit data@master --raw").documents
+    assert [commit["branch"]["name"] for commit in (*newest["direct_subvenance"], *oldest["child_commits"])] == ["copy", "master"]
+    assert "branch" not in newest["parent_commit"]
+    assert newest["details"] == {"size_bytes": "1", "compacting_time": "0s", "validating_time": "0s"}
+    assert pachctl.ok("inspect commit out@copy --raw").document["details"] == {}
+
+
+def test_a_list_of_datums_that_fails_has_its_header(pachctl):
+    for command in (f"list datum p@{'0' * 12}4{'0' * 3}8{'0' * 15}", "list datum p"):
+        ended = pachctl(command)
+        assert (ended.status != 0, ended.lines) == (True, ["ID FILES STATUS TIME"])
+
+
+def test_errors_name_ids_where_a_cluster_does(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="1")
+    identity = commit_id(pachctl)
+    for command in (f"inspect commit {identity}", f"wait commit {identity}", f"inspect job {identity}", f"get file data@{identity}:/nope"):
+        assert identity not in pachctl(command).err
+    assert re.search("[0-9a-f]{32}", pachctl("create branch nope@x").err)
+    assert not re.search("[0-9a-f]{32}", pachctl("create branch nope@x --head master").err)
 
 
 def test_secrets_are_kept_but_not_shown(pachctl):
     pachctl.ok("create secret", stdin='{"metadata": {"name": "key"}, "stringData": {"k": "hidden"}}')
     assert pachctl.ok("list secret").lines[1].startswith("key Opaque ")
     assert "hidden" not in pachctl.ok("inspect secret key").out
+    again = pachctl("create secret", stdin='{"metadata": {"name": "key"}}')
+    assert (again.status, again.err.splitlines()[0]) == (1, 'secret "key" already exists')
+    pachctl.ok("delete secret key")
+    pachctl.ok("create secret", stdin='{"metadata": {"name": "key"}, "type": "kubernetes.io/tls"}')
+    assert pachctl.ok("list secret").lines[1].startswith("key kubernetes.io/tls ")
     pachctl.ok("delete secret key")
     assert len(pachctl.ok("list secret").lines) == 1
     assert pachctl("create secret", stdin="no json").status == 2

@@ -30,6 +30,15 @@ def test_a_tick_is_a_file_named_by_its_time_and_a_job(lab: Lab) -> None:
     assert lab.files("tick@master") == {path: ""}
 
 
+def test_a_clock_stands_still_while_its_last_file_is_no_time(lab: Lab) -> None:
+    repo = clock(lab, spec="@every 1h", start=rfc3339(int(time.time()) - 3600 - 60))
+    lab.put(f"{repo}@master", {"/a-note": "x"})
+    lab.run_all()
+    assert len(lab.files(f"{repo}@master")) == 2
+    with lab.runner.database.read() as session:
+        assert not next_ticks(session, session.pipelines.pipelines())
+
+
 def test_ticks_add_up_unless_they_overwrite(lab: Lab) -> None:
     repo = clock(lab, overwrite=True)
     for _ in range(2):

@@ -192,7 +192,9 @@ def test_a_restarted_datum_is_a_failed_attempt(lab: Lab) -> None:
             if lab.job("p").running:
                 break
             time.sleep(0.02)
-        lab.runner.restart_datum(lab.job("p").job, ["/a"])
+        (running,) = lab.job("p").running
+        assert running.paths == ("/a",)
+        lab.runner.restart_datum(lab.job("p").job, ["/a", *running.hashes])
         return int(datum.cancelled.wait(30))
 
     run_once(lab, hang_once)

@@ -92,6 +92,16 @@ def test_a_spout_runs_while_its_pipeline_does_with_nothing_but_its_workers_envir
     assert lab.jobs("spout") == []
 
 
+def test_a_spout_with_pipelines_below_may_be_updated(lab: Lab) -> None:
+    make_spout(lab)
+    lab.pipeline("below", "spout:/*", copy)
+    lab.run_all()
+    make_spout(lab, update=True)
+    lab.run_all()
+    assert lab.runner.inspect_pipeline(SPOUT).version == 2
+    assert lab.state("below") is JobState.SUCCESS
+
+
 def test_an_update_starts_a_spout_anew_and_a_delete_ends_it(lab: Lab) -> None:
     command = stays(lab)
     make_spout(lab)
@@ -259,13 +269,14 @@ def test_a_service_runs_over_its_one_datum_until_a_newer_job_takes_its_place(lab
     with background(lab):
         wait_for(lambda: command.alive)
         (first,) = lab.jobs("site")
-        assert first.state is JobState.RUNNING
+        assert (first.state, first.started) == (JobState.RUNNING, None)
         assert (command.started[0].input("data") / "a").read_text() == "1"
         lab.put("data@master", {"/a": "2"})
         wait_for(lambda: len(command.started) == 2 and command.alive == 1)
         assert (command.started[1].input("data") / "a").read_text() == "2"
         newest, oldest = lab.jobs("site")
         assert (newest.state, oldest.state) == (JobState.RUNNING, JobState.SUCCESS)
+        assert oldest.started == oldest.finished
         lab.runner.stop_job(newest.job)
         wait_for(lambda: not command.alive)
     assert lab.state("site") is JobState.KILLED

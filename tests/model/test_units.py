@@ -98,7 +98,12 @@ def test_protobuf_durations_have_none_three_six_or_nine_decimals(seconds, text):
     assert units.parse_proto_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["10m", "5", "1h30m", "s", "01s", "1.s", "1.0000000001s", "400000000000s", "+5s"])
+@pytest.mark.parametrize(("text", "seconds"), [("+5s", 5), ("1.s", 1), (".5s", 0.5), ("-.5s", -0.5)])
+def test_protobuf_reads_signs_and_lone_points(text, seconds):
+    assert units.parse_proto_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["10m", "5", "1h30m", "s", "01s", "1.0000000001s", "400000000000s"])
 def test_protobuf_takes_no_other_durations(text):
     with pytest.raises(Invalid, match="invalid duration"):
         units.parse_proto_duration(text)

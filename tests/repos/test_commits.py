@@ -47,6 +47,14 @@ def test_counting_from_the_root_goes_one_beyond_the_head_and_no_further(lab: Lab
         lab.head("data@master.5")
 
 
+def test_nothing_is_counted_from_an_id_or_from_zero(lab: Lab) -> None:
+    made = three(lab)
+    with pytest.raises(Invalid, match="names a commit, not a branch"):
+        lab.head(f"data@{made[2].id}.1")
+    with pytest.raises(LocalRunnerError, match=f"invalid offset from branch root for head commit: default/data@{made[2].id}"):
+        lab.head("data@master.0")
+
+
 def test_an_id_of_a_set_without_own_commit_names_what_the_set_stands_on(lab: Lab) -> None:
     base = lab.put("other@master", {"/x": "1"})
     lab.put("data@master", {"/a": "1"})
@@ -123,6 +131,39 @@ def test_a_commit_of_a_child_waits_for_its_base(lab: Lab) -> None:
     branch(lab, "data@copy", head="data@master")
     with pytest.raises(Refused, match="has not been finished"):
         lab.runner.start_commit(parse_branch("data@new"), parse_commit("data@copy"))
+
+
+def test_a_commit_is_only_finishing_until_the_one_it_builds_on_is_finished(lab: Lab) -> None:
+    lab.repo("data")
+    lab.runner.start_commit(parse_branch("data@master"))
+    branch(lab, "out@master", "data@master")
+    lab.put("data@master", {"/a": "1"})
+    lab.runner.finish_commit(parse_commit("data@master"))
+    lab.put("data@master", {"/a": "2"})
+    lab.runner.finish_commit(parse_commit("out@master"))
+    assert (commit(lab, "out@master").finishing is not None, commit(lab, "out@master").finished) == (True, None)
+    lab.runner.finish_commit(parse_commit("out@master^"))
+    assert commit(lab, "out@master").finished is not None
+
+
+def test_a_commit_that_was_given_up_has_files_but_no_size(lab: Lab) -> None:
+    lab.repo("data")
+    lab.runner.start_commit(parse_branch("data@master"))
+    lab.put("data@master", {"/a": "123"})
+    lab.runner.finish_commit(parse_commit("data@master"), error="went wrong")
+    assert commit(lab, "data@master").size == lab.runner.inspect_repo(parse_repo("data")).size == 0
+    assert lab.files("data@master") == {"/a": "123"}
+
+
+def test_the_commits_around_one_are_known_by_their_branches_while_those_are_there(lab: Lab) -> None:
+    first, second, _ = three(lab)
+    branch(lab, "out@copy", "data@master")
+    (made,) = commit(lab, "data@master").direct_subvenance
+    assert commit(lab, "data@master").branches == {made: "copy"}
+    assert commit(lab, f"data@{first.id}").branches == {second: "master"}
+    lab.runner.delete_branch(parse_branch("out@copy"))
+    branch(lab, "out@copy")
+    assert commit(lab, "data@master").branches == {}
 
 
 # -- listing -----------------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_a_folder_has_the_hash_of_its_children_alone(tree: Lab) -> None:
     inspect = tree.runner.inspect_file
     inside = [inspect(parse_file(f"data@master:/d/{name}")).hash for name in ("e", "x", "y")]
     assert inspect(parse_file("data@master:/d")).hash == directory_hash(inside)
-    with pytest.raises(PathNotFound, match="file /nowhere not found in repo default/data"):
+    with pytest.raises(PathNotFound, match="file /nowhere not found in default/data@master"):
         inspect(parse_file("data@master:/nowhere"))
 
 

@@ -127,6 +127,24 @@ def test_a_dry_run_shows_numbers_as_protobuf_does_and_no_zero_values():
     assert "autoscaling" not in shown
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"tolerations": None}, "tolerations"),
+        ({"transform": {"cmd": ["true"], "env": None}}, "transform.env"),
+        ({"input": {"cross": [{"pfs": {"repo": "a", "glob": "/"}, "union": None}]}}, "input.cross[0].union"),
+    ],
+)
+def test_a_list_or_map_that_is_null_is_refused_when_defaults_are_merged(fields, field):
+    with pytest.raises(SpecError) as caught:
+        effective_spec({**SPEC, **fields}, {}, {})
+    assert caught.value.field == field
+
+
+def test_any_other_null_takes_a_default_away():
+    assert effective_spec({**SPEC, "datum_tries": None, "egress": None}, {}, {}).keys() & {"datumTries", "egress"} == set()
+
+
 @pytest.mark.parametrize("pipeline", [{"name": "p"}, {"name": "p", "project": None}, {"name": "p", "project": {"name": ""}}])
 def test_a_spec_without_project_gets_the_current_one(pipeline):
     assert user_spec({"pipeline": pipeline}, "lab") == {"pipeline": {"name": "p", "project": {"name": "lab"}}}
