@@ -39,6 +39,17 @@ def test_one_commit_is_squashed_or_deleted_by_its_repo_and_branch(data):
     assert ids(data) == [newest, oldest]
     data.ok(f"delete commit data@{newest}")
     assert ids(data) == [oldest]
+    for verb in ("squash", "delete"):
+        assert data(f"{verb} commit oldest").status != 0
+
+
+def test_the_newest_commits_of_all_repos_are_listed_too(data):
+    assert len(data.ok("list commit -n 1 --raw").documents) == 1
+
+
+def test_the_project_of_everything_that_names_none_stays(data):
+    assert data("delete project default --yes").status == 0
+    assert [found["project"]["name"] for found in data.ok("list project --raw").documents] == ["default"]
 
 
 def test_a_commit_may_be_started_on_another(data):
