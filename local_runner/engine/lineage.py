@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from local_runner.engine.jobs import meta_roots, output_commit
 from local_runner.engine.marks import read_marks
 from local_runner.engine.meta import files_path, meta_path, parse_meta
-from local_runner.errors import LocalRunnerError, PathNotFound
+from local_runner.errors import LocalRunnerError
 from local_runner.model.datums import DatumInfo, InputFile
 from local_runner.model.entries import DEFAULT_TAG, entry_key, folder_range
-from local_runner.model.names import clean_path
 from local_runner.model.refs import USER, CommitRef, FileQuery, JobRef, PipelineRef, RepoRef
-from local_runner.repos.commits import content_root, resolve
+from local_runner.repos.commits import content_root
+from local_runner.repos.files import find_node
 from local_runner.repos.nodes import Node, files_below, node_at
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -69,16 +69,8 @@ class DatumNode:
 
 def origin(session: Session, file: FileQuery) -> FileNode:
     """A file with the datum that wrote it, what that read, and so on back to what people put. Raises `NotFound`."""
-    row, node = _find(session, file)
+    row, node = find_node(session, file)
     return _Back(session).file(row, node)
-
-
-def _find(session: Session, file: FileQuery) -> tuple[CommitRow, Node]:
-    row, path = resolve(session, file.commit), clean_path(file.path)
-    node = node_at(session.trees, content_root(session, row), path)
-    if node is None:
-        raise PathNotFound(path, file.whereabouts)
-    return row, node
 
 
 class _Back:
@@ -150,7 +142,7 @@ def _record(session: Session, tree: Root, job: str, datum_id: str) -> DatumInfo 
 
 def consequences(session: Session, file: FileQuery) -> FileNode:
     """A file with the datums that read it in the newest job of each pipeline that did, what they wrote, and so on. Raises `NotFound`."""
-    row, node = _find(session, file)
+    row, node = find_node(session, file)
     return _Forward(session).file(row, node)
 
 

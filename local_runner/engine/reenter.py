@@ -16,17 +16,16 @@ from local_runner.engine.pipelines import effective, find_pipeline
 from local_runner.engine.prepare import datums_of, input_commits
 from local_runner.engine.specs_at_rest import spec_of
 from local_runner.engine.staging import Roots
-from local_runner.errors import CommitNotFound, Invalid, NotFound, PathNotFound, Refused
+from local_runner.errors import CommitNotFound, Invalid, NotFound, Refused
 from local_runner.model.datums import Datum
 from local_runner.model.entries import DEFAULT_TAG, folder_range
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import leaves
 from local_runner.model.jobs import JobState
-from local_runner.model.names import clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import CommitQuery, FileQuery, JobRef, PipelineRef
-from local_runner.repos.commits import content_root, resolve
-from local_runner.repos.nodes import node_at
+from local_runner.repos.commits import resolve
+from local_runner.repos.files import find_node
 from local_runner.storage.database import Session
 from local_runner.storage.objects import Content
 
@@ -124,10 +123,7 @@ def of_spec(session: Session, document: Mapping[str, Any], project: str, pipelin
 
 def of_file(session: Session, file: FileQuery) -> Entry:
     """The datum that wrote a file, in the job that ran it. Raises `NotFound`, `Refused` for a file that people put."""
-    row, path = resolve(session, file.commit), clean_path(file.path)
-    node = node_at(session.trees, content_root(session, row), path)
-    if node is None:
-        raise PathNotFound(path, file.whereabouts)
+    row, node = find_node(session, file)
     if node.path.endswith("/"):
         raise Refused(f"{file} is a folder", hint="name a file in it")
     if node.tag == DEFAULT_TAG:

@@ -17,7 +17,7 @@ from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint
 from local_runner.executors.messages import Plan
 from local_runner.executors.runtime import host_runtime
 from local_runner.executors.view import View
-from local_runner.executors.worker import LauncherWorker, own_folder, port_of
+from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, port_of
 
 _BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
 _OUTSIDE = "import json; from local_runner.executors.tunnel import outside; outside(int(sys.argv[2]), *json.loads(sys.argv[3]))"
@@ -114,16 +114,7 @@ class ContainerExecutor:
                 mounts[f"{_BIN}/pachctl"] = own / "pachctl"
                 mounts[f"{_BIN}/pachctl"].write_text(host_runtime().pachctl)
                 mounts[f"{_BIN}/pachctl"].chmod(0o755)
-            plan: Plan = {
-                "env": env,
-                "empty": "",
-                "steps": [],
-                "user": self.owner(request),
-                "network": False,
-                "memory": 0,
-                "processes": MOST_PROCESSES,
-                "pfs": "/pfs",
-            }
+            plan = plan_in_the_open(env, "/pfs", self.owner(request), processes=MOST_PROCESSES)
             container = Container(engine, request, image, mounts, self._user(request))
             worker = ContainerWorker(container, plan)
             try:

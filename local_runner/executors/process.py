@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from local_runner.executors.base import Capabilities, Worker, WorkerRequest
-from local_runner.executors.messages import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.view import View
-from local_runner.executors.worker import LauncherWorker, link_scratch, own_folder
+from local_runner.executors.worker import LauncherWorker, link_scratch, own_folder, plan_in_the_open
 
 
 class ProcessExecutor:
@@ -55,16 +54,7 @@ class ProcessExecutor:
             env = {name: translate(value) for name, value in request.env.items()}
             if request.bin:
                 env["PATH"] = f"{env.get('PATH', os.defpath)}:{request.bin}"
-            plan: Plan = {
-                "env": env,
-                "empty": "",
-                "steps": [],
-                "user": self.owner(request),
-                "network": False,
-                "memory": request.resources.memory,
-                "processes": 0,
-                "pfs": pfs,
-            }
+            plan = plan_in_the_open(env, pfs, self.owner(request), memory=request.resources.memory)
             folder = translate(os.path.join("/", request.working_dir))
             worker = LauncherWorker(request.pfs, plan, folder, View(places), translate)
             try:

@@ -268,6 +268,20 @@ class _Lines:
         self._rest = b""
 
 
+def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | None, *, memory: int = 0, processes: int = 0) -> Plan:
+    """Of a launcher that makes no sandbox: one among the host's processes, or in a container that is one already."""
+    return {
+        "env": dict(env),
+        "empty": "",
+        "steps": [],
+        "user": user,
+        "network": False,
+        "memory": memory,
+        "processes": processes,
+        "pfs": pfs,
+    }
+
+
 def port_of(request: WorkerRequest) -> int:
     """Where its processes ask for datums; 0 if they do not."""
     return int(request.env.get("PPS_WORKER_GRPC_PORT", "0"))

@@ -169,12 +169,16 @@ def glob_file(session: Session, commit: CommitQuery, pattern: str) -> Iterator[F
 
 def inspect_file(session: Session, file: FileQuery) -> FileInfo:
     """One file or folder. Raises `NotFound`."""
-    row = resolve(session, file.commit)
-    path = clean_path(file.path)
+    return _info(*find_node(session, file))
+
+
+def find_node(session: Session, file: FileQuery) -> tuple[CommitRow, Node]:
+    """A file or folder, and the commit that is meant. Raises `NotFound`."""
+    row, path = resolve(session, file.commit), clean_path(file.path)
     node = node_at(session.trees, content_root(session, row), path)
     if node is None:
         raise PathNotFound(path, file.whereabouts)
-    return _info(row, node)
+    return row, node
 
 
 def find_content(session: Session, file: FileQuery) -> FileInfo:

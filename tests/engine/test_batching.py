@@ -50,10 +50,11 @@ class Program:
             error = answer
 
 
-def run(lab: Lab, program: Program, **fields: object) -> None:
+def run(lab: Lab, program: Program, files: "dict[str, str | bytes | None]" = FOUR, **fields: object) -> None:
+    """All files as datums of one set."""
     lab.executor.stay = program
-    lab.put("data@master", FOUR)
-    lab.pipeline("batch", transform={"datum_batching": True}, datum_set_spec={"number": 4}, **fields)  # type: ignore[arg-type]
+    lab.put("data@master", files)
+    lab.pipeline("batch", transform={"datum_batching": True}, datum_set_spec={"number": len(files)}, **fields)  # type: ignore[arg-type]
     lab.run_all()
 
 
@@ -107,20 +108,13 @@ def test_a_process_that_ends_by_itself_is_a_failed_attempt(lab: Lab) -> None:
     assert [info.reason for info in failed] == ["user code exited prematurely"]
 
 
+# Some are too large to be sent ahead.
 MANY: "dict[str, str | bytes | None]" = {f"/{n:02}": str(n) * (60_000 if n % 7 == 3 else 1) for n in range(30)}
-
-
-def run_many(lab: Lab, program: Program, **fields: object) -> None:
-    """Datums that leave nothing, some too large to be sent ahead, in one set."""
-    lab.executor.stay = program
-    lab.put("data@master", MANY)
-    lab.pipeline("batch", transform={"datum_batching": True}, datum_set_spec={"number": 30}, **fields)  # type: ignore[arg-type]
-    lab.run_all()
 
 
 def test_datums_that_leave_nothing_are_given_one_after_the_other(lab: Lab) -> None:
     program = Program(leaves_nothing=True)
-    run_many(lab, program)
+    run(lab, program, MANY)
     assert program.starts == 1
     assert sorted(program.seen) == sorted(MANY)
     assert lab.counts("batch") == {"total": 30, "processed": 30}
@@ -132,7 +126,7 @@ def test_datums_that_leave_nothing_are_given_one_after_the_other(lab: Lab) -> No
 @pytest.mark.parametrize("ends", ["no good", None])
 def test_after_datums_that_left_nothing_the_right_one_has_failed(lab: Lab, ends: str | None) -> None:
     program = Program(lambda path: ends if path == "/17" else "", leaves_nothing=True)
-    run_many(lab, program, datum_tries=2)
+    run(lab, program, MANY, datum_tries=2)
     assert {path: program.seen.count(path) for path in MANY} == {path: 2 if path == "/17" else 1 for path in MANY}
     failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
     assert [(info.datum.inputs[0].path, info.reason) for info in failed] == [("/17", ends or "user code exited prematurely")]
@@ -145,7 +139,7 @@ def test_time_runs_for_each_datum_also_after_some_that_left_nothing(lab: Lab) ->
             time.sleep(2)
         return ""
 
-    run_many(lab, Program(sleep_long, leaves_nothing=True), datum_tries=1, datum_timeout="0.5s")
+    run(lab, Program(sleep_long, leaves_nothing=True), MANY, datum_tries=1, datum_timeout="0.5s")
     failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
     assert [(info.datum.inputs[0].path, info.reason) for info in failed] == [("/17", "timed out after 0.5s")]
 
