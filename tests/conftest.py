@@ -17,6 +17,23 @@ settings.register_profile("house", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("house")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability-scale", type=float, default=1.0, metavar="N", help="attack N times as long (1: the share of CI)")
+    parser.addoption("--seed", type=int, default=1, help="of the attacks: the same one makes the same choices")
+
+
+@pytest.fixture(scope="session")
+def reliability_scale(pytestconfig: pytest.Config) -> float:
+    """How many times as long as in CI attacks go on."""
+    return float(pytestconfig.getoption("--reliability-scale"))
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    """What the random choices of attacks begin with."""
+    return int(pytestconfig.getoption("--seed"))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("LOCAL_RUNNER_")]:
