@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from local_runner import beneath
+
 # A folder that held more is not used again: on ext4 it keeps the size it grew to.
 _MOST_ENTRIES = 100
 # Files and folders are dated back by this: a file system's clock ticks every 4 ms, and what is changed in the same tick must look so.
@@ -253,18 +255,9 @@ def _forget_reads(link: str) -> None:
 def remove_folder(folder: str) -> None:
     """Remove it with all below, even where user code left folders that nobody may write to or look into. Raises OSError.
 
-    60 µs for a small one, where shutil.rmtree takes 130. Nobody else may be changing it: links are not followed, but a folder that
-    becomes one in the middle would be.
+    What the path `folder` leads to must be the caller's; what lies in there may be anything, and anybody may be changing it.
     """
-    try:
-        _remove(folder)
-    except PermissionError:
-        os.chmod(folder, 0o700)
-        for parent, names, _ in os.walk(folder):
-            for name in names:
-                if not os.path.islink(path := os.path.join(parent, name)):
-                    os.chmod(path, 0o700)
-        _remove(folder)
+    beneath.remove(folder)
 
 
 def remove_left(folder: str) -> None:
@@ -273,16 +266,6 @@ def remove_left(folder: str) -> None:
         remove_folder(folder)
     except OSError:
         return
-
-
-def _remove(folder: str) -> None:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                _remove(entry.path)
-            else:
-                os.unlink(entry.path)
-    os.rmdir(folder)
 
 
 class _Look:

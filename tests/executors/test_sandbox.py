@@ -154,7 +154,7 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
             package = Path(__file__).parents[2] / "local_runner"
             shutil.copytree(package / "executors", Path(folder, "local_runner/executors"), ignore=shutil.ignore_patterns("__pycache__"))
-            for name in ("errors.py",):
+            for name in ("errors.py", "beneath.py"):
                 shutil.copy(package / name, Path(folder, "local_runner", name))
             program = Path(folder, "engine.py")
             program.write_text(
