@@ -114,8 +114,8 @@ def under_pdb(cmd: Sequence[str], stdin: Sequence[str]) -> list[str]:
     raise Invalid(f"--pdb is for Python, and the command is {shlex.join(cmd)}", hint="datum shell lets you start a debugger yourself")
 
 
-def _show(stream: str, line: str) -> None:
-    print(line, file=sys.stdout if stream == "stdout" else sys.stderr, flush=True)
+def _show(stream: str, block: bytes) -> None:
+    print(block.decode(errors="replace"), file=sys.stdout if stream == "stdout" else sys.stderr, flush=True)
 
 
 def _report(visit: Visit, ran: bool = True) -> str:

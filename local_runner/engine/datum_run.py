@@ -17,7 +17,7 @@ from local_runner.engine.logs import JobLog, LastLines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
 from local_runner.engine.staging import Roots, Staged, stage
 from local_runner.errors import LocalRunnerError
-from local_runner.executors.base import Process, RunRequest, RunResult, Worker
+from local_runner.executors.base import Output, Process, RunRequest, RunResult, Worker
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.pipelines import PipelineSpec
@@ -267,7 +267,7 @@ class DatumRunner:
         has_moved_on = self.end_batch()  # the next attempt starts a new process
         left = UNTOUCHED if has_moved_on else self.attendant.look()
         if isinstance(then, Call):
-            attempt.lines("stderr", then.error)
+            attempt.lines("stderr", then.error.encode(errors="backslashreplace"))
             return RunResult(None, seconds, error=then.error, left=left)
         return replace(then(seconds), left=left)
 
@@ -331,7 +331,7 @@ class DatumRunner:
         try:
             attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
         except BadOutput as error:
-            attempt.lines("stderr", error.message)
+            attempt.lines("stderr", error.message.encode(errors="backslashreplace"))
             return error.message
         attempt.upload_time = time.monotonic() - began
         return ""
@@ -354,13 +354,13 @@ class _BatchLines:
     """Lines of a process that stays go to the datum it works on."""
 
     def __init__(self, context: JobContext, worker: str) -> None:
-        self._target: Callable[[str, str], None] = LastLines(context.log, worker, Datum("", ()))
+        self._target: Output = LastLines(context.log, worker, Datum("", ()))
 
-    def turn_to(self, target: Callable[[str, str], None]) -> None:
+    def turn_to(self, target: Output) -> None:
         self._target = target
 
-    def __call__(self, stream: str, line: str) -> None:
-        self._target(stream, line)
+    def __call__(self, stream: str, block: bytes) -> None:
+        self._target(stream, block)
 
 
 def dot_env(worker: Worker, env: Mapping[str, str]) -> list[str]:

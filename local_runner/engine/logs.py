@@ -80,9 +80,10 @@ class LastLines:
         self._attempt = log.begin(worker, datum)
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
 
-    def __call__(self, stream: str, line: str) -> None:
-        self.lines.append(line)
-        self._log.user(self._worker, self._datum, stream, line, self._attempt)
+    def __call__(self, stream: str, block: bytes) -> None:
+        for line in block.decode(errors="replace").split("\n"):
+            self.lines.append(line)
+            self._log.user(self._worker, self._datum, stream, line, self._attempt)
 
 
 def log_path(folder: Path, job: JobRef) -> Path:

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from local_runner.engine.reenter import Entry
 from local_runner.engine.slots import Hired, MakeRequest, hired
 from local_runner.engine.staging import Staged, stage
 from local_runner.errors import LocalRunnerError
-from local_runner.executors.base import Executor, RunRequest, RunResult
+from local_runner.executors.base import Executor, Output, RunRequest, RunResult
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import remove_left
 from local_runner.model.file_hash import FileHasher
@@ -57,7 +57,7 @@ class Visit:
     def run(
         self,
         cmd: Sequence[str],
-        output: Callable[[str, str], None],
+        output: Output,
         *,
         stdin: bytes | None = None,
         terminal: Terminal | None = None,

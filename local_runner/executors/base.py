@@ -79,6 +79,9 @@ class WorkerRequest:
         return self.folder / "scratch"
 
 
+Output = Callable[[str, bytes], None]
+
+
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """One command for one datum.
@@ -88,8 +91,9 @@ class RunRequest:
     `env` are the datum's own variables, over those of the worker. `stdin` of None is /dev/null.
     `timeout` is in seconds. `working_dir` is `transform.working_dir`: a relative one counts from the root folder, one that does not
     exist is a command that never starts; "" is the worker's.
-    `output` is called with ("stdout" | "stderr", line without newline) for every line the command prints, from one thread,
-    and never after `run` has returned.
+    `output` is called with ("stdout" | "stderr", block) as the command prints, from one thread, and never after `run` has returned.
+    A block is one line or many, in bytes, joined by newlines, without the last newline: a call for each line would be the slowest part
+    of a program that prints a lot.
     With a `terminal`, the command has one of its own, in a session of its own, that stands for this one while it runs: then there is
     neither `stdin` nor `output`.
     """
@@ -97,7 +101,7 @@ class RunRequest:
     cmd: tuple[str, ...]
     env: Mapping[str, str]
     tree: Tree | None
-    output: Callable[[str, str], None]
+    output: Output
     stdin: bytes | None = None
     timeout: float | None = None
     working_dir: str = ""

@@ -232,7 +232,7 @@ class ContainerWorker(LauncherWorker):
         if result.exit_code == -9 and limit and not result.timed_out and not result.cancelled:
             before, self._kills = self._kills, self._container.memory_kills()
             if self._kills > before:
-                request.output("stderr", f"killed: out of memory: resource_limits.memory allows {limit} bytes")
+                request.output("stderr", f"killed: out of memory: resource_limits.memory allows {limit} bytes".encode())
         return result
 
     def _fetch(self, path: str) -> Path:

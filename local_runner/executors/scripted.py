@@ -43,7 +43,7 @@ class ScriptedDatum:
 
     def say(self, line: str, stream: str = "stdout") -> None:
         """Print a line."""
-        self.request.output(stream, line)
+        self.request.output(stream, line.encode())
 
 
 Behaviour = Callable[[ScriptedDatum], "int | RunResult"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import RunRequest, RunResult, WorkerRequest, unlaid
+from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest, unlaid
 from local_runner.executors.messages import CHUNK, Plan, pack, unpack
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import Left, Tree, remove_folder
@@ -160,7 +160,7 @@ class LauncherWorker:
         self._send(("spawn", self._last_number, tree, [translate(word) for word in request.cmd], env, folder, stdin, timeout, size))
         return self._last_number
 
-    def _follow(self, number: int, output: Callable[[str, str], None], terminal: Terminal | None = None) -> RunResult:
+    def _follow(self, number: int, output: Output, terminal: Terminal | None = None) -> RunResult:
         """Pass on the output of a command until it ends."""
         lines = {"stdout": _Lines("stdout", output), "stderr": _Lines("stderr", output)}
         while True:
@@ -248,24 +248,26 @@ class StayingProcess:
 
 
 class _Lines:
-    """Bytes as they come, lines as they are complete."""
+    """Takes bytes as they come, and passes on what is whole lines by then."""
 
-    def __init__(self, stream: str, output: Callable[[str, str], None]) -> None:
+    def __init__(self, stream: str, output: Output) -> None:
         self._stream = stream
         self._output = output
-        self._rest = b""
+        self._rest = bytearray()  # of a line that goes on
 
     def add(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._output(self._stream, line.decode(errors="replace"))
+        lines, newline, rest = data.rpartition(b"\n")
+        if newline:
+            self._output(self._stream, bytes(self._rest) + lines)
+            self._rest.clear()
+        self._rest += rest
         if len(self._rest) >= _LONGEST_LINE:
             self.finish()
 
     def finish(self) -> None:
         if self._rest:
-            self._output(self._stream, self._rest.decode(errors="replace"))
-        self._rest = b""
+            self._output(self._stream, bytes(self._rest))
+        self._rest.clear()
 
 
 def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | None, *, memory: int = 0, processes: int = 0) -> Plan:

@@ -113,7 +113,7 @@ def test_a_reader_goes_on_where_it_was_and_leaves_half_a_line_for_later(tmp_path
     log, datum = JobLog(tmp_path, JOB), Datum("", ())
     reader = LogReader(tmp_path, None, [], lambda record: True)
     assert [*reader.new()] == []
-    LastLines(log, "worker", datum)("stdout", "one")
+    LastLines(log, "worker", datum)("stdout", b"one")
     assert [record["message"] for record in reader.new()] == ["one"]
     whole = log_path(tmp_path, JOB).read_bytes()
     with log_path(tmp_path, JOB).open("ab") as file:
@@ -128,7 +128,7 @@ def test_a_reader_goes_on_where_it_was_and_leaves_half_a_line_for_later(tmp_path
 def test_the_last_lines_of_a_datum_are_those_of_its_last_attempt(tmp_path):
     log, datum = JobLog(tmp_path, JOB), Datum("one", ())
     for attempt in ("first", "second"):
-        LastLines(log, "worker", datum)("stderr", attempt)
+        LastLines(log, "worker", datum)("stderr", attempt.encode())
     assert last_lines(tmp_path, JOB, "one") == ["second"]
     log.close()
 

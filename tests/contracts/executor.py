@@ -54,7 +54,10 @@ class Bench:
 
     def request(self, *cmd: str, datum: str = "one", env: Mapping[str, str] | None = None, **more: object) -> RunRequest:
         more.setdefault("tree", tree_of(datum))
-        return RunRequest(cmd, env or {}, output=lambda *line: self.lines.append(line), **more)  # type: ignore[arg-type]
+        return RunRequest(cmd, env or {}, output=self.take, **more)  # type: ignore[arg-type]
+
+    def take(self, stream: str, block: bytes) -> None:
+        self.lines += [(stream, line) for line in block.decode(errors="replace").split("\n")]
 
     def run(self, *cmd: str, **more: object) -> RunResult:
         return self.worker.run(self.request(*cmd, **more))  # type: ignore[arg-type]
@@ -276,7 +279,7 @@ class ExecutorContract:
     def test_an_output_function_that_raises_ends_the_command_and_not_the_worker(self, bench: Bench) -> None:
         marker = unique_sleep()
 
-        def fail(*_: str) -> None:
+        def fail(*_: object) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

@@ -54,7 +54,7 @@ def visited(machine: Machine, entry: Entry, executor: Executor | None = None) ->
 
 def said(visit: Visit, script: str, **more: Any) -> list[str]:
     lines: list[str] = []
-    visit.run(["sh", "-c", script], lambda stream, line: lines.append(line), **more)
+    visit.run(["sh", "-c", script], lambda stream, block: lines.extend(block.decode().split("\n")), **more)
     return lines
 
 

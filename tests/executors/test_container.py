@@ -204,7 +204,7 @@ executor = ContainerExecutor(program)
 print(executor.capabilities.limits_memory)
 with executor.worker(request) as worker:
     script = "id -u; mkdir /pfs/out/d && echo x > /pfs/out/d/file"
-    result = worker.run(RunRequest(("sh", "-c", script), {}, tree, print))
+    result = worker.run(RunRequest(("sh", "-c", script), {}, tree, lambda stream, block: print(stream, block.decode())))
     assert result.accepted(), result
     print((work / "folder/scratch/set/1/pfs/1/out/d/file").stat().st_uid)
     worker.lay(Tree())

@@ -16,7 +16,7 @@ def worker_request(tmp_path: Path) -> WorkerRequest:
 def request(lines: list[str], **env: str) -> RunRequest:
     links = {"in": ".scratch/set/1/pfs/1/in", "out": ".scratch/set/1/pfs/1/out"}
     tree = Tree(".scratch/set/1/pfs/1", links, [("in", 0o700), ("out", 0o777)], [("in/file", b"content")])
-    return RunRequest(("train",), env, tree, lambda stream, line: lines.append(f"{stream}: {line}"))
+    return RunRequest(("train",), env, tree, lambda stream, block: lines.append(f"{stream}: {block.decode()}"))
 
 
 def test_a_function_stands_for_user_code(tmp_path: Path) -> None:
