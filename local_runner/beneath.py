@@ -19,6 +19,8 @@ _CHILD = _FOLDER | os.O_NOFOLLOW
 _ALL_FOR_OWNER = 0o700
 _ON_LINUX = sys.platform == "linux"
 
+Identity = tuple[int, int]  # of a folder: its file system, its number there
+
 
 def open_root(path: str | os.PathLike[str]) -> int:
     """A descriptor of a folder that the caller vouches for: links on the way to this one are followed. Raises OSError."""
@@ -56,17 +58,37 @@ def create_file(root: int, path: str, mode: int = 0o666) -> int:
         os.close(folder)
 
 
-def replace(root: int, draft: str, path: str) -> None:
+def replace(root: int, draft: str, path: str, avoid: Identity | None = None) -> None:
     """Move the file `draft` in `root` to `path` below it, over a file or link that stands there; folders on the way are made.
 
-    Raises OSError.
+    Raises OSError: EPERM where the way leads through the folder `avoid`.
     """
     parent, _, name = path.strip("/").rpartition("/")
-    folder = make_folders(root, parent)
+    folder = _descend(root, parent, 0o777, avoid)
     try:
         os.replace(draft, _one(name, path), src_dir_fd=root, dst_dir_fd=folder)
     finally:
         os.close(folder)
+
+
+def identity(path: str | os.PathLike[str]) -> Identity:
+    """By which a folder is known whatever it is called. Raises OSError."""
+    return _identity(os.stat(path))
+
+
+def is_within(folder: int, other: Identity) -> bool:
+    """Whether an open folder is the other one or lies anywhere in it. Raises OSError."""
+    here = os.dup(folder)
+    try:
+        while (found := _identity(os.fstat(here))) != other:
+            parent = os.open("..", _CHILD, dir_fd=here)
+            os.close(here)
+            here = parent
+            if _identity(os.fstat(here)) == found:
+                return False
+        return True
+    finally:
+        os.close(here)
 
 
 class Entry(NamedTuple):
@@ -156,7 +178,7 @@ class _Level:
 
     __slots__ = ("identity", "name", "todo")
 
-    def __init__(self, name: str, identity: tuple[int, int]) -> None:
+    def __init__(self, name: str, identity: Identity) -> None:
         self.name, self.identity = name, identity
         self.todo: list[tuple[str, bool]] = []
 
@@ -229,7 +251,7 @@ class _Descent:
             level.todo.sort(reverse=True)
 
 
-def _descend(root: int, path: str, mode: int | None) -> int:
+def _descend(root: int, path: str, mode: int | None, avoid: Identity | None = None) -> int:
     here = os.dup(root)
     try:
         for part in _parts(path):
@@ -238,6 +260,8 @@ def _descend(root: int, path: str, mode: int | None) -> int:
             child = _open_child(here, part, path)
             os.close(here)
             here = child
+            if avoid is not None and _identity(os.fstat(here)) == avoid:
+                raise OSError(errno.EPERM, "leads into a folder that is not to be touched", path)
     except BaseException:
         os.close(here)
         raise
@@ -317,5 +341,5 @@ def _unlock(folder: int, name: str) -> None:
         os.close(held)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino

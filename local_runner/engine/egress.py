@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_runner import beneath
 from local_runner.errors import LocalRunnerError
 from local_runner.model.refs import JobRef
 from local_runner.repos.nodes import files_below
@@ -24,12 +27,16 @@ class Copied:
 
 
 class Egress(threading.Thread):
-    """Copies the files of a tree below `target`, over what is there; what else lies there stays. Ends in a report."""
+    """Copies the files of a tree below `target`, over what is there; what else lies there stays. Ends in a report.
+
+    The target is whoever wrote the spec's to choose, what lies below it is not: no link there is followed, and no path leads into the home.
+    """
 
     def __init__(self, database: Database, job: JobRef, root: Root, target: Path, report: Callable[[Copied], None]) -> None:
         super().__init__(name=f"egress {job}", daemon=True)
         self._database, self._job, self._root, self._target, self._report = database, job, root, target, report
         self._given_up = False
+        self._at = ""  # the file, by its path below the target
 
     def give_up(self) -> None:
         """Stop after the present file; returns when it is done."""
@@ -41,22 +48,38 @@ class Egress(threading.Thread):
         try:
             self._copy()
         except (LocalRunnerError, OSError, ValueError) as why:  # ValueError: a path with a null character
-            error = f"egress to {self._target}: {getattr(why, 'strerror', None) or why}"
+            error = f"egress to {self._target}{self._at}: {getattr(why, 'strerror', None) or why}"
         finally:
             self._database.close_thread()
         self._report(Copied(self._job, error))
 
     def _copy(self) -> None:
-        self._target.mkdir(parents=True, exist_ok=True)
-        draft = self._target / f".egress-{os.urandom(8).hex()}"
+        home = beneath.identity(self._database.home.path)
+        root, draft = _open_target(self._target, home), f".egress-{os.urandom(8).hex()}"
         try:
             with self._database.read() as session:
                 for node in files_below(session.trees, self._root):
                     if self._given_up:
                         return
-                    path = self._target / node.path[1:]
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    session.objects.place(node.hash, draft)
-                    draft.replace(path)  # whoever reads there sees the old file or the new one
+                    self._at = node.path
+                    with os.fdopen(beneath.create_file(root, draft), "wb") as file:
+                        file.writelines(session.objects.read(node.hash))
+                    # Whoever reads there sees the old file or the new one.
+                    beneath.replace(root, draft, node.path, avoid=home)
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=root)
+            os.close(root)
+
+
+def _open_target(target: Path, home: beneath.Identity) -> int:
+    """A descriptor of the folder, which is made if it is not there. Raises OSError, also where it would be in the home."""
+    target = Path(os.path.abspath(target))
+    there = next(folder for folder in (target, *target.parents) if folder.exists())
+    root = beneath.open_root(there)
+    try:
+        if beneath.is_within(root, home):
+            raise OSError(errno.EPERM, "leads into the home")
+        return beneath.make_folders(root, str(target.relative_to(there)))
+    finally:
+        os.close(root)

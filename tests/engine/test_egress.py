@@ -85,10 +85,67 @@ def test_a_target_that_cannot_be_written_fails_the_job_by_name(lab: Lab, tmp_pat
     lab.pipeline("p", egress={"URL": str(tmp_path / "file")})
     lab.run_all()
     assert lab.state("p") is JobState.FAILURE
-    assert lab.job("p").reason == f"egress to {tmp_path}/file: File exists"
+    assert lab.job("p").reason == f"egress to {tmp_path}/file: Not a directory"
 
 
 def test_nothing_to_copy_is_fine(lab: Lab, tmp_path: Path) -> None:
     lab.pipeline("p", "data:/none", egress={"URL": str(tmp_path / "out")})
     lab.run_all()
     assert lab.state("p") is JobState.SUCCESS
+
+
+# -- where it never goes ----------------------------------------------------------------------------------------------------------
+
+
+def egress_error(lab: Lab) -> str:
+    (info,) = lab.jobs("p")
+    assert info.state is JobState.FAILURE
+    return info.reason
+
+
+@pytest.mark.parametrize("below", ["", "logs", "a/new/folder"])
+def test_nothing_is_copied_into_the_home(lab: Lab, home: Path, below: str) -> None:
+    lab.pipeline("p", "data:/*", egress={"URL": str(home / below)})
+    lab.run_all()
+    assert "leads into the home" in egress_error(lab)
+    assert not list(home.rglob(".egress-*"))
+    assert not (home / below / "a").exists()
+    assert not (home / "a").exists()
+
+
+def test_nothing_is_copied_into_the_home_from_above_it_or_under_another_name(lab: Lab, home: Path, tmp_path: Path) -> None:
+    """The name of an output file leads there, or the target is a link that does."""
+    lab.put("data@master", {f"/{home.name}/FORMAT": "2"})
+    lab.pipeline("p", "data:/", egress={"URL": str(home.parent)})
+    lab.run_all()
+    assert f"{home.name}/FORMAT: leads into a folder that is not to be touched" in egress_error(lab)
+    assert (home / "FORMAT").read_text() == "1\n"
+    (tmp_path / "alias").symlink_to(home)
+    lab.pipeline("p", "data:/*", egress={"URL": str(tmp_path / "alias")}, update=True)
+    lab.run_all()
+    assert "leads into the home" in lab.jobs("p")[0].reason
+    assert not (home / "a").exists()
+
+
+def test_no_link_in_the_target_is_followed(lab: Lab, tmp_path: Path) -> None:
+    target, elsewhere = tmp_path / "target", tmp_path / "elsewhere"
+    target.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "b").write_text("kept")
+    (target / "folder").symlink_to(elsewhere)
+    lab.pipeline("p", "data:/", egress={"URL": str(target)})
+    lab.run_all()
+    assert "/folder/b: a link on the way, which is not followed" in egress_error(lab)
+    assert written(elsewhere) == {"b": "kept"}
+    assert not list(target.glob(".egress-*"))
+
+
+def test_a_file_that_is_a_link_in_the_target_is_replaced_and_not_what_it_leads_to(lab: Lab, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (tmp_path / "kept").write_text("kept")
+    (target / "a").symlink_to(tmp_path / "kept")
+    lab.pipeline("p", "data:/a", egress={"URL": str(target)})
+    lab.run_all()
+    assert lab.state("p") is JobState.SUCCESS
+    assert ((target / "a").read_text(), (tmp_path / "kept").read_text()) == ("1", "kept")
