@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import base64
 import contextlib
 import fcntl
 import gc
@@ -26,6 +25,7 @@ from local_runner.executors.resources import Resources, read_resources
 from local_runner.executors.tree import remove_folder, remove_left
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
+from local_runner.model.secrets import values_of
 from local_runner.project import read_project
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
@@ -166,7 +166,6 @@ class _Requests:
 
     def of(self, spec: PipelineSpec, spec_commit: str) -> MakeRequest:
         transform = spec.transform
-        secrets = self._secrets(spec)
 
         def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
             image = image_source(self.crew.images(), transform.image)
@@ -175,7 +174,7 @@ class _Requests:
             env = worker_env(
                 spec,
                 below,
-                secrets,
+                self._secrets(spec),
                 home=self.database.home.path,
                 worker=worker,
                 port=port,
@@ -213,29 +212,40 @@ class _Requests:
         return said
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
-        """Secrets that become variables."""
+        """Secrets that become variables. Raises `Invalid`."""
         wanted = [secret for secret in spec.transform.secrets if secret.env_var]
         found = {secret.env_var: self._secret(secret.name).get(secret.key) for secret in wanted}
-        return {name: value.decode() for name, value in found.items() if value is not None}
+        return {name: _as_variable(name, value) for name, value in found.items() if value is not None}
 
     def _secret_files(self, spec: PipelineSpec, folder: Path) -> dict[str, Path]:
-        """Secrets that become folders, with a file for each key; made below `folder`."""
+        """Secrets that become folders, with a file for each key; made below `folder`, which is the worker's alone. Raises `Invalid`."""
         mounts = {}
-        for secret in spec.transform.secrets:
+        for number, secret in enumerate(spec.transform.secrets):
             content = self._secret(secret.name)
             if secret.mount_path and content:
-                mounts[secret.mount_path] = place = folder / "secrets" / secret.name
-                place.mkdir(parents=True, exist_ok=True)
+                place = folder / "secrets" / str(number)
+                place.mkdir(parents=True)
                 for key, value in content.items():
                     (place / key).write_bytes(value)
+                mounts[os.path.normpath(os.path.join("/", secret.mount_path))] = place
         return mounts
 
     def _secret(self, name: str) -> dict[str, bytes]:
-        """What it holds; nothing for one that does not exist."""
+        """What it holds; nothing for one that does not exist. Raises `Invalid` for one that could not be kept today."""
         with self.database.read() as session:
             document = session.pipelines.secret(name) or {}
-        coded = {key: base64.b64decode(value) for key, value in (document.get("data") or {}).items()}
-        return coded | {key: value.encode() for key, value in (document.get("stringData") or {}).items()}
+        try:
+            return values_of(document)
+        except Invalid as why:
+            raise Invalid(f"secret {name!r} cannot be given to a pipeline: {why.message}", hint="delete it, and create it anew") from None
+
+
+def _as_variable(name: str, value: bytes) -> str:
+    """Raises `Invalid`."""
+    with contextlib.suppress(UnicodeDecodeError):
+        if b"\0" not in value:
+            return value.decode()
+    raise Invalid(f"the secret for {name} is no text, so it cannot be a variable", hint="give it a mount_path instead of an env_var")
 
 
 def _resources(spec: PipelineSpec) -> Resources:

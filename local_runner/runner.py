@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from local_runner.api.transactions import Transactions
 from local_runner.api.versions import CURRENT_PROJECT, Versions
 from local_runner.engine.pipelines import CLUSTER_DEFAULTS
 from local_runner.errors import AlreadyExists, Refused
+from local_runner.model.secrets import check_secret
 from local_runner.repos import lifecycle
 from local_runner.repos.check import Finding, check
 from local_runner.repos.transaction import Transaction
@@ -59,10 +61,12 @@ class Runner(Versions, Pipelines, Transactions):
         return self._look(lambda session: check(session, contents=contents))
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
-        """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `AlreadyExists`."""
-        name = (document.get("metadata") or {}).get("name", "")
-        if not name:
-            raise Refused("a secret needs metadata.name")
+        """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `Invalid`, `AlreadyExists`.
+
+        From then on nobody but users of its group may look into the home.
+        """
+        name = check_secret(document)
+        self.home.chmod(stat.S_IMODE(self.home.stat().st_mode) & ~stat.S_IRWXO)
         with self.database.write() as session:
             if session.pipelines.secret(name) is not None:
                 raise AlreadyExists(f'secret "{name}"', hint="delete secret takes the old one away")

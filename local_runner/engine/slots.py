@@ -73,12 +73,13 @@ def hired(
     folders = [place / f"{name}-{uuid.uuid4().hex[:8]}" for place in places or database.home.workers]
     pfs = folders[0] / "pfs"
     try:
-        pfs.mkdir(parents=True)
+        for folder in folders:
+            folder.mkdir(mode=0o700, parents=True)  # before secrets are written there
+        pfs.mkdir()
         request = make_request(name, pfs, folders[-1], port)
         request.scratch.mkdir(parents=True)
         owner = executor.owner(request)
         for folder in folders:
-            folder.chmod(0o700)
             if owner:
                 os.chown(folder, *owner)
         with executor.worker(request) as worker:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from local_runner.executors.process import ProcessExecutor
-from local_runner.foreground import Crew, may_use_network, work
+from local_runner.foreground import Crew, may_use_network, request_for, work
+from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineSpec, Transform
 from local_runner.model.refs import PipelineRef, parse_file
 from tests.support.lab import Lab
@@ -54,3 +55,41 @@ def test_a_limit_that_the_executor_does_not_keep_is_said_in_the_log(lab: Lab) ->
     lab.run_all()
     said = [str(line["message"]) for line in lab.runner.logs(job=lab.job("p").job)]
     assert said == ["resource_limits.memory: the executor scripted cannot limit memory here"]
+
+
+def test_a_secret_that_a_home_holds_from_before_writes_nowhere_else_and_fails_its_job_in_words(home: Path, tmp_path: Path) -> None:
+    lab, target = Lab(home), tmp_path / "by-secret"
+    lab.put("data@master", {"/a": "1"})
+    with lab.runner.database.write() as session:
+        session.pipelines.put_secret("old", 1.0, {"metadata": {"name": "old"}, "stringData": {str(target): "x"}})
+    secrets = [{"name": "old", "mount_path": "/s"}]
+    lab.pipeline("p", "data:/*", transform={"cmd": ["true"], "secrets": secrets}, datum_tries=1)
+    work(lab.runner, Crew(ProcessExecutor(), 1))
+    assert lab.state("p") is JobState.FAILURE
+    assert f"secret 'old' cannot be given to a pipeline: secret: stringData[{target}]: " in lab.job("p").reason
+    assert not target.exists()
+    lab.close()
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"a\0b"])
+def test_a_secret_that_is_no_text_cannot_be_a_variable(lab: Lab, value: bytes) -> None:
+    lab.put("data@master", {"/a": "1"})
+    lab.runner.create_secret({"metadata": {"name": "s"}, "data": {"k": base64.b64encode(value).decode()}})
+    lab.pipeline("p", "data:/*", transform={"cmd": ["do"], "secrets": [{"name": "s", "key": "k", "env_var": "K"}]})
+    lab.run_all()
+    assert lab.job("p").reason == "the secret for K is no text, so it cannot be a variable"
+
+
+def test_the_folder_of_a_secret_is_named_from_the_root_whatever_the_spec_says(lab: Lab) -> None:
+    lab.runner.create_secret({"metadata": {"name": "s"}, "stringData": {"k": "v"}})
+    lab.pipeline("p", transform={"cmd": ["do"], "secrets": [{"name": "s", "mount_path": "../../up"}]})
+    row = lab.runner.inspect_pipeline(PipelineRef("default", "p"))
+    made = request_for(lab.runner, Crew(lab.executor), row.spec, row.spec_commit)
+    folder = lab.runner.home.parent / "worker"
+    assert list(made("w", folder, folder, 0).mounts) == ["/up"]
+
+
+def test_a_home_with_a_secret_is_closed_to_others(lab: Lab, home: Path) -> None:
+    home.chmod(0o755)
+    lab.runner.create_secret({"metadata": {"name": "s"}, "stringData": {"k": "v"}})
+    assert home.stat().st_mode & 0o777 == 0o750
