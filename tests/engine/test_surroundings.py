@@ -80,13 +80,13 @@ def test_a_secret_that_is_no_text_cannot_be_a_variable(lab: Lab, value: bytes) -
     assert lab.job("p").reason == "the secret for K is no text, so it cannot be a variable"
 
 
-def test_the_folder_of_a_secret_is_named_from_the_root_whatever_the_spec_says(lab: Lab) -> None:
+def test_the_folder_of_a_secret_is_named_from_the_root_whatever_the_spec_says(lab: Lab, tmp_path: Path) -> None:
+    lab.put("data@master", {"/a": "1"})
     lab.runner.create_secret({"metadata": {"name": "s"}, "stringData": {"k": "v"}})
     lab.pipeline("p", transform={"cmd": ["do"], "secrets": [{"name": "s", "mount_path": "../../up"}]})
-    row = lab.runner.inspect_pipeline(PipelineRef("default", "p"))
-    made = request_for(lab.runner, Crew(lab.executor), row.spec, row.spec_commit)
-    folder = lab.runner.home.parent / "worker"
-    assert list(made("w", folder, folder, 0).mounts) == ["/up"]
+    info = lab.runner.inspect_pipeline(PipelineRef("default", "p"))
+    made = request_for(lab.runner, Crew(lab.executor), info.spec, info.spec_commit)
+    assert list(made("w", tmp_path / "pfs", tmp_path, 0).mounts) == ["/up"]
 
 
 def test_a_home_with_a_secret_is_closed_to_others(lab: Lab, home: Path) -> None:
