@@ -40,8 +40,10 @@ class FileChanges:
         self.changes.append(check_change(Copy(source, path, append)))
 
     def _store(self) -> None:
-        """Make rows of what is held; until the commit refers to them they are merely unused."""
+        """Make rows of what is held before the commit refers to them."""
+        self._database.files.arrivals.hold(change.content.name for change in self.changes if isinstance(change, Put))
         with self._database.write() as session:
             session.objects.add(change.content for change in self.changes if isinstance(change, Put))
+            session.objects.added.clear()  # they are in no commit yet
         self.changes = [Put(c.path, Content(c.content.name, c.content.size), c.append) if isinstance(c, Put) else c for c in self.changes]
         self._held = 0

@@ -99,8 +99,10 @@ class Database:
             try:
                 session.connection.execute("BEGIN IMMEDIATE")
                 try:
+                    session.objects.added.clear()
                     yield session
                     session.connection.execute("COMMIT")
+                    self.files.arrivals.release(session.objects.added)
                 except BaseException:
                     # A full disk may have ended the transaction already.
                     if session.connection.in_transaction:
@@ -115,6 +117,7 @@ class Database:
         """Close every thread's connection; no other thread may be using one."""
         for connection in self._opened:
             connection.close()
+        self.files.arrivals.close()
         self._opened.clear()
         self._apart.clear()
         self._local = threading.local()

@@ -54,7 +54,21 @@ def test_large_content_is_a_read_only_file_and_small_content_is_none(database: D
     small, large = stored(database, SMALL), stored(database, LARGE)
     assert not database.files.path(small.name).exists()
     assert os.stat(database.files.path(large.name)).st_mode & 0o777 == 0o444
-    assert list(database.home.drafts.iterdir()) == []
+    assert drafts(database) == []
+
+
+def drafts(database: Database) -> list[str]:
+    return [path.name for path in database.home.drafts.glob("*/*") if path.name != "held"]
+
+
+@pytest.mark.parametrize("size", [300_000, 3 * 65536, 2_000_000])
+def test_empty_blocks_are_holes_on_the_disk_and_zeros_for_who_reads_them(database: Database, size: int) -> None:
+    content = bytes(size) + b"end" + bytes(size)
+    for whole in (content, bytes(size)):
+        taken = database.files.take(io.BytesIO(whole))
+        path = database.files.path(taken.name)
+        assert path.read_bytes() == whole
+        assert path.stat().st_blocks * 512 <= 4 * 65536
 
 
 @pytest.mark.parametrize("whole", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
@@ -86,7 +100,7 @@ def test_a_source_that_breaks_leaves_nothing_behind(database: Database) -> None:
 
     with pytest.raises(OSError, match="dead"):
         database.files.take(Broken(LARGE))
-    assert list(database.home.drafts.iterdir()) == []
+    assert drafts(database) == []
 
 
 def test_missing_content_is_named_with_what_to_do(database: Database) -> None:

@@ -1,0 +1,157 @@
+"""Contents on their way in: where they are written, and which are stored but in no commit yet (FORMAT.md, *Arrivals*).
+
+Whoever stores contents has a folder in `drafts/` with a list of what it brought; the list is locked as long as its process lives. So
+who removes contents knows what somebody is about to commit, and whose drafts are rubbish, without asking what time it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from local_runner.storage.home import Home
+
+_LIST = "held"
+_NAME_BYTES = 32
+_SLACK = 1000  # names more than needed that a list may have
+
+
+class Arrivals:
+    """What this process brings into a home. Safe for several threads."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._list = -1
+        self._listed = 0
+        self._held: Counter[bytes] = Counter()
+
+    def folder(self) -> Path:
+        """Where drafts are made. With its first use, what the dead left is removed."""
+        with self._lock:
+            if self._folder is None:
+                clear_dead(self._home)
+                self._folder = self._move_in()
+            return self._folder
+
+    def hold(self, names: Iterable[bytes]) -> None:
+        """Keep contents until they are in a commit, or this process ends."""
+        self.folder()
+        with self._lock, _door(self._home, fcntl.LOCK_SH):
+            self._note(names)
+
+    def shelve(self, draft: Path | str, name: bytes, path: Path) -> None:
+        """Give a draft its name, and keep it as `hold` does."""
+        with self._lock, _door(self._home, fcntl.LOCK_SH):
+            self._note([name])
+            os.replace(draft, path)
+
+    def release(self, names: Iterable[bytes]) -> None:
+        """Commits look after these from now on."""
+        with self._lock:
+            if not self._held:
+                return
+            self._held -= Counter(names)
+            if self._listed > 2 * self._held.total() + (_SLACK if self._held else 0):
+                with _door(self._home, fcntl.LOCK_SH):
+                    os.ftruncate(self._list, 0)
+                    self._listed = 0
+                    held, self._held = self._held, Counter()
+                    self._note(held.elements())
+
+    def close(self) -> None:
+        """Leave: nothing is held any more."""
+        with self._lock:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                os.close(self._list)
+                self._folder, self._list, self._listed = None, -1, 0
+                self._held.clear()
+
+    def _note(self, names: Iterable[bytes]) -> None:
+        """Before anything has its name: who looks at the list later sees it."""
+        names = list(names)
+        content = b"".join(names)
+        try:
+            if os.write(self._list, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
+        except OSError:
+            os.ftruncate(self._list, self._listed * _NAME_BYTES)  # half a name would spoil those after it
+            raise
+        self._listed += len(names)
+        self._held.update(names)
+
+    def _move_in(self) -> Path:
+        folder = self._home.drafts / f"{os.getpid()}-{os.urandom(4).hex()}"
+        with _door(self._home, fcntl.LOCK_SH):  # or it would be taken for a dead one's before it is locked
+            folder.mkdir()
+            self._list = os.open(folder / _LIST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._list, fcntl.LOCK_EX)
+        return folder
+
+
+@contextlib.contextmanager
+def no_arrivals(home: Home) -> Iterator[set[bytes]]:
+    """A while in which nothing arrives; gives the names that the living hold. Others wait, so it is to be short."""
+    with _door(home, fcntl.LOCK_EX):
+        held: set[bytes] = set()
+        for folder in home.drafts.iterdir():
+            if not _is_dead(folder):
+                names = (folder / _LIST).read_bytes()
+                held.update(names[at : at + _NAME_BYTES] for at in range(0, len(names), _NAME_BYTES))
+        yield held
+
+
+def dead_drafts(home: Home) -> list[Path]:
+    """What was left in `drafts/` by processes that are gone."""
+    with _door(home, fcntl.LOCK_EX):
+        return [path for path in home.drafts.iterdir() if _is_dead(path)]
+
+
+def clear_dead(home: Home) -> None:
+    """Remove the drafts of the dead."""
+    with _door(home, fcntl.LOCK_EX):
+        for path in home.drafts.iterdir():
+            if _is_dead(path):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_dead(folder: Path) -> bool:
+    """Whether nobody has the list of a folder locked. A file beside the folders is the draft of an older program."""
+    try:
+        descriptor = os.open(folder / _LIST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@contextlib.contextmanager
+def _door(home: Home, how: int) -> Iterator[None]:
+    """The lock of `objects/`: shared by those who bring contents, alone for who takes some away."""
+    descriptor = os.open(home.objects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
