@@ -5,7 +5,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from local_runner.errors import Invalid
-from local_runner.model.globs import compile_glob
+from local_runner.model.glob_machine import Machine, Run
+from local_runner.model.glob_syntax import parse
+from local_runner.model.globs import Glob, compile_glob
 from tests.support.slow_globs import Braces, Capture, Class, Node, One, Sequence, Star, Text, matches, render
 
 SMALL = ("/a", "/d/x", "/d/e/y")
@@ -272,3 +274,76 @@ def test_a_glob_selects_what_its_elements_say(nodes, paths) -> None:
         if selected:
             assert path.startswith(glob.literal_prefix)
             assert glob.depth in (None, path.count("/"))
+
+
+@settings(deadline=None)
+@given(sequences(NODES, least=1), st.lists(PATHS, min_size=1, max_size=10))
+def test_the_machine_captures_what_the_regular_expression_does(nodes, paths) -> None:
+    glob = compile_glob(render((Text("/"), *nodes)))
+    for path in paths:
+        found = glob._regex.fullmatch(path)
+        assert glob._machine.fullmatch(path) == (None if found is None else found.groups())
+
+
+EXPLOSIVE = (
+    "/*(a*)*(a*)*(a*)*(a*)b",
+    "/+(+(+(a)))b",
+    "/*(*(*(*(a))))x",
+    "/+(*)x",
+    "/+(a|aa)b",
+    "/**a**a**a**a**b",
+    f"/{'*a' * 12}b",
+    f"/{'{a,a}' * 30}b",
+    f"/{'?(a)' * 30}b",
+    f"/{'!(' * 20}a{')' * 20}b",
+)
+
+
+@pytest.mark.parametrize("pattern", EXPLOSIVE)
+def test_no_pattern_takes_longer_than_its_size_times_that_of_the_path(pattern) -> None:
+    steps, counts = Machine(parse(pattern).elements).steps, []
+    for length in (200, 400):
+        run = Run(steps, f"/{'a' * length}")
+        run.captures(0)
+        counts.append(len(run.known))
+    assert counts[1] <= 2.2 * counts[0] + 10
+    assert counts[1] <= 4 * len(steps) * 400
+    assert not compile_glob(pattern).matches(f"/{'a' * 400}")
+
+
+@settings(deadline=None, max_examples=30)
+@given(sequences(NODES, least=1), st.integers(1, 4), st.text("ab", min_size=1, max_size=3))
+def test_what_is_looked_at_grows_with_the_path_whatever_the_pattern(nodes, times, text) -> None:
+    elements = parse(render((Text("/"), *nodes * times))).elements
+    steps = Machine(elements).steps
+    for length in (50, 100):
+        run = Run(steps, f"/{(text * length)[:length]}")
+        run.captures(0)
+        assert len(run.known) <= 4 * len(steps) * length
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/*", "/**", "/*.json", "/(*)-(*).csv", "/*_*_*_*_*.csv", "/!(*.csv)", "/{a,b}*", "/+([0-9]).txt", "/@(x|a).*"]
+)
+def test_an_ordinary_pattern_is_left_to_the_regular_expression(pattern, monkeypatch) -> None:
+    monkeypatch.delattr(Glob, "_machine")
+    glob = compile_glob(pattern)
+    for path in ("/experiment_1_of_2_with_3.csv", f"/{'x' * 60}-{'y' * 60}.csv", "/a/b/c"):
+        glob.matches(path)
+        glob.replace(path, "$1")
+
+
+@pytest.mark.parametrize("pattern", [f"/{'(' * 51}a", f"/{'{' * 2000}", f"/{'x' * 70_000}"])
+def test_a_pattern_that_no_one_writes_by_hand_is_refused(pattern) -> None:
+    with pytest.raises(Invalid, match="glob") as raised:
+        compile_glob(pattern)
+    assert raised.value.hint
+
+
+def test_a_pattern_too_complicated_for_a_path_is_refused() -> None:
+    with pytest.raises(Invalid, match="too complicated"):
+        compile_glob(f"/{'*(a*)' * 1000}").matches(f"/{'a' * 4000}")
+
+
+def test_a_reference_of_any_number_of_digits_is_empty() -> None:
+    assert compile_glob("/(*)").replace("/a", f"<${'9' * 5000}>") == "<>"
