@@ -15,6 +15,7 @@ from typing import Any
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.model.units import rfc3339
+from local_runner.storage.atomic import write_all
 
 KEPT_LINES = 20  # of a failing datum, for the error people see
 
@@ -63,7 +64,7 @@ class JobLog:
                 for folder in (self._path.parent.parent, self._path.parent):
                     folder.mkdir(exist_ok=True)
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-            os.write(self._descriptor, line)
+            write_all(self._descriptor, line, self._path)
 
     def close(self) -> None:
         with self._lock:

@@ -1,10 +1,28 @@
-"""Files that appear whole or not at all."""
+"""Writes that are whole or fail, and files that appear whole or not at all. Imports next to nothing."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+
+def write_all(descriptor: int, content: bytes | memoryview, path: Path | str = "") -> None:
+    """Write all of `content` where an open file stands. Raises `OSError`, which names `path`, also where only a part was taken.
+
+    A single write may be short without an error: a disk with less room than asked for takes what fits.
+    """
+    view = memoryview(content)
+    try:
+        while view:
+            written = os.write(descriptor, view)
+            if not written:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            view = view[written:]
+    except OSError as error:
+        error.filename = str(path) or None
+        raise
 
 
 def publish(path: Path, content: bytes) -> None:

@@ -9,6 +9,8 @@ import contextlib
 import errno
 import os
 import select
+import stat
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -19,14 +21,21 @@ class Bell:
     """A place to wait until somebody rings. Rings while nobody waits are kept, so none is missed between looking and waiting."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # without what is above: a home that was removed is not to come back
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._path, draft = folder / name, folder / f"{_DRAFT}{name}"
         os.mkfifo(draft)
-        # Open for writing too, or the pipe would be at its end whenever no ringer has it open.
-        self._descriptor = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        # Under its name only now: whoever rings takes down a pipe that nobody has open.
-        os.rename(draft, self._path)
+        # Once it is closed the number may be another file's: nobody writes to it without this lock, signal handlers included.
+        self._lock, self._descriptor = threading.RLock(), -1
+        try:
+            # Open for writing too, or the pipe would be at its end whenever no ringer has it open.
+            self._descriptor = os.open(draft, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            # Under its name only now: whoever rings takes down a pipe that nobody has open.
+            os.rename(draft, self._path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            self.close()
+            raise
 
     def fileno(self) -> int:
         return self._descriptor
@@ -47,12 +56,18 @@ class Bell:
             pass
 
     def ring(self) -> None:
-        """Ring this one, from any thread of its own process."""
-        _strike(self._descriptor)
+        """Ring this one, from any thread of its own process; once it is closed nothing happens."""
+        with self._lock:
+            if self._descriptor >= 0:
+                _strike(self._descriptor)
 
     def close(self) -> None:
-        self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+        """Take it down; a second time nothing happens."""
+        with self._lock:
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)
+                self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Bell:
         return self
@@ -62,24 +77,29 @@ class Bell:
 
 
 def ring_all(folder: Path) -> None:
-    """Wake everybody who waits. Bells of the dead are taken down on the way."""
+    """Wake everybody who waits. Bells of the dead are taken down on the way.
+
+    Raises nothing: what is rung for is done, and must not be called a failure because of it.
+    """
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if not entry.name.startswith(_DRAFT):
+                with contextlib.suppress(OSError):
+                    _ring(entry.path)
+
+
+def _ring(path: str) -> None:
     try:
-        paths = list(os.scandir(folder))
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nobody has it open for reading
+            os.unlink(path)
         return
-    for entry in paths:
-        if entry.name.startswith(_DRAFT):
-            continue
-        try:
-            descriptor = os.open(entry.path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # nobody has it open for reading
-                Path(entry.path).unlink(missing_ok=True)
-            continue
-        try:
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             _strike(descriptor)
-        finally:
-            os.close(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _strike(descriptor: int) -> None:

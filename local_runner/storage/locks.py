@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from local_runner.storage.atomic import write_all
 
 PATIENCE = 1.0  # seconds of waiting before anybody is told
 
@@ -49,29 +52,25 @@ class FileLock:
 
     def try_acquire(self, patience: float = 0.0) -> bool:
         """Take it if nobody has it, or lets go of it within `patience` seconds."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        if not _lock(descriptor, patience):
-            os.close(descriptor)
-            return False
-        self._take(descriptor)
-        return True
+        return self._take(lambda descriptor: _lock(descriptor, patience))
 
     def acquire(self, waiting: Callable[[str], None] = lambda holder: None, patience: float = PATIENCE) -> None:
         """Take it, however long that needs; `waiting` is told the holder's name if that is more than `patience` seconds."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        try:
+
+        def lock(descriptor: int) -> bool:
             if not _lock(descriptor, patience):
                 waiting(self.holder())
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._take(descriptor)
+            return True
+
+        self._take(lock)
 
     def release(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Let go of it, if it is held."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):  # it is closed then, too
+                os.close(descriptor)
 
     def holder(self) -> str:
         """Who took it last, "" if that is not known."""
@@ -96,8 +95,19 @@ class FileLock:
             os.close(descriptor)
         return False
 
-    def _take(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        name = myself().encode()
-        os.pwrite(descriptor, name, 0)
-        os.ftruncate(descriptor, len(name))
+    def _take(self, lock: Callable[[int], bool]) -> bool:
+        """Open the file, lock it, and write who has it. Whatever fails, it is given back: nobody is to wait for himself."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if lock(descriptor):
+                name = myself().encode(errors="replace")
+                write_all(descriptor, name, self._path)
+                os.ftruncate(descriptor, len(name))
+                self._descriptor = descriptor
+        except OSError as error:
+            error.filename = str(self._path)  # which calls on a descriptor do not know
+            raise
+        finally:
+            if self._descriptor is None:
+                os.close(descriptor)
+        return self.is_held
