@@ -8,6 +8,7 @@
     ├── Refused             well formed, but not in the present state
     ├── WorkFailed          a job or datum did not succeed
     ├── Unavailable         an engine, an executor, a program or a disk is missing or broken
+    │   ├── ContentLost     the bytes of a file are missing or damaged
     │   └── Busy            somebody else holds the home
     └── Unsupported         a cluster could, this runner cannot
 
@@ -121,6 +122,19 @@ class WorkFailed(LocalRunnerError):
 class Unavailable(LocalRunnerError):
     grpc_code = "UNAVAILABLE"
     exit_status = EXIT_UNAVAILABLE
+
+
+class ContentLost(Unavailable):
+    """The bytes of a file are missing from the store or damaged there. `content` is their hash, in hex."""
+
+    def __init__(self, content: str, *, is_missing: bool = False, where: str = "") -> None:
+        """`where` is the commit and path it was read for, if known."""
+        prefix = f"{where}: " if where else ""
+        super().__init__(
+            f"{prefix}the content {content} is {'missing from the store' if is_missing else 'damaged'}",
+            hint="put that file again, or run its pipeline again with --reprocess, and it is whole everywhere; run fsck to see all files",
+        )
+        self.content, self.is_missing = content, is_missing
 
 
 class Busy(Unavailable):

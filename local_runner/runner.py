@@ -16,9 +16,10 @@ from local_runner.engine.pipelines import CLUSTER_DEFAULTS
 from local_runner.errors import AlreadyExists, Refused
 from local_runner.model.secrets import check_secret
 from local_runner.repos import lifecycle
-from local_runner.repos.check import Finding, check
+from local_runner.repos.check import check
+from local_runner.repos.finding import Finding
 from local_runner.repos.transaction import Transaction
-from local_runner.storage.database import Database
+from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
 
 
@@ -58,7 +59,10 @@ class Runner(Versions, Pipelines, Transactions):
 
     def fsck(self, *, contents: bool = True) -> list[Finding]:
         """All that is wrong with the home; `contents` reads every byte of every file once, which is what takes time."""
-        return self._look(lambda session: check(session, contents=contents))
+        lost = self.database.lost
+        found = [Finding("records", lost_transactions(self.database.home, lost))] if lost else []
+        with self.database.read(damaged=True) as session:
+            return found + check(session, contents=contents)
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
         """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `Invalid`, `AlreadyExists`.

@@ -2,131 +2,167 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from local_runner.errors import LocalRunnerError
 from local_runner.model.entries import parse_entry
-from local_runner.model.file_hash import FileHasher
 from local_runner.model.ids import digest
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import META, USER, RepoRef
+from local_runner.repos.check_records import RECORDS
 from local_runner.repos.check_tree import first_collision
+from local_runner.repos.finding import Finding, guarded
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
+from local_runner.storage.trees import Root
 
 
-class Finding(NamedTuple):
-    """Something that must not be: about which commit, branch, job, piece or content, and what is wrong with it."""
+class _View(NamedTuple):
+    """What is checked, and the roots of trees in it that cannot be walked."""
 
-    subject: str
+    session: Session
+    broken: frozenset[bytes]
+
+    def commits(self) -> list[CommitRow]:
+        """All, the oldest of each repo first."""
+        return [row for repo in self.session.repos.repos() for row in reversed(self.session.commits.of_repo(repo.key))]
+
+    def is_sound(self, *rows: CommitRow) -> bool:
+        """Whether all trees of these commits can be walked."""
+        return self.broken.isdisjoint(root for row in rows for root in (row.tree, row.marks) if root is not None)
+
+
+class LostContent(NamedTuple):
+    """A content that is missing or damaged, the size it should have, and every file that has it, as (commit, path, tag)."""
+
+    name: bytes
+    size: int
     problem: str
+    files: Sequence[tuple[CommitRow, str, str]]
 
 
 def check(session: Session, *, contents: bool = True) -> list[Finding]:
-    """All that is wrong with a home. `contents` reads every byte of every file once, which is what takes time."""
-    damage = tuple(_pieces(session))
-    found = [*damage, *_rows(session)]
-    if not damage:  # trees with holes cannot be walked
-        found += [finding for sentence in _SENTENCES for finding in sentence(session)]
-        found += _files(session, contents)
-    return found
+    """All that is wrong with the records and contents of a home. `contents` reads every byte of every file once, which takes time.
+
+    It never fails: what damage keeps from being checked is a finding, too.
+    """
+    found = [finding for sentence in RECORDS for finding in guarded(sentence, session)]
+    broken: set[bytes] = set()
+    found += guarded(_pieces, session, broken)
+    view = _View(session, frozenset(broken))
+    found += [finding for sentence in _SENTENCES for finding in guarded(sentence, view)]
+    found += guarded(_files, view, contents)
+    return list(dict.fromkeys(found))
 
 
 # -- objects and trees -------------------------------------------------------------------------------------------------
 
 
-def _pieces(session: Session) -> Iterator[Finding]:
+def _pieces(session: Session, broken: set[bytes]) -> Iterator[Finding]:
     """A root must lead to pieces that are all there, and each must hash to its name."""
-    rotten = [name for name, content in session.connection.execute("SELECT name, content FROM node") if digest(content) != name]
-    yield from (Finding(f"piece {name.hex()}", "its content is not what its name says") for name in rotten)
-    if rotten:  # nobody knows what they would lead to
-        return
-    for root in dict.fromkeys(session.commits.roots()):
-        try:
-            deque(session.trees.pieces(root), maxlen=0)
-        except LocalRunnerError as error:
-            yield Finding(f"tree {root.hex()}", error.message)
+    walked = _Pieces(session)
+    for row in _View(session, frozenset()).commits():
+        for root in (row.tree, row.marks):
+            problem = walked.problem(root) if root is not None and root not in broken else ""
+            if root is not None and problem:
+                broken.add(root)
+                yield Finding(f"tree {root.hex()}", f"{problem}; it is one of {row.ref}")
+    yield from (Finding(f"piece {name.hex()}", "its content is not what its name says") for name in walked.rotten())
 
 
-def _files(session: Session, contents: bool) -> Iterator[Finding]:
+class _Pieces:
+    """Walks trees, each piece once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seen: dict[bytes, str] = {}  # a piece -> what is wrong with it or below it
+
+    def problem(self, root: bytes) -> str:
+        """What is wrong with a tree; "" if nothing is."""
+        if root not in self._seen:
+            try:
+                children = self._session.trees.children(root)
+            except LocalRunnerError as error:
+                self._seen[root] = error.message
+            else:
+                self._seen[root] = next((problem for problem in map(self.problem, children) if problem), "")
+        return self._seen[root]
+
+    def rotten(self) -> Iterator[bytes]:
+        """Names of all damaged pieces."""
+        for name, content in self._session.connection.execute("SELECT name, content FROM node"):
+            if self._seen.get(name, "unseen") and not (isinstance(content, bytes) and digest(content) == name):
+                yield name
+
+
+def _files(view: _View, contents: bool) -> Iterator[Finding]:
     """An entry of a tree must name a content that is there, has its size and hashes to its name."""
-    wanted: dict[bytes, tuple[int, str]] = {}
-    previous: bytes | None = None
-    for row in _commits(session):
-        for key, _, value in session.trees.diff(previous, row.tree):
-            if value is not None:
-                entry = parse_entry(key, value)
-                wanted.setdefault(entry.hash, (entry.size, f"{row.ref}:{entry.path}"))
-        previous = row.tree
-    for name, (size, where) in wanted.items():
-        problem = _content_problem(session, name, size, contents)
+    for lost in _lost(view, contents):
+        row, path, _ = lost.files[0]
+        more = f", as that of {len(lost.files) - 1} more" if len(lost.files) > 1 else ""
+        yield Finding(f"{row.ref}:{path}", f"its content {lost.name.hex()}{more} {lost.problem}")
+
+
+def lost_contents(session: Session, *, contents: bool = True) -> list[LostContent]:
+    """The contents that files have and the store has not, or not whole. Trees that cannot be walked are left out."""
+    broken: set[bytes] = set()
+    list(guarded(_pieces, session, broken))
+    return list(_lost(_View(session, frozenset(broken)), contents))
+
+
+def _lost(view: _View, contents: bool) -> Iterator[LostContent]:
+    session = view.session
+    wanted: dict[bytes, tuple[int, list[tuple[CommitRow, str, str]]]] = {}
+    previous: Root = None
+    for row in view.commits():
+        if view.is_sound(row):
+            for key, _, value in session.trees.diff(previous, row.tree):
+                if value is not None:
+                    entry = parse_entry(key, value)
+                    wanted.setdefault(entry.hash, (entry.size, []))[1].append((row, entry.path, entry.tag))
+            previous = row.tree
+    for name, (size, files) in wanted.items():
+        problem = session.objects.problem(name, size, read=contents)
         if problem:
-            yield Finding(where, f"its content {name.hex()} {problem}")
-
-
-def _content_problem(session: Session, name: bytes, size: int, read: bool) -> str:
-    path = session.objects.files.path(name)
-    small = session.objects.inline(name)
-    if small is None and not path.exists():
-        return "is missing"
-    found = len(small) if small is not None else path.stat().st_size
-    if found != size:
-        return f"has {found} bytes, not {size}"
-    if read:
-        hasher = FileHasher()
-        for block in session.objects.read(name):
-            hasher.update(block)
-        if hasher.digest() != name:
-            return "is not what its name says"
-    return ""
+            yield LostContent(name, size, problem, files)
 
 
 # -- commits and branches ----------------------------------------------------------------------------------------------
 
 
-def _rows(session: Session) -> Iterator[Finding]:
-    """A row must not point to a row that is not there, and the database file must be whole."""
-    for (problem,) in session.connection.execute("PRAGMA quick_check"):
-        if problem != "ok":
-            yield Finding("records", problem)
-    for table, _, target, _ in session.connection.execute("PRAGMA foreign_key_check"):
-        yield Finding(f"table {table}", f"a row points to a row of {target} that is not there")
-
-
-def _branch_heads(session: Session) -> Iterator[Finding]:
+def _branch_heads(view: _View) -> Iterator[Finding]:
     """A branch must have a head, and that must be a commit of its repo."""
-    for branch in session.repos.branches():
-        head = session.commits.at(branch.head) if branch.head is not None else None
+    for branch in view.session.repos.branches():
+        head = view.session.commits.at(branch.head) if branch.head is not None else None
         if head is None:
             yield Finding(str(branch.ref), "has no head")
         elif head.ref.repo != branch.ref.repo:
             yield Finding(str(branch.ref), f"its head {head.ref} lies in another repo")
 
 
-def _parents(session: Session) -> Iterator[Finding]:
+def _parents(view: _View) -> Iterator[Finding]:
     """A commit's parent must be an older commit of its repo, and none may be its own ancestor."""
-    for row in _commits(session):
-        parent = session.commits.at(row.parent) if row.parent is not None else None
+    for row in view.commits():
+        parent = view.session.commits.at(row.parent) if row.parent is not None else None
         if parent is not None and parent.repo != row.repo:
             yield Finding(str(row.ref), f"its parent {parent.ref} lies in another repo")
         elif parent is not None and parent.key >= row.key:
             yield Finding(str(row.ref), f"its parent {parent.ref} is younger than itself")
 
 
-def _sizes(session: Session) -> Iterator[Finding]:
+def _sizes(view: _View) -> Iterator[Finding]:
     """A finished commit must have the size of its files."""
-    for row in _commits(session):
-        if row.finished is not None and row.size != session.trees.totals(row.tree).size:
-            yield Finding(str(row.ref), f"its record says {row.size} bytes, its files have {session.trees.totals(row.tree).size}")
+    for row in view.commits():
+        if row.finished is not None and view.is_sound(row) and row.size != view.session.trees.totals(row.tree).size:
+            yield Finding(str(row.ref), f"its record says {row.size} bytes, its files have {view.session.trees.totals(row.tree).size}")
 
 
-def _folder_trees(session: Session) -> Iterator[Finding]:
+def _folder_trees(view: _View) -> Iterator[Finding]:
     """A finished commit without error must be a folder tree."""
-    for row in _commits(session):
-        if row.finished is not None and not row.error and row.ref.repo.type != META:
-            collision = first_collision(session.trees, None, row.tree)
+    for row in view.commits():
+        if row.finished is not None and view.is_sound(row) and not row.error and row.ref.repo.type != META:
+            collision = first_collision(view.session.trees, None, row.tree)
             if collision:
                 yield Finding(str(row.ref), collision)
 
@@ -134,47 +170,47 @@ def _folder_trees(session: Session) -> Iterator[Finding]:
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
-def _jobs(session: Session) -> Iterator[Finding]:
+def _jobs(view: _View) -> Iterator[Finding]:
     """The output and meta commit of a job must be open exactly as long as the job is unfinished."""
-    for info in session.pipelines.jobs():
+    for info in view.session.pipelines.jobs():
         for kind in (USER, META):
-            row = _commit_of(session, info, kind)
+            row = _commit_of(view.session, info, kind)
             if row is not None and row.is_open == info.state.is_final:
                 yield Finding(f"job {info.job}", f"it is {info.state.word}, but {row.ref} is {'open' if row.is_open else 'finished'}")
 
 
-def _marks(session: Session) -> Iterator[Finding]:
+def _marks(view: _View) -> Iterator[Finding]:
     """Each mark of a meta commit must have its document, and each document its mark."""
-    for row in _commits(session):
-        if row.ref.repo.type != META or row.error or not (row.begun or row.finished is not None):
+    for row in view.commits():
+        if row.ref.repo.type != META or row.error or not view.is_sound(row) or not (row.begun or row.finished is not None):
             continue
-        marked = {key.decode() for key, _ in session.trees.scan(row.marks)}
-        described = {tag for path, tag in _entries(session, row) if path == f"/meta/{tag}/meta"}
+        marked = {key.decode() for key, _ in view.session.trees.scan(row.marks)}
+        described = {tag for path, tag in _entries(view.session, row) if path == f"/meta/{tag}/meta"}
         for datum in sorted(marked ^ described):
             yield Finding(str(row.ref), f"datum {datum} has {'a mark, but no document' if datum in marked else 'a document, but no mark'}")
 
 
-def _outputs(session: Session) -> Iterator[Finding]:
+def _outputs(view: _View) -> Iterator[Finding]:
     """The output commit of a job that succeeded must hold exactly the files its meta commit lists, under the same tags.
 
     Of a recovered datum both may be: without outputs, and with those of a later attempt (reference pps 2.6, *Quirk*).
     """
-    for info in session.pipelines.jobs():
-        output, meta = _commit_of(session, info, USER), _commit_of(session, info, META)
-        if info.state is not JobState.SUCCESS or output is None or meta is None:
+    for info in view.session.pipelines.jobs():
+        output, meta = _commit_of(view.session, info, USER), _commit_of(view.session, info, META)
+        if info.state is not JobState.SUCCESS or output is None or meta is None or not view.is_sound(output, meta):
             continue
-        written = set(_entries(session, output))
+        written = set(_entries(view.session, output))
         listed = {
-            (path.removeprefix(f"/pfs/{tag}/out"), tag) for path, tag in _entries(session, meta) if path.startswith(f"/pfs/{tag}/out/")
+            (path.removeprefix(f"/pfs/{tag}/out"), tag) for path, tag in _entries(view.session, meta) if path.startswith(f"/pfs/{tag}/out/")
         }
         for path, tag in sorted(written - listed):
             yield Finding(str(output.ref), f"{path} of datum {tag} is not in {meta.ref}")
         for path, tag in sorted(listed - written):
-            if _is_processed(session.trees.get(meta.marks, tag.encode())):
+            if _is_processed(view.session.trees.get(meta.marks, tag.encode())):
                 yield Finding(str(output.ref), f"lacks {path} of datum {tag}")
 
 
-_SENTENCES: tuple[Callable[[Session], Iterator[Finding]], ...] = (
+_SENTENCES: tuple[Callable[[_View], Iterator[Finding]], ...] = (
     _branch_heads,
     _parents,
     _sizes,
@@ -185,10 +221,6 @@ _SENTENCES: tuple[Callable[[Session], Iterator[Finding]], ...] = (
 )
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
-
-
-def _commits(session: Session) -> list[CommitRow]:
-    return [row for repo in session.repos.repos() for row in reversed(session.commits.of_repo(repo.key))]
 
 
 def _is_processed(mark: bytes | None) -> bool:

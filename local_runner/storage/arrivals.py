@@ -7,7 +7,6 @@ who removes contents knows what somebody is about to commit, and whose drafts ar
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -16,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from local_runner.storage.atomic import write_all
 from local_runner.storage.home import Home
 
 _LIST = "held"
@@ -81,8 +81,7 @@ class Arrivals:
         names = list(names)
         content = b"".join(names)
         try:
-            if os.write(self._list, content) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
+            write_all(self._list, content, str(self._folder))
         except OSError:
             os.ftruncate(self._list, self._listed * _NAME_BYTES)  # half a name would spoil those after it
             raise

@@ -7,6 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
+_HOLE = bytes(64 * 1024)  # as much of nothing as is not written down
+
 
 def write_all(descriptor: int, content: bytes | memoryview, path: Path | str = "") -> None:
     """Write all of `content` where an open file stands. Raises `OSError`, which names `path`, also where only a part was taken.
@@ -23,6 +25,17 @@ def write_all(descriptor: int, content: bytes | memoryview, path: Path | str = "
     except OSError as error:
         error.filename = str(path) or None
         raise
+
+
+def write_sparse(descriptor: int, block: bytes, path: Path | str = "") -> None:
+    """As `write_all`, but pass over what is empty: a file that had holes has them here, too. Its end may have to be set afterwards."""
+    view, begin = memoryview(block), 0
+    for at in range(0, len(block), len(_HOLE)):
+        if block[at] == 0 and block.startswith(_HOLE, at):
+            write_all(descriptor, view[begin:at], path)
+            begin = at + len(_HOLE)
+            os.lseek(descriptor, len(_HOLE), os.SEEK_CUR)
+    write_all(descriptor, view[begin:], path)
 
 
 def publish(path: Path, content: bytes) -> None:

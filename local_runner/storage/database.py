@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.parse import quote
 
-from local_runner.errors import LocalRunnerError, Unavailable
-from local_runner.model.names import DEFAULT_PROJECT
+from local_runner.errors import Unavailable
 from local_runner.storage.bell import ring_all
 from local_runner.storage.commit_records import CommitRecords
+from local_runner.storage.connect import committed, connect, is_laid_out, prepare_to_write
+from local_runner.storage.count import read_count, write_count
 from local_runner.storage.home import Home, disk_full
 from local_runner.storage.locks import FileLock
-from local_runner.storage.objects import ObjectFiles, Objects
+from local_runner.storage.objects import ObjectFiles, Objects, put_row
 from local_runner.storage.pipeline_records import PipelineRecords
 from local_runner.storage.repo_records import RepoRecords
 from local_runner.storage.trees import Trees
-
-_SCHEMA = Path(__file__).with_name("schema.sql")
 
 
 class Session:
@@ -34,6 +31,7 @@ class Session:
         self.pipelines = PipelineRecords(connection)
         self.objects = Objects(files, connection)
         self.trees = Trees(_Nodes(connection))
+        self.is_prepared = False  # to write
 
 
 class _Nodes:
@@ -48,11 +46,14 @@ class _Nodes:
         return content
 
     def put_node(self, name: bytes, content: bytes) -> None:
-        self._connection.execute("INSERT OR IGNORE INTO node VALUES (?, ?)", (name, content))
+        self._connection.execute(put_row("node"), (name, content))
 
 
 class Database:
-    """The records of a home. Each thread has a connection of its own."""
+    """The records of a home. Each thread has a connection of its own.
+
+    Transactions raise `Unavailable` for records that cannot be used, also those that lost what was reported done (`lost`).
+    """
 
     def __init__(self, home: Home, waiting: Callable[[str], None] = lambda holder: None) -> None:
         """`waiting` is told who writes, when a write has to wait for it."""
@@ -62,56 +63,93 @@ class Database:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._apart: list[Session] = []  # free ones
+        self._lost = 0
+
+    @property
+    def lost(self) -> int:
+        """How many of the last transactions are gone that were reported done, when the records were first looked at."""
+        self._session()
+        return self._lost
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[Session]:
-        """A view of the records that does not change while it is open. Within another transaction of this thread: that one."""
+    def read(self, *, damaged: bool = False) -> Iterator[Session]:
+        """A view of the records that does not change while it is open. Within another transaction of this thread: that one.
+
+        With `damaged`, also of records that lost something.
+        """
         session = self._session()
         if session.connection.in_transaction:
             yield session
             return
         with _translated(self.home):
+            if not damaged:
+                self._refuse_loss()
             session.connection.execute("BEGIN")
             try:
                 yield session
             finally:
-                session.connection.execute("ROLLBACK")
+                _roll_back(session.connection)
 
     @contextlib.contextmanager
     def read_apart(self) -> Iterator[Session]:
         """A view as of `read`, on a connection of its own: for iterators, whose users may read and write meanwhile."""
         with _translated(self.home):
             session = self._apart.pop() if self._apart else Session(self._connect(), self.files)
-            session.connection.execute("BEGIN")
+            self._refuse_loss()
             try:
+                session.connection.execute("BEGIN")
                 yield session
             finally:
-                session.connection.execute("ROLLBACK")
+                _roll_back(session.connection)
                 self._apart.append(session)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
         """All changes made inside, or none of them if it is left by an exception. Not to be nested, nor done within `read`."""
         session = self._session()
+        connection = session.connection
         lock = FileLock(self.home.write_lock)
-        with _translated(self.home):
-            lock.acquire(self._waiting)
-            try:
-                session.connection.execute("BEGIN IMMEDIATE")
+        try:
+            with _translated(self.home):
+                self._refuse_loss()
+                lock.acquire(self._waiting)
+                if not session.is_prepared:
+                    prepare_to_write(connection)
+                    session.is_prepared = True
                 try:
+                    connection.execute("BEGIN IMMEDIATE")
                     session.objects.added.clear()
+                    before = connection.total_changes
                     yield session
-                    session.connection.execute("COMMIT")
-                    self.files.arrivals.release(session.objects.added)
+                    is_changed = connection.total_changes != before
+                    if is_changed:
+                        connection.execute("UPDATE written SET transactions = transactions + 1")
+                        count = committed(connection)
+                    connection.execute("COMMIT")
                 except BaseException:
-                    # A full disk may have ended the transaction already.
-                    if session.connection.in_transaction:
-                        session.connection.execute("ROLLBACK")
+                    _roll_back(connection)
                     session.trees.forget()
                     raise
-            finally:
-                lock.release()
+            # It is done: nothing from here on may call it a failure.
+            if is_changed:
+                write_count(self.home.committed, count)
+        finally:
+            lock.release()
+        with contextlib.suppress(OSError):
+            self.files.arrivals.release(session.objects.added)
         ring_all(self.home.bells)
+
+    def accept_loss(self) -> None:
+        """Go on with what the records hold, though they lost something."""
+        session = self._session()
+        lock = FileLock(self.home.write_lock)
+        try:
+            with _translated(self.home):
+                lock.acquire(self._waiting)
+                write_count(self.home.committed, committed(session.connection))
+                self._lost = 0
+        finally:
+            lock.release()
 
     def close(self) -> None:
         """Close every thread's connection; no other thread may be using one."""
@@ -139,45 +177,51 @@ class Database:
         return session
 
     def _connect(self) -> sqlite3.Connection:
-        # isolation_level None: transactions are ours. Threads: `close` is called by the one that opened the database.
-        # Mode rw once it is there: a home that was removed is not to come back as an empty database.
-        mode = "rw" if self._opened else "rwc"
-        address = f"file:{quote(str(self.home.database))}?mode={mode}"
-        connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=60, check_same_thread=False)
-        # NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last transactions, and never the whole.
-        connection.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
-        )
-        if not _is_laid_out(connection):
-            lock = FileLock(self.home.write_lock)
-            lock.acquire()
-            try:
-                if not _is_laid_out(connection):
-                    first = f"INSERT INTO project VALUES ('{DEFAULT_PROJECT}', '', {time.time()}, NULL)"
-                    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA.read_text()}; {first}; COMMIT")
-            finally:
-                lock.release()
+        is_first = not self._opened
+        counted = read_count(self.home.committed) if is_first else 0
+        if counted and not self.home.database.exists():
+            raise Unavailable(f"{self.home.database} is missing", hint="put it back from a copy of the home, or remove the home")
+        # Made at most once: a home that was removed, or its records, are not to come back as an empty database.
+        connection = connect(self.home, create=is_first and not counted)
+        if counted:
+            self._lost = max(0, counted - (committed(connection) if is_laid_out(connection) else 0))
         self._opened.append(connection)
         return connection
 
+    def _refuse_loss(self) -> None:
+        if self._lost:
+            raise Unavailable(
+                lost_transactions(self.home, self._lost),
+                hint="put records.sqlite and records.sqlite-wal back from a copy; or go on with what is left: fsck --fix",
+            )
 
-def _is_laid_out(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'setting'").fetchone() is not None
+
+def lost_transactions(home: Home, count: int) -> str:
+    """The sentence about records whose last transactions are gone."""
+    what = "transaction that was" if count == 1 else f"{count} transactions that were"
+    return f"the records of {home.path} lost the last {what} reported done: their write-ahead log is missing or damaged"
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # A full disk, or a transaction that never began, has none to end.
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
 def _translated(home: Home) -> Iterator[None]:
-    """Errors of SQLite and of the disk, in words."""
+    """Errors of SQLite, and of the disk about files of the home, in words. Others are about what somebody does meanwhile."""
     try:
         yield
-    except LocalRunnerError:
-        raise
     except (sqlite3.DatabaseError, OSError) as error:
-        if isinstance(error, OSError) and error.filename and not str(error.filename).startswith(str(home.path)):
+        path = str(getattr(error, "filename", None) or "")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and path:
+            raise disk_full(path) from error
+        if isinstance(error, sqlite3.IntegrityError) or (isinstance(error, OSError) and not path.startswith(str(home.path))):
             raise
         text = getattr(error, "strerror", None) or str(error)
-        if "full" in text or "No space" in text:
-            raise disk_full(home) from error
-        if isinstance(error, sqlite3.IntegrityError):
-            raise
+        if "full" in text:
+            raise disk_full(home.path) from error
+        if not home.database.exists():
+            raise Unavailable(f"the home {home.path} is gone", hint="somebody removed it; what it held went with it") from error
         raise Unavailable(f"cannot use the store in {home.path}: {text}", hint="nothing was changed") from error

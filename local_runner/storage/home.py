@@ -30,6 +30,10 @@ class Home:
         return self.path / "records.sqlite"
 
     @property
+    def committed(self) -> Path:
+        return self.path / "committed"
+
+    @property
     def objects(self) -> Path:
         return self.path / "objects"
 
@@ -71,9 +75,9 @@ class Home:
         return self.path / "engine.log"
 
 
-def disk_full(home: Home) -> Unavailable:
-    """The error for a disk that takes no more."""
-    return Unavailable(f"the disk that holds {home.path} is full", hint="free some space; nothing that was committed is lost")
+def disk_full(path: Path | str) -> Unavailable:
+    """The error for a disk that takes no more; `path` is something on it."""
+    return Unavailable(f"the disk that holds {path} is full", hint="free some space; nothing that was committed is lost")
 
 
 def find_home(start: Path | None = None) -> Path:
@@ -90,8 +94,10 @@ def find_home(start: Path | None = None) -> Path:
 
 
 def open_home(path: Path, create: bool = True) -> Home:
-    """The home at this path, made if it is not there. Raises `Unavailable` where it cannot be written or has a newer format,
-    or is not there and not to be made."""
+    """The home at this path, made if it is not there; what a killed maker left is completed. A home that cannot be written can be read.
+
+    Raises `Unavailable` where none can be made, or it has a newer format, or is not there and not to be made.
+    """
     home, mark = Home(path), path / "FORMAT"
     try:
         if not mark.exists():
@@ -101,17 +107,29 @@ def open_home(path: Path, create: bool = True) -> Home:
                 folder.mkdir(parents=True, exist_ok=True)
             (home.path / ".gitignore").write_text("*\n")
             publish(mark, f"{FORMAT}\n".encode())
-        if create:  # a copy made without them is a home, too
-            for lock in (home.write_lock, home.engine_lock):
-                if not lock.exists():
-                    lock.touch()
-        found = mark.read_text().strip()
+        found = mark.read_bytes().strip().decode(errors="backslashreplace")
+        if found == str(FORMAT) and os.access(path, os.W_OK):
+            _complete(home)
     except OSError as error:
         raise Unavailable(
             f"cannot use {path} as home: {error.strerror or error}", hint=f"set {VARIABLE} to a folder that can be written"
         ) from None
+    if not found.isascii() or not found.isdigit():
+        raise Unavailable(
+            f"{mark} is damaged: it says {found!r}, not the number of a format",
+            hint=f"if this home was made by this version, write {FORMAT} into it; then run fsck",
+        )
     if found != str(FORMAT):
         raise Unavailable(
             f"{path} has format {found}, this version knows {FORMAT}", hint="use the newer local_runner that made it, or another home"
         )
     return home
+
+
+def _complete(home: Home) -> None:
+    """Make what is missing beside FORMAT: the maker was killed, or a copy was made without it."""
+    for folder in (home.objects, home.drafts, home.bells, home.logs):
+        folder.mkdir(exist_ok=True)
+    for lock in (home.write_lock, home.engine_lock):
+        if not lock.exists():
+            lock.touch()

@@ -1,7 +1,11 @@
-"""Contents of files, each stored once under its Pachyderm hash: small ones as rows, large ones as files (FORMAT.md, *Objects*)."""
+"""Contents of files, each stored once under its Pachyderm hash: small ones as rows, large ones as files (FORMAT.md, *Objects*).
+
+Whatever is read is checked against its name; damaged bytes are given to nobody (FORMAT.md, *What is checked when*).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -12,24 +16,25 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from local_runner.errors import Unavailable
+from local_runner.errors import ContentLost
 from local_runner.model.file_hash import FileHasher, file_hash
 from local_runner.storage.arrivals import Arrivals
+from local_runner.storage.atomic import write_all, write_sparse
 from local_runner.storage.home import Home, disk_full
+from local_runner.storage.sums import BLOCK, Known, Summer, blocks, covers, fingerprint, fits
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
 INLINE_BYTES = 64 * 1024
-_BLOCK = 1024 * 1024
-_HOLE = bytes(64 * 1024)  # as much of nothing as is not written down
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
 
 
 class Content(NamedTuple):
-    """Content on its way in: its hash and size, and the bytes themselves if they are yet to be made a row."""
+    """Content on its way in: its hash and size, the bytes themselves if they are yet to be made a row, else the sums of its blocks."""
 
     name: bytes
     size: int
     inline: bytes | None = None
+    sums: bytes | None = None
 
 
 class ObjectFiles:
@@ -38,6 +43,7 @@ class ObjectFiles:
     def __init__(self, home: Home) -> None:
         self._home = home
         self.arrivals = Arrivals(home)
+        self.known = Known()
 
     def take(self, source: bytes | BinaryIO | Path) -> Content:
         """Read content to its end and hash it; if it is large it is stored when this returns, else the caller stores `inline`.
@@ -59,30 +65,31 @@ class ObjectFiles:
             head += more
         if len(head) <= INLINE_BYTES:
             return Content(file_hash(head), len(head), head)
-        return self._store(_blocks(head, source))
+        return self._store(_pieces(head, source))
 
-    def _store(self, blocks: Iterator[bytes]) -> Content:
-        hasher, size = FileHasher(), 0
+    def _store(self, pieces: Iterator[bytes]) -> Content:
+        hasher, summer, size = FileHasher(), Summer(), 0
         descriptor, draft = tempfile.mkstemp(dir=self.arrivals.folder())
         try:
-            with os.fdopen(descriptor, "wb", buffering=0):
-                for block in blocks:
-                    hasher.update(block)
-                    size += len(block)
-                    _write_sparse(descriptor, block)
-                os.ftruncate(descriptor, size)  # the last block may be a hole
-                os.fchmod(descriptor, 0o444)
-                os.fsync(descriptor)
+            try:
+                for piece in pieces:
+                    hasher.update(piece)
+                    summer.update(piece)
+                    size += len(piece)
+                    write_sparse(descriptor, piece, draft)
+                _make_last(descriptor, size, draft)
+            finally:
+                os.close(descriptor)
             name = hasher.digest()
             path = self.path(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)
             self.arrivals.shelve(draft, name, path)
         except BaseException as error:
             Path(draft).unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full(self._home) from error
+                raise disk_full(self._home.path) from error
             raise
-        return Content(name, size)
+        return Content(name, size, sums=summer.sums())
 
     def path(self, name: bytes) -> Path:
         """Where a large content lies."""
@@ -104,68 +111,181 @@ class Objects:
         self.added: list[bytes] = []  # by the transaction under way
 
     def add(self, contents: Iterable[Content]) -> None:
-        """Store what is yet to become a row; part of the transaction under way, which has a commit for all of them."""
-        contents = list(contents)
-        self.added += [content.name for content in contents]
-        rows = ((content.name, content.inline) for content in contents if content.inline is not None)
-        self._connection.executemany("INSERT OR IGNORE INTO object VALUES (?, ?)", rows)
+        """Store what is yet to become a row; part of the transaction under way, which has a commit for all of them.
 
-    def inline(self, name: bytes) -> bytes | None:
-        """A small content, or None if it is a large one (or not there)."""
+        What is stored, but damaged, is mended by it.
+        """
+        for content in contents:
+            self.added.append(content.name)
+            if content.inline is not None:
+                self._put("object", content.name, content.inline)
+            elif content.sums is not None:
+                self._put("block_sums", content.name, content.sums)
+
+    def _put(self, table: str, name: bytes, value: bytes) -> None:
+        self._connection.execute(put_row(table), (name, value))
+
+    def stored(self, name: bytes) -> bytes | None:
+        """A small content as it lies there, damaged or not; None if it is a large one (or not there)."""
         found = self._connection.execute("SELECT content FROM object WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
+    def inline(self, name: bytes) -> bytes | None:
+        """A small content, or None if it is a large one (or not there). Raises `ContentLost` for a damaged one."""
+        content = self.stored(name)
+        if content is not None and (not isinstance(content, bytes) or file_hash(content) != name):
+            raise ContentLost(name.hex())
+        return content
+
+    def problem(self, name: bytes, size: int, *, read: bool) -> str:
+        """What is wrong with a stored content that should have so many bytes, as the end of a sentence; "" if nothing is.
+
+        With `read` all of it is hashed, whatever was found before.
+        """
+        small = self.stored(name)
+        if small is not None:
+            if not isinstance(small, bytes):
+                return "is not what its name says"
+            if len(small) != size:
+                return f"has {len(small)} bytes, not {size}"
+            return "is not what its name says" if read and file_hash(small) != name else ""
+        try:
+            with self._open(name) as file:
+                found = os.fstat(file.fileno()).st_size
+                if found != size:
+                    return f"has {found} bytes, not {size}"
+                if read:
+                    self._judge(name, file)
+        except ContentLost as error:
+            return "is missing" if error.is_missing else "is not what its name says"
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+        return ""
+
     def read(self, name: bytes, offset: int = 0) -> Iterator[bytes]:
-        """A content from an offset to its end, in blocks."""
+        """A content from an offset to its end, in blocks. Raises `ContentLost` if it is missing, and before it is damaged bytes' turn.
+
+        Only of a content that was stored without sums damage is known at its end; then the last block is kept back.
+        """
         content = self.inline(name)
         if content is not None:
             yield content[offset:]
             return
         with self._open(name) as file:
-            file.seek(offset)
-            while block := file.read(_BLOCK):
-                yield block
+            yield from self._checked(name, file, offset)
 
     def place(self, name: bytes, target: Path | str) -> None:
-        """Write a private copy of a content to a new file; blocks are shared where the file system can."""
+        """Write a private copy of a content to a new file; blocks are shared where the file system can.
+
+        Raises `ContentLost` for a damaged or missing content, and `OSError` that names the target; then no file is left there.
+        """
         content = self.inline(name)
-        if content is not None:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
             try:
-                os.write(descriptor, content)
+                if content is not None:
+                    write_all(descriptor, content, target)
+                else:
+                    self._copy(name, descriptor, target)
             finally:
                 os.close(descriptor)
-            return
-        with self._open(name) as source, open(target, "xb", buffering=0) as copy:
+        except BaseException:
+            os.unlink(target)
+            raise
+
+    def _copy(self, name: bytes, descriptor: int, target: Path | str) -> None:
+        with self._open(name) as source:
             try:
-                fcntl.ioctl(copy.fileno(), _FICLONE, source.fileno())
+                fcntl.ioctl(descriptor, _FICLONE, source.fileno())
             except OSError:
-                shutil.copyfileobj(source, copy, _BLOCK)
+                for block in self._checked(name, source):
+                    write_sparse(descriptor, block, target)
+                os.ftruncate(descriptor, os.fstat(source.fileno()).st_size)  # the last block may be a hole
+            else:
+                if not self.files.known.has(name, fingerprint(source.fileno())):
+                    for _ in self._checked(name, source):
+                        pass
 
     def _open(self, name: bytes) -> BinaryIO:
         try:
             return self.files.path(name).open("rb", buffering=0)
         except FileNotFoundError:
-            raise Unavailable(f"the content {name.hex()} is missing from the store", hint="run fsck to see what else is damaged") from None
+            raise ContentLost(name.hex(), is_missing=True) from None
+
+    # -- checking ------------------------------------------------------------------------------------------------------
+
+    def _checked(self, name: bytes, file: BinaryIO, offset: int = 0) -> Iterator[bytes]:
+        """The blocks of a large content from an offset, each checked before it is given out."""
+        before = fingerprint(file.fileno())
+        if self.files.known.has(name, before):
+            yield from blocks(file, offset)
+            return
+        sums = self._sums(name)
+        if not covers(sums, before.size):
+            if offset:
+                self._judge(name, file)
+                yield from blocks(file, offset)
+                return
+            yield from _hashed(name, blocks(file))
+        else:
+            yield from self._summed(name, file, sums, offset)
+        if not offset:
+            self.files.known.add(name, before, fingerprint(file.fileno()))
+
+    def _sums(self, name: bytes) -> bytes:
+        # Records made by an earlier version have none, and damaged ones cannot be read: then the name alone decides.
+        with contextlib.suppress(sqlite3.DatabaseError):
+            found = self._connection.execute("SELECT sums FROM block_sums WHERE name = ?", (name,)).fetchone()
+            return found[0] if found and isinstance(found[0], bytes) else b""
+        return b""
+
+    def _summed(self, name: bytes, file: BinaryIO, sums: bytes, offset: int) -> Iterator[bytes]:
+        first = offset // BLOCK
+        for number, block in enumerate(blocks(file, first * BLOCK), first):
+            if not fits(sums, number, block):
+                # Which of the two is damaged, the block or its sum, the name tells.
+                self._judge(name, file)
+                yield from blocks(file, max(offset, number * BLOCK))
+                return
+            yield block[offset - number * BLOCK :] if number * BLOCK < offset else block
+
+    def _judge(self, name: bytes, file: BinaryIO) -> None:
+        """Hash a whole content. Raises `ContentLost` if it is not what its name says."""
+        for _ in _hashed(name, blocks(file)):
+            pass
 
 
-def _write_sparse(descriptor: int, block: bytes) -> None:
-    """Write a block where an open file stands, and pass over what is empty in it: a file that had holes has them here, too."""
-    begin = 0
-    for at in range(0, len(block), len(_HOLE)):
-        if block[at] == 0 and block.startswith(_HOLE, at):
-            _write(descriptor, memoryview(block)[begin:at])
-            begin = at + len(_HOLE)
-            os.lseek(descriptor, len(_HOLE), os.SEEK_CUR)
-    _write(descriptor, memoryview(block)[begin:])
+def _make_last(descriptor: int, size: int, path: str) -> None:
+    try:
+        os.ftruncate(descriptor, size)  # the last block may be a hole
+        os.fchmod(descriptor, 0o444)
+        os.fsync(descriptor)
+    except OSError as error:
+        error.filename = path
+        raise
 
 
-def _write(descriptor: int, view: memoryview) -> None:
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _hashed(name: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces; the last of them only if all together are what the name says."""
+    hasher, held = FileHasher(), b""
+    for piece in pieces:
+        hasher.update(piece)
+        if held:
+            yield held
+        held = piece
+    if hasher.digest() != name:
+        raise ContentLost(name.hex())
+    yield held
 
 
-def _blocks(head: bytes, source: BinaryIO) -> Iterator[bytes]:
+def put_row(table: str) -> str:
+    """The statement that puts a value under the hash of it: what lies there damaged is replaced, what lies there whole is left alone."""
+    column = "sums" if table == "block_sums" else "content"
+    mend = f"DO UPDATE SET {column} = excluded.{column} WHERE {column} IS NOT excluded.{column}"
+    return f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (name) {mend}"
+
+
+def _pieces(head: bytes, source: BinaryIO) -> Iterator[bytes]:
     yield head
-    while block := source.read(_BLOCK):
-        yield block
+    while piece := source.read(BLOCK):
+        yield piece

@@ -143,10 +143,13 @@ class Trees:
         if root is None:
             return
         yield root
-        node = self._node(root)
-        if node.level:
-            for value in node.values:
-                yield from self.pieces(value[:32])
+        for child in self.children(root):
+            yield from self.pieces(child)
+
+    def children(self, root: bytes) -> list[bytes]:
+        """Names of the pieces right below one, which is read anew. Raises `Unavailable` if it is missing or damaged."""
+        node = self._read(root)
+        return [value[:32] for value in node.values] if node.level else []
 
     # -- changing --------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from local_runner.repos.check import Finding, check
+from local_runner.repos.check import check
+from local_runner.repos.finding import Finding
 from tests.support.lab import Lab
 
 LARGE = "x" * 100_000

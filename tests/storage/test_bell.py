@@ -1,4 +1,5 @@
 import os
+import select
 import threading
 from pathlib import Path
 
@@ -56,3 +57,39 @@ def test_a_bell_that_is_being_hung_up_is_not_taken_for_a_dead_one(tmp_path: Path
 
 def test_ringing_where_no_bell_ever_hung_is_no_error(tmp_path: Path) -> None:
     ring_all(tmp_path / "nowhere")
+
+
+def test_a_late_ring_writes_into_nobodys_file(tmp_path: Path) -> None:
+    bell = Bell(tmp_path)
+    number = bell.fileno()
+    bell.close()
+    victim = os.open(tmp_path / "victim", os.O_RDWR | os.O_CREAT)
+    if victim != number:  # the number is somebody else's now
+        os.dup2(victim, number)
+    bell.ring()
+    bell.close()
+    assert (tmp_path / "victim").read_bytes() == b""
+    for descriptor in {victim, number}:
+        os.close(descriptor)
+
+
+def test_ringing_and_closing_at_once_never_reach_another_descriptor(tmp_path: Path) -> None:
+    for _ in range(200):
+        bell = Bell(tmp_path)
+        ringers = [threading.Thread(target=bell.ring) for _ in range(4)]
+        for ringer in ringers:
+            ringer.start()
+        bell.close()
+        reads, writes = os.pipe()  # they have the number that was closed
+        for ringer in ringers:
+            ringer.join()
+        assert select.select([reads], [], [], 0)[0] == []
+        os.close(reads)
+        os.close(writes)
+
+
+def test_rubbish_among_the_bells_is_not_written_to_and_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    ring_all(tmp_path)
+    assert (tmp_path / "file").read_bytes() == b"mine"

@@ -1,0 +1,28 @@
+"""What a check finds, and how it goes on where damage meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, ParamSpec
+
+_P = ParamSpec("_P")
+
+
+class Finding(NamedTuple):
+    """Something that must not be: about which commit, branch, job, row, piece or content, and what is wrong with it."""
+
+    subject: str
+    problem: str
+
+
+def guarded(sentence: Callable[_P, Iterator[Finding]], *arguments: _P.args, **named: _P.kwargs) -> Iterator[Finding]:
+    """What a sentence finds; if it cannot be checked to its end, a finding that says so.
+
+    Damage meets code anywhere: which errors it raises nobody can list, and none of them is to hide what else is wrong.
+    """
+    try:
+        yield from sentence(*arguments, **named)
+    except Exception as error:
+        promise = (sentence.__doc__ or "").partition("\n")[0].rstrip(".")
+        why = str(error) or type(error).__name__
+        yield Finding("records", f"damage keeps from checking whether this holds: {promise[:1].lower()}{promise[1:]} ({why})")

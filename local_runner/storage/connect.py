@@ -1,0 +1,137 @@
+"""Opening the records: laying out new ones, adding what older ones lack, and reading where nothing can be written."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from local_runner.errors import Unavailable
+from local_runner.model.names import DEFAULT_PROJECT
+from local_runner.storage.home import Home
+from local_runner.storage.locks import FileLock
+from local_runner.storage.row_sums import keep_sums, sum_all
+
+_SCHEMA, _ADDITIONS = (Path(__file__).with_name(name) for name in ("schema.sql", "additions.sql"))
+# NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last transactions, and never the whole.
+_WRITING = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
+
+
+def connect(home: Home, *, create: bool) -> sqlite3.Connection:
+    """A connection to the records of a home. Raises `sqlite3.Error`, and `Unavailable` for a home where they are missing.
+
+    With `create` they are laid out where none are.
+    """
+    if not os.access(home.path, os.W_OK) and home.path.exists():
+        return _connect_read_only(home)
+    connection = _open(home.database, "rwc" if create else "rw")
+    try:
+        connection.executescript(_WRITING)
+        if create and not is_laid_out(connection):
+            _lay_out(connection, home)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_laid_out(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there."""
+    return _has_table(connection, "setting")
+
+
+def committed(connection: sqlite3.Connection) -> int:
+    """How many transactions the records hold; 0 for records made by an earlier version."""
+    if not _has_table(connection, "written"):
+        return 0
+    found = connection.execute("SELECT transactions FROM written").fetchone()
+    return int(found[0]) if found else 0
+
+
+def has_additions(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there that records made by an earlier version lack."""
+    return _has_table(connection, "written")
+
+
+@contextlib.contextmanager
+def empty_records(*, additions: bool) -> Iterator[sqlite3.Connection]:
+    """Records without a row, in memory: what the tables should be."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(_SCHEMA.read_text() + (_ADDITIONS.read_text() if additions else ""))
+        yield connection
+    finally:
+        connection.close()
+
+
+def prepare_to_write(connection: sqlite3.Connection) -> None:
+    """Add what records made by an earlier version lack, and keep sums from now on. To be called with `write.lock` held."""
+    if not _has_table(connection, "written") or not committed(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _add(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    keep_sums(connection)
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    # isolation_level None: transactions are ours. Threads: `Database.close` is called by the one that opened it.
+    address = f"file:{quote(str(path))}?{'' if mode.startswith('immutable') else 'mode='}{mode}"
+    return sqlite3.connect(address, uri=True, isolation_level=None, timeout=60, check_same_thread=False)
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def _lay_out(connection: sqlite3.Connection, home: Home) -> None:
+    lock = FileLock(home.write_lock)
+    try:
+        lock.acquire()
+        if not is_laid_out(connection):
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA.read_text()}")
+            connection.execute("INSERT INTO project VALUES (?, '', ?, NULL)", (DEFAULT_PROJECT, time.time()))
+            _add(connection)
+            connection.execute("COMMIT")
+    finally:
+        lock.release()
+
+
+def _add(connection: sqlite3.Connection) -> None:
+    """Within a transaction: a kill leaves all of it or nothing."""
+    for statement in _ADDITIONS.read_text().split(";\n"):
+        connection.execute(statement)
+    connection.execute("INSERT OR IGNORE INTO written VALUES (1, 1)")
+    sum_all(connection)
+
+
+def _connect_read_only(home: Home) -> sqlite3.Connection:
+    """What is left of a home where nothing can be written: another's, a backup, a disk that went read-only."""
+    if not home.database.exists():
+        raise Unavailable(f"there are no records in {home.path}, and nothing can be written there")
+    connection = _open(home.database, "ro")
+    try:
+        is_laid_out(connection)
+        return connection
+    except sqlite3.OperationalError:
+        connection.close()  # SQLite wants to make files beside it
+    log = home.database.with_name(f"{home.database.name}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return _open(home.database, "immutable=1")
+    # A killed writer left its log, and nobody can take it in there.
+    folder = tempfile.mkdtemp(prefix="local_runner-records-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for path in (home.database, log):
+        shutil.copy(path, folder)
+    return _open(Path(folder, home.database.name), "rw")
