@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import tempfile
-import time
 import traceback
 from pathlib import Path
 
@@ -35,32 +34,38 @@ def play(seed: int, length: int = LENGTH) -> tuple[History, str]:
 
 
 def main() -> None:
+    """Plays them, and prints those that went wrong and at last the counts, each as a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, help="play this one, and say what happens")
     parser.add_argument("--seeds", default="1:100", help="first:last, the last one left out")
-    parser.add_argument("--seconds", type=float, default=0.0, help="stop after so long")
     parser.add_argument("--length", type=int, default=LENGTH)
     given = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is chance, too
-        os.execve(
-            sys.executable, [sys.executable, "-m", "tests.reliability.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"}
-        )
-    first, last = (given.seed, given.seed + 1) if given.seed is not None else map(int, given.seeds.split(":"))
-    began, real_time = time.monotonic(), time.monotonic
-    for seed in range(first, last):
-        history, wrong = play(seed, given.length)
-        print(
-            json.dumps(
-                {"seed": seed, "steps": len(history.said), "points": history.points, "wrong": wrong, "said": history.said if wrong else []}
-            ),
-            flush=True,
-        )
-        if given.seed is not None:
-            print("\n".join(history.said))
-            print(wrong)
-        if given.seconds and real_time() - began > given.seconds:
-            break
+        words = [sys.executable, "-m", "tests.reliability.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, words, {**os.environ, "PYTHONHASHSEED": "0"})
+    if given.seed is not None:
+        history, wrong = play(given.seed, given.length)
+        print(*history.said, wrong, sep="\n", flush=True)
+    else:
+        _play_all(*map(int, given.seeds.split(":")), given.length)
     os._exit(0)  # threads of histories that hung may be left
+
+
+def _play_all(first: int, last: int, length: int) -> None:
+    counts = {"histories": 0, "steps": 0, "points": 0, "kills": 0, "faults": 0}
+    for seed in range(first, last):
+        history, wrong = play(seed, length)
+        if wrong:
+            print(json.dumps({"seed": seed, "wrong": wrong, "said": history.said}), flush=True)
+        found = {
+            "histories": 1,
+            "steps": len(history.said),
+            "points": history.points,
+            "kills": history.kills,
+            "faults": history.disk.faults,
+        }
+        counts = {name: count + found[name] for name, count in counts.items()}
+    print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":

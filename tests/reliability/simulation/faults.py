@@ -139,7 +139,8 @@ class Disk:
             if ours:
                 self._fails("create" if flags & os.O_CREAT else "open", path)
             descriptor: int = real["open"](path, flags, *args, **kwargs)
-            (self._ours.add if ours else self._ours.discard)(descriptor)
+            # A pipe takes what is written to it, whatever becomes of the disk.
+            (self._ours.add if ours and "/bells/" not in str(path) else self._ours.discard)(descriptor)
             return descriptor
 
         def on_descriptor(kind: str) -> Callable[..., Any]:

@@ -35,7 +35,7 @@ class History:
         self.model = Model()
         self.people = People(self.model, Random(self._random.randrange(1 << 30)))
         self.said: list[str] = []
-        self.points = 0
+        self.points = self.kills = 0
         self._ran: list[tuple[str, str]] = []  # job and datum of each execution
         self._begun: list[Step] = []  # what people have begun in this step, and did not settle yet
         self._runner: Runner | None = None
@@ -92,6 +92,8 @@ class History:
         end = self._process(step, plan)
         self.points += self.disk.points
         self.said[-1] += f" -> {end}; {'; '.join(self.disk.trace)}"
+        if self.threads.crashes:
+            raise Broken("a thread ended with a traceback") from self.threads.crashes.pop()
         self._look(lambda runner: self._settle(runner, self.disk.faults > faults))
         again = [(job, datum) for job, datum in self._ran[before:] if datum in done.get(job, ())]
         if again:
@@ -110,6 +112,7 @@ class History:
             self.threads.end()
             self._drop_runner()
             self.disk.revive()
+            self.kills += 1
             return "killed"
         except LocalRunnerError as error:
             return f"refused: {error.message}"
@@ -179,5 +182,8 @@ class History:
             with Runner.open(self.disk.home, background=False) as runner:
                 step.verb(runner)
             step.is_done = True
-        except LocalRunnerError as error:
-            self.disk.trace.append(f"refused: {error.message}")
+        except (LocalRunnerError, OSError) as error:
+            self.disk.trace.append(f"refused: {error}")
+        with self.disk.quiet(), Runner.open(self.disk.home, background=False) as runner:
+            step.settle(runner, step.is_done)
+        self._begun.remove(step)

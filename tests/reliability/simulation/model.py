@@ -82,6 +82,11 @@ class Model:
         """Whatever did not succeed so far may have failed for a reason that is none of its own."""
         self.excused |= {str(job.job) for job in runner.list_job(history=-1) if job.state is not JobState.SUCCESS}
 
+    def forget_set(self, name: str) -> None:
+        """Somebody removed a commit set, and with it what its jobs did."""
+        for job in [job for job in self.done if job.endswith(f"@{name}")]:
+            del self.done[job]
+
     def see_pipelines(self, found: Mapping[str, bool]) -> None:
         """These are there, stopped or not; one that is made again begins anew."""
         for name in self.pipelines.keys() - found.keys():

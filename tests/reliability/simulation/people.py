@@ -116,9 +116,14 @@ class People:
     def _remove_commit(self, repo: str) -> Step:
         name = self.random.choice([name for where, name in self.model.commits if where == repo])
         squash = self.random.random() < 0.5
+
+        def verb(runner: Runner) -> None:
+            self.model.excuse(runner)
+            (runner.squash_commit_set if squash else runner.drop_commit_set)(name)
+
         return Step(
             f"{'squash' if squash else 'drop'} commit {name}",
-            lambda runner: (runner.squash_commit_set if squash else runner.drop_commit_set)(name),
+            verb,
             lambda runner, is_done: self._settle_removal(runner, name, is_done),
         )
 
@@ -144,6 +149,7 @@ class People:
             raise Broken(f"commit set {name} is gone in {sorted(were - there)}, and there in {sorted(there)}")
         if there:
             return
+        self.model.forget_set(name)
         for repo in were:
             del self.model.commits[repo, name]
             head = read_head(runner, repo)
@@ -175,7 +181,7 @@ class People:
             "delete": lambda runner: runner.delete_pipeline(ref),
             "stop job of": lambda runner: self._stop_job(runner, ref),
         }
-        wanted = {"create": False, "update": False, "delete": None, "stop": True, "start": False}
+        wanted = {"create": False, "delete": None, "stop": True, "start": False}
 
         def verb(runner: Runner) -> None:
             if chosen in ("stop", "delete", "stop job of"):

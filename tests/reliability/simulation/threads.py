@@ -49,6 +49,7 @@ class Threads:
         self._outside = threading.local()
         self._alive: list[threading.Thread] = []
         self._stuck = False
+        self.crashes: list[BaseException] = []  # exceptions that ended threads
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -133,6 +134,9 @@ class Threads:
                         run()
                 except Killed:
                     pass
+                except BaseException as error:
+                    if not threads.is_over:
+                        threads.crashes.append(error)
                 finally:
                     thread.ended = True  # type: ignore[attr-defined]
                     threads._hand_on()
