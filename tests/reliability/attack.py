@@ -64,21 +64,16 @@ class Project:
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
-    def start(self, *words: str, input: bytes | None = None, **more: Any) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, input: bytes = b"", **more: Any) -> subprocess.Popen[bytes]:
         """A command, in a session of its own, with all it says on one stream."""
-        stdin: Any = subprocess.DEVNULL
-        if input is not None:
-            stdin = tempfile.TemporaryFile()
-            stdin.write(input)
-            stdin.seek(0)
         command = [sys.executable, "-m", "local_runner", *words]
         where: dict[str, Any] = {"env": self.env, "cwd": self.folder, "start_new_session": True}
-        process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **where, **more)
-        if input is not None:
-            stdin.close()
-        return process
+        with tempfile.TemporaryFile() as stdin:
+            stdin.write(input)
+            stdin.seek(0)
+            return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **where, **more)
 
-    def run(self, *words: str, input: bytes | None = None, timeout: float = 120, **more: Any) -> tuple[int, str]:
+    def run(self, *words: str, input: bytes = b"", timeout: float = 120, **more: Any) -> tuple[int, str]:
         """Status and output; `HANG` for one that did not end."""
         return end_of(self.start(*words, input=input, **more), timeout)
 

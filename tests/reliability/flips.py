@@ -11,6 +11,7 @@ import signal
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from local_runner.errors import LocalRunnerError
@@ -43,12 +44,16 @@ def attack(scale: float, seed: int) -> Report:
 def _homes(folder: Path) -> Iterator[Path]:
     for maker in MAKERS:
         home = folder / maker.__name__
-        _in_a_child(lambda maker=maker, home=home: maker(Lab(home)))  # it does not close what it opened, as one that is killed
+        _in_a_child(partial(_make, maker, home))  # it does not close what it opened, as one that is killed
         yield home
         closed = folder / f"{home.name}_closed"
         shutil.copytree(home, closed, ignore=lambda where, names: names if where.endswith("/bells") else [])
         portrait_at(closed)  # what closes it last empties the log
         yield closed
+
+
+def _make(maker: Callable[[Lab], None], home: Path) -> None:
+    maker(Lab(home))
 
 
 def choose(home: Path, choice: random.Random, count: int) -> list[Flip]:
@@ -85,7 +90,7 @@ def _judge(report: Report, home: Path, flips: list[Flip]) -> None:
     results = home.with_name("results")
     while flips:
         results.write_text("")
-        status = _in_a_child(lambda: _try_all(home, flips, results))
+        status = _in_a_child(partial(_try_all, home, flips, results))
         verdicts = [json.loads(line) for line in results.read_text().splitlines()]
         if len(verdicts) < len(flips):
             verdicts.append(f"the interpreter ended with {status}")
