@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from local_runner.api.access import Access
 from local_runner.engine import cron, jobs, pipelines
-from local_runner.engine.logs import LogReader, last_lines, log_filter
+from local_runner.engine.log_reader import LogReader, last_lines, log_filter
 from local_runner.engine.specs_at_rest import pipeline_info
 from local_runner.model.datums import DatumInfo
 from local_runner.model.jobs import JobInfo, JobSetInfo
@@ -186,17 +187,18 @@ class Pipelines(Access):
         attempt: int = 0,
         tail: int | None = None,
         wanted: Callable[[Mapping[str, Any]], bool] = lambda record: True,
+        skipped: Callable[[Path, int], None] = lambda path, size: None,
     ) -> Iterator[Mapping[str, Any]]:
         """What user code printed, as the records a cluster would log; the last `tail` of those wanted. With `follow` also what is
-        to come, for ever."""
+        to come, for ever. `skipped` is told how many bytes of a file cannot be read."""
         chosen = log_filter(datum=datum, inputs=inputs, since=since, attempt=attempt)
-        jobs = [job] if job else []
-        reader = LogReader(self.database.home.logs, pipeline, jobs, lambda record: chosen(record) and wanted(record))
+        reader = LogReader(self.database.home.logs, pipeline, [job] if job else [], chosen, skipped)
+        found = filter(wanted, reader.new())
         with Bell(self.database.home.bells) as bell:
-            yield from reader.new() if tail is None else deque(reader.new(), maxlen=tail)
+            yield from found if tail is None else deque(found, maxlen=tail)
             while follow:
                 bell.wait(1.0)
-                yield from reader.new()
+                yield from filter(wanted, reader.new())
 
     def last_lines(self, job: JobRef, datum: str) -> list[str]:
         """The last lines a datum printed."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from local_runner.cli.door import Door, comma_list, command, in_project
+from local_runner.cli.output import note
 from local_runner.errors import Invalid
 from local_runner.model.units import parse_go_duration
 
@@ -60,6 +63,7 @@ def logs(
         by_wanted = whole or (bool(record.get("user")) != (worker or master) and bool(record.get("master")) == master)
         return by_wanted and pattern.search(_message(record)) is not None
 
+    skipped = Counter[Path]()
     found = door.runner.logs(
         pipeline=of,
         job=of_job,
@@ -70,11 +74,16 @@ def logs(
         attempt=attempt,
         tail=tail,
         wanted=wanted,
+        skipped=lambda path, size: skipped.update({path: size}),
     )
-    for record in found:
-        door.out.line(json.dumps(record, ensure_ascii=False) if whole else _message(record))
-        if follow:
-            sys.stdout.flush()
+    try:
+        for record in found:
+            door.out.line(json.dumps(record, ensure_ascii=False) if whole else _message(record))
+            if follow:
+                sys.stdout.flush()
+    finally:
+        for path, size in skipped.items():
+            note(f"{size} bytes of {path} are damaged or were never finished, and are left out")
 
 
 def _message(record: Mapping[str, Any]) -> str:

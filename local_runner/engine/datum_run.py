@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local_runner.engine.batching import Attendant, Call
 from local_runner.engine.environment import datum_env, job_env
-from local_runner.engine.logs import JobLog, LastLines
+from local_runner.engine.logs import JobLog, Lines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
 from local_runner.engine.staging import Roots, Staged, stage
 from local_runner.errors import LocalRunnerError
@@ -74,7 +74,7 @@ class Attempt:
     env: Mapping[str, str]
     told: Sequence[str]
     download_time: float
-    lines: LastLines = field(init=False)
+    lines: Lines = field(init=False)
     sent: bool = False
     left: Left = UNTOUCHED
     error: str = ""
@@ -295,10 +295,11 @@ class DatumRunner:
         if self._stopping:
             raise Stopped
         attempt = self._ready.popleft()[1] if self._ready and self._ready[0][0] is datum else self._begin(context, datum)
-        attempt.lines = LastLines(context.log, self.name, datum)
+        attempt.lines = context.log.begin(self.name, datum)
         try:
             yield attempt
         finally:
+            attempt.lines.close()
             attempt.staged.close()
 
     def _begin(self, context: JobContext, datum: Datum) -> Attempt:
@@ -347,14 +348,14 @@ class DatumRunner:
         uploaded = sum(file.content.size for file in wrote if not file.linked) if counted is DatumState.PROCESSED else 0
         stats = DatumStats(attempt.download_time, attempt.process_time, attempt.upload_time, downloaded, uploaded)
         kept = wrote if counted is DatumState.PROCESSED else []
-        return Outcome(datum, counted, state, attempt.error, stats, kept, seen, tuple(attempt.lines.lines), attempt.left.unread)
+        return Outcome(datum, counted, state, attempt.error, stats, kept, seen, attempt.lines.last, attempt.left.unread)
 
 
 class _BatchLines:
     """Lines of a process that stays go to the datum it works on."""
 
     def __init__(self, context: JobContext, worker: str) -> None:
-        self._target: Output = LastLines(context.log, worker, Datum("", ()))
+        self._target: Output = context.log.begin(worker, Datum("", ()))
 
     def turn_to(self, target: Output) -> None:
         self._target = target

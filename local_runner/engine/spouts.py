@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from local_runner.engine.datum_run import dot_env, stdin_bytes
 from local_runner.engine.environment import datum_env
 from local_runner.engine.jobs import output_commit
-from local_runner.engine.logs import JobLog, LastLines
+from local_runner.engine.logs import JobLog
 from local_runner.engine.prepare import datums_of, input_commits
 from local_runner.engine.slots import Hired, MakeRequest, hired
 from local_runner.engine.specs_at_rest import is_live_spout, spec_of
@@ -96,7 +96,7 @@ class Resident(threading.Thread):
             told = dot_env(place.worker, env)
             tree = stage(self._database, post.datum, post.roots, place.scratch, "service", told, owner=place.owner).tree
         place.worker.lay(tree)
-        lines = LastLines(self._log, self.name, post.datum)
+        lines = self._log.begin(self.name, post.datum)
         return RunRequest(transform.cmd, env, None, lines, stdin_bytes(transform.stdin), None, transform.working_dir)
 
     def _rest(self, reason: str) -> None:

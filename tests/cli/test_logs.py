@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from local_runner.engine.logs import JobLog, LastLines, LogReader, last_lines, log_path
+from local_runner.engine.log_reader import LogReader, last_lines
+from local_runner.engine.logs import MOST_BYTES, JobLog, log_path
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
 from tests.cli.conftest import copying
@@ -62,13 +63,20 @@ def test_raw_logs_are_a_line_of_json_for_each_record(lab):
         assert json.loads(line)["pipelineName"] == "p"
 
 
-def test_since_counts_from_now(lab):
+def test_since_counts_from_now(lab, monkeypatch):
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now - 7200)
+        printed("old")
+    assert lab.ok("logs -p p").lines == ["read a", "read b", "read b", "old"]
     assert lab.ok("logs -p p --since 1h").lines == ["read a", "read b", "read b"]
-    path = log_path(Path("home/logs"), JobRef(PipelineRef("default", "p"), job_of(lab).partition("@")[2]))
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    old = datetime.fromtimestamp(time.time() - 7200, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    path.write_text("".join(json.dumps({**record, "ts": old}) + "\n" for record in records))
-    assert lab.ok("logs -p p --since 1h").lines == ["read a"]
+
+
+def printed(line, most=MOST_BYTES):
+    """Somebody prints a line in a job of the pipeline."""
+    log = JobLog(Path("home/logs"), JOB, most)
+    log.begin("worker", Datum("", ()))("stdout", line.encode())
+    log.close()
 
 
 def test_following_prints_what_comes_later_once(lab, monkeypatch):
@@ -78,10 +86,8 @@ def test_following_prints_what_comes_later_once(lab, monkeypatch):
         if shown:
             raise KeyboardInterrupt
         shown.append(seconds)
-        with log_path(Path("home/logs"), JOB).open("a") as log:
-            log.write(json.dumps({"datumId": "", "ts": "3", "data": [], "user": True, "message": "late"}) + "\n")
+        printed("late")
 
-    log_path(Path("home/logs"), JOB).parent.mkdir(parents=True, exist_ok=True)
     monkeypatch.setattr("local_runner.storage.bell.Bell.wait", wait)
     ended = lab("logs -p p --follow --tail 1")
     assert (ended.status, ended.lines) == (130, ["read b", "late"])
@@ -106,6 +112,36 @@ def test_a_good_job_has_no_last_words(pachctl):
     assert "printed last" not in pachctl.ok(f"inspect job {job_of(pachctl)}").out
 
 
+def test_logs_of_an_older_program_are_read_with_the_new_ones(lab):
+    old = log_path(Path("home/logs"), JOB).with_suffix(".jsonl")
+    document = {
+        "datumId": "1",
+        "ts": "2020-01-01T00:00:00Z",
+        "data": [],
+        "message": "of old",
+        "user": True,
+        "stream": "stdout",
+        "attempt": 1,
+    }
+    old.write_text(json.dumps(document) + "\n")
+    os.utime(old, (0, 0))
+    assert lab.ok("logs -p p").lines == ["of old", "read a", "read b", "read b"]
+    assert lab.ok("logs -p p --raw").documents[0] == document
+
+
+def test_damaged_lines_are_passed_over_and_spoken_of(lab):
+    old = log_path(Path("home/logs"), JOB).with_suffix(".jsonl")
+    whole = json.dumps({"datumId": "1", "ts": "1", "data": [], "message": "whole", "user": True}).encode()
+    old.write_bytes(b"\xff\n" + b"[" * 100_000 + b"\n{}\n" + whole + b"\n" + whole[:20])
+    os.utime(old, (0, 0))
+    (log,) = [path for path in Path("home/logs").rglob("*.log") if b"read b" in path.read_bytes()]
+    log.write_bytes(log.read_bytes().replace(b"read b", b"read c", 1))
+    ended = lab("logs -p p")
+    assert (ended.status, ended.lines) == (0, ["whole", "read a", "read b"])
+    assert f"100006 bytes of {old.absolute()}" in ended.err
+    assert f"bytes of {log.absolute()}" in ended.err
+
+
 # -- the files of the logs -----------------------------------------------------------------------------------------------
 
 
@@ -113,7 +149,7 @@ def test_a_reader_goes_on_where_it_was_and_leaves_half_a_line_for_later(tmp_path
     log, datum = JobLog(tmp_path, JOB), Datum("", ())
     reader = LogReader(tmp_path, None, [], lambda record: True)
     assert [*reader.new()] == []
-    LastLines(log, "worker", datum)("stdout", b"one")
+    log.begin("worker", datum)("stdout", b"one")
     assert [record["message"] for record in reader.new()] == ["one"]
     whole = log_path(tmp_path, JOB).read_bytes()
     with log_path(tmp_path, JOB).open("ab") as file:
@@ -128,7 +164,7 @@ def test_a_reader_goes_on_where_it_was_and_leaves_half_a_line_for_later(tmp_path
 def test_the_last_lines_of_a_datum_are_those_of_its_last_attempt(tmp_path):
     log, datum = JobLog(tmp_path, JOB), Datum("one", ())
     for attempt in ("first", "second"):
-        LastLines(log, "worker", datum)("stderr", attempt.encode())
+        log.begin("worker", datum)("stderr", attempt.encode())
     assert last_lines(tmp_path, JOB, "one") == ["second"]
     log.close()
 
@@ -136,4 +172,4 @@ def test_the_last_lines_of_a_datum_are_those_of_its_last_attempt(tmp_path):
 def test_attempts_are_counted_for_each_worker_and_begin_anew_with_the_next_datum(tmp_path):
     log, one, two = JobLog(tmp_path, JOB), Datum("one", ()), Datum("two", ())
     begun = [("w1", one), ("w1", one), ("w2", two), ("w1", two), ("w1", one)]
-    assert [log.begin(worker, datum) for worker, datum in begun] == [1, 2, 1, 1, 1]
+    assert [log.begin(worker, datum).attempt for worker, datum in begun] == [1, 2, 1, 1, 1]

@@ -1,0 +1,198 @@
+"""Files of logs: who printed is said once, and then block after block of what was printed, each checked (FORMAT.md, *Logs*)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
+
+SUFFIX, OLD_SUFFIX = ".log", ".jsonl"  # the old one held a JSON document a line
+
+_STREAMS = {"o": "stdout", "e": "stderr", "w": "worker"}
+_LETTERS = {stream: letter.encode() for letter, stream in _STREAMS.items()}
+_MARK = b"\x1e"
+_SOURCE = b"="
+_HEADER = re.compile(rb"\x1e(?:(=)|([oew])([0-9a-f]+) ([0-9a-f]+)) ([0-9a-f]+) ([0-9a-f]{8})\n")
+_LONGEST_HEADER = 80
+_LONGEST = 1 << 30  # content that claims to be longer is damaged
+_CHUNK = 1 << 20
+
+Document = Mapping[str, Any]
+
+
+class Block(NamedTuple):
+    """Lines of one source, at a moment in milliseconds since the epoch. The last newline is not part of `lines`."""
+
+    source: Document
+    stream: str
+    moment: int
+    lines: bytes
+
+
+class Damage(NamedTuple):
+    """Bytes of a file that are no record."""
+
+    begin: int
+    end: int
+
+
+class LogFile:
+    """A log that is written to. It appears with the first thing that is said. Safe for several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    def add_source(self, document: Document) -> int:
+        """Say who will print; returns the number by which `pack_block` knows it: where in the file it stands."""
+        content = json.dumps(document, separators=(",", ":")).encode()
+        return self.append(_record(_SOURCE, content))
+
+    def append(self, records: bytes) -> int:
+        """Write whole records; returns where. Raises `OSError`, and then no part of them is there."""
+        with self._lock:
+            if self._descriptor is None:
+                # Not `parents=True` from the top: a home that was removed is not to come back.
+                for folder in (self._path.parent.parent, self._path.parent):
+                    folder.mkdir(exist_ok=True)
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            written, view = 0, memoryview(records)
+            try:
+                while written < len(records):
+                    written += os.write(self._descriptor, view[written:])
+            except OSError:
+                self._take_back(written)
+                raise
+            return os.lseek(self._descriptor, 0, os.SEEK_CUR) - len(records)
+
+    def _take_back(self, written: int) -> None:
+        assert self._descriptor is not None
+        end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        if written and os.fstat(self._descriptor).st_size == end:
+            os.ftruncate(self._descriptor, end - written)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+
+def pack_block(source: int, stream: str, moment: int, lines: bytes) -> bytes:
+    """A block as it stands in the file: some 35 bytes more than it has."""
+    return _record(b"%b%x %x" % (_LETTERS[stream], source, moment), lines)
+
+
+def _record(head: bytes, content: bytes) -> bytes:
+    head = b"%b%b %x" % (_MARK, head, len(content))
+    return b"%b %08x\n%b\n" % (head, crc32(content, crc32(head)), content)
+
+
+class LogScan:
+    """Reads a log from its beginning, and goes on where it was when more has come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self._sources: dict[int, Document] = {}
+
+    def new(self) -> Iterator[Block | Damage]:
+        """What has come since. Half a record at the end is left for later: it may be being written."""
+        with self._path.open("rb") as file:
+            while True:
+                found = _record_at(file, self._at)
+                if found is None:
+                    begin, self._at = self._at, _next_record(file, self._at + 1) or self._at
+                    if begin == self._at:
+                        return
+                    yield Damage(begin, self._at)
+                    continue
+                header, content, end = found
+                begin, self._at = self._at, end
+                if header[1]:
+                    self._sources[begin] = json.loads(content)
+                elif (source := self._sources.get(int(header[3], 16))) is not None:
+                    yield Block(source, _STREAMS[header[2].decode()], int(header[4], 16), content)
+                else:  # who printed it was lost
+                    yield Damage(begin, end)
+
+    @property
+    def rest(self) -> Damage | None:
+        """What was left at the end as half a record."""
+        size = self._path.stat().st_size
+        return Damage(self._at, size) if size > self._at else None
+
+
+def _record_at(file: BinaryIO, at: int) -> tuple[re.Match[bytes], bytes, int] | None:
+    """The header of a record, its content, and where it ends."""
+    file.seek(at)
+    line = file.readline(_LONGEST_HEADER)
+    header = _HEADER.fullmatch(line)
+    length = int(header[5], 16) if header else _LONGEST
+    if header is None or length >= _LONGEST:
+        return None
+    content = file.read(length + 1)
+    if len(content) <= length or content[-1:] != b"\n":
+        return None
+    content = content[:-1]
+    if crc32(content, crc32(line[: header.end(5)])) != int(header[6], 16):
+        return None
+    return header, content, at + len(line) + length + 1
+
+
+def _next_record(file: BinaryIO, at: int) -> int | None:
+    """Where the next sound record begins."""
+    while True:
+        file.seek(at)
+        chunk = file.read(_CHUNK)
+        if not chunk:
+            return None
+        for found in re.finditer(re.escape(_MARK), chunk):
+            if _record_at(file, at + found.start()):
+                return at + found.start()
+        at += len(chunk)
+
+
+def damaged_lines(path: Path) -> list[Damage]:
+    """Where a log, of the old kind or the new, cannot be read; bytes that nobody has finished writing count."""
+    if path.suffix == OLD_SUFFIX:
+        return _damaged_documents(path)
+    scan = LogScan(path)
+    found = [block for block in scan.new() if isinstance(block, Damage)]
+    return [*found, scan.rest] if scan.rest else found
+
+
+def _damaged_documents(path: Path) -> list[Damage]:
+    found, at = [], 0
+    with path.open("rb") as lines:
+        for line in lines:
+            if read_document(line) is None:
+                found.append(Damage(at, at + len(line)))
+            at += len(line)
+    return found
+
+
+def read_document(line: bytes) -> Document | None:
+    """A line of an old log, or None if it is damaged."""
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return document if line.endswith(b"\n") and _is_record(document) else None
+
+
+def _is_record(document: object) -> bool:
+    if not isinstance(document, dict):
+        return False
+    data = document.get("data")
+    return (
+        all(isinstance(document.get(name), str) for name in ("datumId", "ts", "message"))
+        and isinstance(data, list)
+        and all(isinstance(file, dict) and isinstance(file.get("path"), str) and isinstance(file.get("hash"), str) for file in data)
+    )
