@@ -14,6 +14,7 @@ from local_runner.model.units import human_size
 from local_runner.storage.log_files import SUFFIX, LogFile, pack_block
 
 KEPT_LINES = 20  # of a failing datum, for the error people see
+_LONGEST = 4096  # bytes of a line in memory
 MOST_BYTES = 64 << 20  # of what a datum prints, if nobody says otherwise
 
 # What is printed is written at once, but not more often than this for each datum; until then it waits for more. The words around a
@@ -103,7 +104,7 @@ class Lines:
     def __call__(self, stream: str, block: bytes) -> None:
         """Take lines that user code printed to "stdout" or "stderr"."""
         with self._log.lock:
-            self._last.extend(block.rsplit(b"\n", KEPT_LINES)[-KEPT_LINES:])
+            self._last.extend(line[:_LONGEST] for line in block.rsplit(b"\n", KEPT_LINES)[-KEPT_LINES:])
             room = self._log.most - self.printed
             self.printed += len(block) + 1
             if self.printed <= self._log.most:

@@ -25,6 +25,9 @@ from local_runner.executors.tree import Place, Tree
 # How long the processes left in a command's group may take to die before its end is reported regardless.
 _PATIENCE, _PATIENCE_WITH_CROWDS = 0.5, 10.0
 _TICK = 0.001
+# A command that prints line by line is left alone for a moment now and then, while its pipe fills: to be waked for each line takes as
+# long as to print it. 200 000 lines in 0.95 s instead of 1.8, with 0.85 for nobody who listens.
+_SIP, _MANY_SIPS, _FEW_SIPS, _PAUSE = 4096, 32, 4, 0.002
 _CROWDED = b"there are very many processes: a worker has at most %d, and who asks for more is told: Resource temporarily unavailable\n"
 
 
@@ -76,6 +79,7 @@ class Launcher:
         # Whether everything that was ever started is known to be gone. Only Linux gives us the orphans to wait for.
         self._alone = self._adopts = sys.platform == "linux"
         self._programs: dict[tuple[str, str], str] = {}
+        self._sips = 0
         self._received = bytearray()
         self._asked = bytearray()
         self._commands: dict[int, _Command] = {}  # by pid
@@ -109,6 +113,9 @@ class Launcher:
                         self._forward(command, pipe)
             self._expire()
             self._reap()
+            if self._sips >= _MANY_SIPS:
+                self._sips -= _FEW_SIPS
+                time.sleep(_PAUSE)
 
     def shut_down(self) -> None:
         for command in self._commands.values():
@@ -163,6 +170,7 @@ class Launcher:
         timeout: float | None,
         size: tuple[int, int] | None,
     ) -> None:
+        self._sips = 0
         began = time.monotonic()
         if tree is not None and (why_not := self._lay(tree)):
             self._tell(("unlaid", number, why_not))
@@ -284,6 +292,7 @@ class Launcher:
         except OSError:  # what Linux says at the end of a terminal
             data = b""
         if data:
+            self._sips += len(data) < _SIP
             self._tell(("output", command.number, command.outputs[pipe], data))
         else:
             self._forget(pipe)
