@@ -35,7 +35,12 @@ def connect(home: Home, *, create: bool) -> sqlite3.Connection:
     try:
         connection.executescript(_WRITING)
         if create and not is_laid_out(connection):
-            _lay_out(connection, home)
+            lock = FileLock(home.write_lock)
+            try:
+                lock.acquire()
+                lay_out(connection)
+            finally:
+                lock.release()
     except BaseException:
         connection.close()
         raise
@@ -95,17 +100,13 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
-def _lay_out(connection: sqlite3.Connection, home: Home) -> None:
-    lock = FileLock(home.write_lock)
-    try:
-        lock.acquire()
-        if not is_laid_out(connection):
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA.read_text()}")
-            connection.execute("INSERT INTO project VALUES (?, '', ?, NULL)", (DEFAULT_PROJECT, time.time()))
-            _add(connection)
-            connection.execute("COMMIT")
-    finally:
-        lock.release()
+def lay_out(connection: sqlite3.Connection) -> None:
+    """Make the tables, if they are not there. To be called with `write.lock` held."""
+    if not is_laid_out(connection):
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA.read_text()}")
+        connection.execute("INSERT INTO project VALUES (?, '', ?, NULL)", (DEFAULT_PROJECT, time.time()))
+        _add(connection)
+        connection.execute("COMMIT")
 
 
 def _add(connection: sqlite3.Connection) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from local_runner.storage.atomic import write_all
 
-_DIGITS = 20
+_DIGITS, _WIDTH = 20, 30  # bytes
 
 
 def read_count(path: Path) -> int:
     """What was written down; 0 where nothing was, or nothing that can be believed."""
     with contextlib.suppress(OSError, ValueError):
-        text, _, check = path.read_bytes().partition(b" ")
+        text, _, check = path.read_bytes()[:_WIDTH].partition(b" ")
         if len(text) == _DIGITS and text.isdigit() and int(check, 16) == zlib.crc32(text):
             return int(text)
     return 0

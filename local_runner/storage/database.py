@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from local_runner.errors import Unavailable
 from local_runner.storage.bell import ring_all
 from local_runner.storage.commit_records import CommitRecords
-from local_runner.storage.connect import committed, connect, is_laid_out, prepare_to_write
+from local_runner.storage.connect import committed, connect, is_laid_out, lay_out, prepare_to_write
 from local_runner.storage.count import read_count, write_count
 from local_runner.storage.home import Home, disk_full
 from local_runner.storage.locks import FileLock
@@ -146,6 +146,7 @@ class Database:
         try:
             with _translated(self.home):
                 lock.acquire(self._waiting)
+                lay_out(session.connection)
                 write_count(self.home.committed, committed(session.connection))
                 self._lost = 0
         finally:

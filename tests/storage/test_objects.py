@@ -1,13 +1,15 @@
+import errno
 import io
 import os
 from pathlib import Path
 
 import pytest
 
-from local_runner.errors import Unavailable
+from local_runner.errors import ContentLost, Unavailable
 from local_runner.model.file_hash import file_hash
 from local_runner.storage.database import Database
 from local_runner.storage.objects import INLINE_BYTES, Content
+from local_runner.storage.sums import Fingerprint
 
 SMALL, LARGE = b"small", b"large" * INLINE_BYTES
 
@@ -109,3 +111,141 @@ def test_missing_content_is_named_with_what_to_do(database: Database) -> None:
     with pytest.raises(Unavailable, match=content.name.hex()) as error:
         read(database, content.name)
     assert "fsck" in error.value.hint
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+MEBI = 1024 * 1024
+SIZES = [1, 5000, INLINE_BYTES, INLINE_BYTES + 1, MEBI, 3 * MEBI + 12345]
+
+
+def kept(database: Database, size: int, *, sums: bool = True) -> tuple[Content, bytes]:
+    """A stored content of random bytes; without sums as a former version left it."""
+    whole = os.urandom(size)
+    content = stored(database, whole)
+    if not sums:
+        with database.write() as session:
+            session.connection.execute("DELETE FROM block_sums")
+    return content, whole
+
+
+def flip(database: Database, content: Content, at: int) -> None:
+    """One bit of a stored content, as a disk may do it."""
+    path = database.files.path(content.name)
+    if path.exists():
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 4]))
+        return
+    with database.write() as session:
+        damaged = bytearray(session.objects.stored(content.name) or b"")
+        damaged[at] ^= 4
+        session.connection.execute("UPDATE object SET content = ? WHERE name = ?", (bytes(damaged), content.name))
+
+
+@pytest.mark.parametrize("sums", [True, False], ids=["sums", "no-sums"])
+@pytest.mark.parametrize("size", SIZES)
+def test_damaged_bytes_are_given_to_nobody(database: Database, tmp_path: Path, size: int, sums: bool) -> None:
+    for at in {0, size // 2, size - 1}:
+        content, whole = kept(database, size, sums=sums)
+        flip(database, content, at)
+        given: list[bytes] = []
+        with pytest.raises(ContentLost, match=content.name.hex()), database.read() as session:
+            given.extend(session.objects.read(content.name))
+        assert sum(map(len, given)) < size
+        if sums or size <= INLINE_BYTES:
+            assert whole.startswith(b"".join(given))
+        with pytest.raises(ContentLost) as error:
+            place(database, content.name, tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
+        assert "put that file again" in error.value.hint
+
+
+@pytest.mark.parametrize("sums", [True, False], ids=["sums", "no-sums"])
+@pytest.mark.parametrize("size", SIZES)
+def test_reading_from_an_offset_never_gives_a_damaged_block(database: Database, size: int, sums: bool) -> None:
+    content, whole = kept(database, size, sums=sums)
+    for offset in (0, 1, size // 2, size - 1, size, size + 5):
+        assert read(database, content.name, offset) == whole[offset:]
+    flip(database, content, size - 1)
+    database.files.known = type(database.files.known)()
+    with pytest.raises(ContentLost):
+        read(database, content.name, size // 2)
+
+
+def test_the_block_before_an_offset_may_be_damaged_where_there_are_sums(database: Database) -> None:
+    content, whole = kept(database, 3 * MEBI)
+    flip(database, content, 10)
+    assert read(database, content.name, MEBI + 5) == whole[MEBI + 5 :]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_content_that_is_put_again_is_mended(database: Database, size: int) -> None:
+    content, whole = kept(database, size)
+    flip(database, content, size // 2)
+    assert stored(database, whole) == content
+    assert read(database, content.name) == whole
+
+
+def test_a_content_that_was_found_clean_is_not_read_again_until_somebody_writes_to_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, whole = kept(database, 2 * MEBI)
+    path = database.files.path(content.name)
+    monkeypatch.setattr("local_runner.storage.sums._TICK", 0)
+    assert read(database, content.name) == whole
+    checked: list[int] = []
+    monkeypatch.setattr("local_runner.storage.objects.fits", lambda sums, number, block: bool(checked.append(number)) or True)
+    assert read(database, content.name) == whole
+    assert checked == []
+    before = path.stat()
+    flip(database, content, 5)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # which changes the third date
+    monkeypatch.undo()
+    with pytest.raises(ContentLost):
+        read(database, content.name)
+
+
+def test_what_was_written_a_moment_ago_is_not_taken_for_clean(database: Database) -> None:
+    content, whole = kept(database, 2 * MEBI)
+    assert read(database, content.name) == whole
+    path = database.files.path(content.name)
+    found = path.stat()
+    now = Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    assert not database.files.known.has(content.name, now)
+
+
+@pytest.mark.parametrize("wrong", [b"", b"\0\0\0\0", b"x" * 12, b"odd"])
+def test_wrong_sums_do_not_condemn_a_whole_content(database: Database, wrong: bytes) -> None:
+    content, whole = kept(database, 3 * MEBI)
+    with database.write() as session:
+        session.connection.execute("UPDATE block_sums SET sums = ?", (wrong,))
+    assert read(database, content.name) == whole
+    assert read(database, content.name, MEBI + 1) == whole[MEBI + 1 :]
+
+
+def test_a_disk_that_is_nearly_full_gives_nobody_a_part(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (5000, 3 * MEBI):
+        content, _ = kept(database, size)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", _NearlyFull(size - 1000))
+            with pytest.raises(Unavailable, match=f"the disk that holds {tmp_path / 'copy'} is full"):
+                place(database, content.name, tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
+
+
+class _NearlyFull:
+    """`os.write` on a disk that has room for so many bytes more."""
+
+    def __init__(self, room: int) -> None:
+        self._room, self._write = room, os.write
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        if not self._room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._write(descriptor, data[: self._room])
+        self._room -= written
+        return written
