@@ -9,7 +9,9 @@
     ├── WorkFailed          a job or datum did not succeed
     ├── Unavailable         an engine, an executor, a program or a disk is missing or broken
     │   ├── ContentLost     the bytes of a file are missing or damaged
-    │   └── Busy            somebody else holds the home
+    │   ├── Busy            somebody else holds the home
+    │   ├── DiskFull        there is no room left
+    │   └── WorkerLost      a process that runs user code for the engine ended, through no fault of the datum
     └── Unsupported         a cluster could, this runner cannot
 
 Each error carries the *name* of a gRPC code (so that no gRPC is imported here) and the exit status of the command line.
@@ -139,6 +141,14 @@ class ContentLost(Unavailable):
 
 class Busy(Unavailable):
     exit_status = EXIT_BUSY
+
+
+class DiskFull(Unavailable):
+    pass
+
+
+class WorkerLost(Unavailable):
+    pass
 
 
 class Unsupported(LocalRunnerError):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages, next_datum_response
-from local_runner.errors import Refused, Unavailable
+from local_runner.errors import Refused, Unavailable, WorkerLost
 from local_runner.executors.base import Worker, unlaid
 from local_runner.executors.messages import CHUNK, pack, unpack
 from local_runner.executors.tree import Left, Tree
@@ -56,10 +56,14 @@ class Attendants:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Get ready, without waiting: importing gRPC takes 0.1 s that the first worker would need. Idempotent."""
+        """Get ready, without waiting: importing gRPC takes 0.1 s that the first worker would need. Idempotent.
+
+        One that died is followed by another.
+        """
         with self._lock:
-            if self._process is not None:
+            if self._process is not None and self._process.poll() is None:
                 return
+            self._end()
             self._socket, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
@@ -72,28 +76,38 @@ class Attendants:
 
     def hire(self) -> Attendant:
         """An attendant with a port. Raises `Unavailable`."""
-        self.start()
-        assert self._socket is not None
-        (orders, their_orders), (calls, their_calls) = socket.socketpair(), socket.socketpair()
-        with their_orders, their_calls, self._lock:
-            try:
-                socket.send_fds(self._socket, [b"+"], [their_orders.fileno(), their_calls.fileno()])
-            except OSError as why:
-                orders.close()
-                calls.close()
-                raise _gone() from why
+        orders, calls = self._sockets()
         try:
             return Attendant(orders, calls)
         except OSError as why:
             raise Unavailable(f"no port on the loopback interface: {why.strerror}", hint="datum batching needs one on 127.0.0.1") from why
 
+    def _sockets(self) -> tuple[socket.socket, socket.socket]:
+        self.start()
+        (orders, their_orders), (calls, their_calls) = socket.socketpair(), socket.socketpair()
+        with their_orders, their_calls, self._lock:
+            assert self._socket is not None
+            try:
+                socket.send_fds(self._socket, [b"+"], [their_orders.fileno(), their_calls.fileno()])
+            except OSError as why:
+                orders.close()
+                calls.close()
+                self._end()  # it is dying, if not dead: the next worker gets another
+                raise _gone() from why
+        return orders, calls
+
     def close(self) -> None:
         """End the process, whatever it is at; attendants end with their own sockets."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
         if self._socket is not None:
             self._socket.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        self._socket = self._process = None
 
 
 class _Line:
@@ -255,8 +269,8 @@ class Attendant:
                 os.write(self._waker, b"+")
 
 
-def _gone() -> Unavailable:
-    return Unavailable("the process that answers NextDatum ended unexpectedly", hint="was it killed, or is memory short?")
+def _gone() -> WorkerLost:
+    return WorkerLost("the process that answers NextDatum ended unexpectedly", hint="was it killed, or is memory short?")
 
 
 def next_datum(port: int, error: str = "") -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.prepare import inputs_state
 from local_runner.engine.specs_at_rest import is_service, spec_of
-from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.storage.database import Session
@@ -18,24 +18,25 @@ from local_runner.storage.pipeline_records import PipelineRow
 class Candidate(NamedTuple):
     """A job whose turn it is. Of a service, it takes the place of those before it."""
 
-    info: JobInfo
+    job: JobRef
     row: PipelineRow
-    before: Sequence[JobInfo] = ()
+    before: Sequence[JobRef] = ()
 
 
 class Verdict(NamedTuple):
-    """Whether a job may begin now; or the state in which it ends, as it never can, and why."""
+    """Whether a job may begin now; or the state in which it ends, as it never can, and why; or the key of a commit it waits for."""
 
     may_begin: bool
     end: JobState | None = None
     reason: str = ""
+    waits_for: int = 0
 
 
 def candidates(
-    unfinished: Sequence[JobInfo],
+    unfinished: Iterable[JobRef],
     rows: Mapping[PipelineRef, PipelineRow],
     begun: Collection[JobRef],
-    serves: Callable[[JobInfo], bool] | None,
+    serves: Callable[[JobRef, PipelineRow], bool] | None,
 ) -> Iterator[Candidate]:
     """The oldest job of each pipeline, unless it has begun; of a service all that do not serve yet, and none without `serves`.
 
@@ -43,26 +44,28 @@ def candidates(
     same (reference pps 7, *UNSURE*, parallel jobs).
     """
     seen: set[PipelineRef] = set()
-    for number, info in enumerate(unfinished):
-        pipeline = info.job.pipeline
+    services: dict[PipelineRef, list[JobRef]] = {}
+    for job in unfinished:
+        pipeline = job.pipeline
         if pipeline in seen or pipeline not in rows:
             continue
         if is_service(rows[pipeline]):
-            if serves is not None and not serves(info):
-                before = [other for other in unfinished[:number] if other.job.pipeline == pipeline]
-                yield Candidate(info, rows[pipeline], before)
+            before = services.setdefault(pipeline, [])
+            if serves is not None and not serves(job, rows[pipeline]):
+                yield Candidate(job, rows[pipeline], tuple(before))
+            before.append(job)
             continue
         seen.add(pipeline)
-        if info.job not in begun:
-            yield Candidate(info, rows[pipeline])
+        if job not in begun:
+            yield Candidate(job, rows[pipeline])
 
 
-def judge(session: Session, info: JobInfo, row: PipelineRow) -> Verdict:
+def judge(session: Session, job: JobRef, row: PipelineRow) -> Verdict:
     """What is to become of a job that has not begun; if it neither may begin nor ends, it waits for its inputs."""
     if row.state is PipelineState.FAILURE:
         return Verdict(False, JobState.KILLED, row.reason)
-    output = output_commit(session, info.job)
+    output = output_commit(session, job)
     if output is None:
         return Verdict(False, JobState.KILLED, "output commit missing")
-    failed, ready = inputs_state(session, spec_of(row), output)
-    return Verdict(False, JobState.UNRUNNABLE, failed) if failed else Verdict(ready)
+    failed, waits_for = inputs_state(session, spec_of(row), output)
+    return Verdict(False, JobState.UNRUNNABLE, failed) if failed else Verdict(not waits_for, waits_for=waits_for)

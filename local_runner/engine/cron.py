@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from local_runner.engine.pipelines import cron_inputs
 from local_runner.engine.specs_at_rest import has_clock, spec_of
 from local_runner.engine.triggers import due_triggers, settle
 from local_runner.errors import Invalid
+from local_runner.model.entries import parse_entry
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import Cron, leaves
 from local_runner.model.pipelines import PipelineState
@@ -17,7 +19,6 @@ from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef
 from local_runner.model.units import parse_rfc3339, rfc3339
 from local_runner.repos.commits import content_root, resolve
 from local_runner.repos.files import Change, Delete, Put, modify
-from local_runner.repos.nodes import files_below
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session
@@ -25,6 +26,23 @@ from local_runner.storage.pipeline_records import PipelineRow
 from local_runner.storage.repo_records import BranchRow
 
 Clock = Cron | BranchRow
+_BEHIND_ALL = b"\xff"  # no path holds such a byte
+
+
+class Tick(NamedTuple):
+    """When a clock ticks next, in seconds since the epoch, and the pipeline it belongs to (or that its branch's repo would)."""
+
+    at: float
+    clock: Clock
+    owner: PipelineRef
+
+
+class TickFailed(Exception):
+    """A clock cannot tick; `error` says why."""
+
+    def __init__(self, owner: PipelineRef, error: Exception) -> None:
+        super().__init__(owner, error)
+        self.owner, self.error = owner, error
 
 
 def tick(txn: Transaction, clock: Clock, at: float) -> None:
@@ -65,27 +83,68 @@ def next_tick(session: Session, clock: Cron) -> float | None:
     branch = session.repos.branch(clock.source)
     if branch is not None and branch.head is not None:
         row = resolve(session, CommitQuery(clock.source.repo, clock.source.name))
-        *_, last = [None, *(node.path[1:] for node in files_below(session.trees, content_root(session, row)))]
+        last = session.trees.before(content_root(session, row), _BEHIND_ALL)
         try:
-            since = max(since, parse_rfc3339(last)) if last else since
+            since = max(since, parse_rfc3339(parse_entry(*last).path[1:])) if last else since
         except Invalid:  # somebody put it there: the clock stands still while it is the last one
             return None
     due = schedule.next_after(datetime.datetime.fromtimestamp(since, datetime.UTC))
     return due.timestamp() if due else None
 
 
-def next_ticks(session: Session, rows: Iterable[PipelineRow]) -> list[tuple[float, Clock]]:
-    """The next tick of every clock of pipelines that run, and of every branch that has to move then, the earliest first."""
-    found: list[tuple[float, Clock]] = []
-    for row in rows:
-        if row.state is PipelineState.RUNNING and has_clock(row):
-            clocks = (leaf for leaf in leaves(spec_of(row).input) if isinstance(leaf, Cron))
-            found += [(due, clock) for clock in clocks if (due := next_tick(session, clock)) is not None]
-    for branch in session.repos.branches():
-        if branch.trigger is not None and branch.trigger.cron_spec:
-            waits = [due for _, due in _waiting(session, branch)]
-            found += [(min(waits), branch)] if waits else []
-    return sorted(found, key=lambda pair: pair[0])
+def next_ticks(session: Session, rows: Iterable[PipelineRow], failed: Callable[[PipelineRef, Exception], None] | None = None) -> list[Tick]:
+    """The next tick of every clock of pipelines that run, and of every branch that has to move then, the earliest first.
+
+    `failed` is told of a clock that cannot be read, and the others tick on; without it that is raised.
+    """
+    found: list[Tick] = []
+
+    sources: list[tuple[PipelineRef, PipelineRow | BranchRow]] = []
+    sources += [(row.pipeline, row) for row in rows if row.state is PipelineState.RUNNING and has_clock(row)]
+    branches = session.repos.triggered_branches()
+    sources += [(PipelineRef(b.ref.repo.project, b.ref.repo.name), b) for b in branches if b.trigger and b.trigger.cron_spec]
+    for owner, source in sources:
+        try:
+            found += [Tick(due, clock, owner) for clock in _clocks(source) if (due := _next(session, clock)) is not None]
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(owner, error)
+    return sorted(found, key=lambda tick: tick.at)
+
+
+def _clocks(source: PipelineRow | BranchRow) -> list[Clock]:
+    if isinstance(source, BranchRow):
+        return [source]
+    return [leaf for leaf in leaves(spec_of(source).input) if isinstance(leaf, Cron)]
+
+
+def _next(session: Session, clock: Clock) -> float | None:
+    if isinstance(clock, Cron):
+        return next_tick(session, clock)
+    return min((due for _, due in _waiting(session, clock)), default=None)
+
+
+def make_ticks(database: Database, due: Sequence[Tick], room: Mapping[PipelineRef, int], seconds: float) -> None:
+    """Tick clocks in the order of their times, up to now, in one transaction that takes about so long.
+
+    A clock of a pipeline makes no more ticks than there is `room` for jobs that wait. Raises `TickFailed`, and then none was made.
+    """
+    until, left = time.monotonic() + seconds, dict(room)
+    waiting = list(due)
+    with database.write() as session:
+        while waiting and waiting[0].at <= time.time() and time.monotonic() < until:
+            now = waiting.pop(0)
+            if left.get(now.owner, 1) <= 0:
+                continue
+            try:
+                tick(Transaction(session, new_id(), time.time()), now.clock, now.at)
+                following = next_tick(session, now.clock) if isinstance(now.clock, Cron) else None
+            except Exception as error:
+                raise TickFailed(now.owner, error) from error
+            if following is not None:
+                left[now.owner] = left.get(now.owner, 1) - 1
+                waiting = sorted([*waiting, now._replace(at=following)], key=lambda one: one.at)
 
 
 def _waiting(session: Session, branch: BranchRow) -> Iterator[tuple[CommitRow, float]]:

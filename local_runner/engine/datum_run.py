@@ -16,7 +16,7 @@ from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, Lines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
 from local_runner.engine.staging import Roots, Staged, stage
-from local_runner.errors import LocalRunnerError
+from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.executors.base import Output, Process, RunRequest, RunResult, Worker
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
 from local_runner.model.datums import Datum, DatumState, DatumStats
@@ -98,8 +98,11 @@ class DatumRunner:
     attendant: Attendant | None = None
     owner: tuple[int, int] | None = None
     _place: str = ""
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # held to begin or end an attempt, and to restart it
+    _present: str = ""  # id of the datum whose attempt is under way
     _stopping: bool = False
     _restarting: bool = False
+    _deadline: float | None = None  # of the work after the command, on the monotonic clock
     _process: Process | None = None
     _call: Call | None = None
     _upcoming: deque[Datum] = field(default_factory=deque)
@@ -111,26 +114,46 @@ class DatumRunner:
 
     # -- from other threads ------------------------------------------------------------------------------------------
 
-    def interrupt(self, restart: bool = False) -> None:
-        """End what user code does now: for good, or (`restart`) as a failed attempt."""
-        if restart:
-            self._restarting = True
-        else:
-            self._stopping = True
+    def interrupt(self) -> None:
+        """End what user code does now, for good."""
+        self._stopping = True
+        self._cancel()
+        if not self._idle.is_set():
+            threading.Thread(target=self._insist, name=f"{self.name} cancel", daemon=True).start()
+
+    def restart(self, datum: str) -> None:
+        """Make the present attempt of a datum a failed one; nothing if it is at another by now."""
+        with self._turn:
+            if self._present == datum:
+                self._restarting = True
+                self._cancel()
+
+    def _cancel(self) -> None:
         if self.attendant is not None:
             self.attendant.wake()
-        self.worker.cancel()
-        if self._stopping and not self._idle.is_set():
-            threading.Thread(target=self._insist, name=f"{self.name} cancel", daemon=True).start()
+        with contextlib.suppress(WorkerLost):  # whoever waits for the command will say so
+            self.worker.cancel()
 
     def _insist(self) -> None:
         """Cancel until it was heard: a command that is only just being started does not hear the first time."""
         while not self._idle.wait(_INSIST_SECONDS):
-            self.worker.cancel()
+            self._cancel()
+
+    def check(self) -> None:
+        """Raise if the datum is to end at once: called again and again where what it wrote is read.
+
+        Raises `Stopped`, or `BadOutput` as that attempt fails: the time of `datum_timeout` is given to this work anew.
+        """
+        if self._stopping:
+            raise Stopped
+        if self._restarting:
+            raise BadOutput("cancelled")
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise BadOutput("timed out while its output was read")
 
     def resume(self) -> None:
         """Take datums again after an interrupt; before the next set."""
-        self._stopping = self._restarting = False
+        self._stopping = False
 
     # -- where datums lie ----------------------------------------------------------------------------------------------
 
@@ -169,11 +192,12 @@ class DatumRunner:
                 result = once(attempt)
                 if self._stopping:
                     raise Stopped
-                self._restarting = False
+                if self._was_restarted():
+                    result = replace(result, cancelled=True)
                 attempt.process_time, attempt.left = result.seconds, result.left
                 attempt.download_time += result.laying
                 if result.accepted(spec.transform.accept_return_code):
-                    attempt.error = self._collect(attempt)
+                    attempt.error = self._collect(attempt, spec.datum_timeout)
                     if not attempt.error:
                         state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
                         return self._outcome(attempt, datum, DatumState.PROCESSED, state)
@@ -185,6 +209,11 @@ class DatumRunner:
                     state = DatumState.RECOVERED if recovered else DatumState.FAILED
                     return self._outcome(attempt, datum, state, state)
         raise AssertionError("a datum has at least one try")
+
+    def _was_restarted(self) -> bool:
+        with self._turn:
+            asked, self._restarting = self._restarting, False
+        return asked
 
     def _recover(self, context: JobContext, attempt: Attempt, failed: RunResult) -> bool:
         """Run the error command in the same tree; says whether it went well. Nothing starts after a timeout."""
@@ -227,11 +256,15 @@ class DatumRunner:
         has_moved_on = self.attendant is not None and self.attendant.deafen()
         if process is not None:
             process.kill()
+        self.put_back()
+        return has_moved_on
+
+    def put_back(self) -> None:
+        """Let go of what was staged ahead of its turn."""
         for datum, attempt in reversed(self._ready):
             attempt.staged.close()
             self._upcoming.appendleft(datum)
         self._ready.clear()
-        return has_moved_on
 
     def run_batched(self, context: JobContext, datum: Datum) -> Outcome:
         """Give the user's process a datum, the next of the set, and wait until it asks for another. Raises `Stopped`."""
@@ -240,12 +273,12 @@ class DatumRunner:
         return self._tries(context, datum, lambda attempt: self._batched_once(context, attempt))
 
     def _batched_once(self, context: JobContext, attempt: Attempt) -> RunResult:
-        began = time.monotonic()
+        began, timeout = time.monotonic(), context.spec.datum_timeout
         self.start_batch(context)
         assert self.attendant is not None
         self._offer(attempt)
         if self._call is None:
-            first = self._next_call(None)
+            first = self._next_call(None if timeout is None else began + timeout)
             if not isinstance(first, Call):
                 self.end_batch()
                 return first(time.monotonic() - began)
@@ -258,7 +291,6 @@ class DatumRunner:
             self.attendant.go()
         began = call.moment if call.given else time.monotonic()
         self._get_ready(context)
-        timeout = context.spec.datum_timeout
         then = self._next_call(None if timeout is None else began + timeout)
         seconds = (then.moment if isinstance(then, Call) else time.monotonic()) - began
         if isinstance(then, Call) and not then.error:
@@ -294,11 +326,15 @@ class DatumRunner:
         """A freshly staged datum, cleared away afterwards."""
         if self._stopping:
             raise Stopped
+        with self._turn:
+            self._present = datum.id
         attempt = self._ready.popleft()[1] if self._ready and self._ready[0][0] is datum else self._begin(context, datum)
         attempt.lines = context.log.begin(self.name, datum)
         try:
             yield attempt
         finally:
+            with self._turn:
+                self._present, self._restarting = "", False
             attempt.lines.close()
             attempt.staged.close()
 
@@ -324,11 +360,12 @@ class DatumRunner:
         attempt.sent = attempt.sent or self.attendant.offer(attempt.staged.tree, attempt.told)
         return attempt.sent
 
-    def _collect(self, attempt: Attempt) -> str:
+    def _collect(self, attempt: Attempt, timeout: float | None) -> str:
         """Read what the datum wrote; returns what is wrong with it, "" if nothing."""
         if not attempt.left.wrote:
             return ""
         began = time.monotonic()
+        self._deadline = None if timeout is None else began + timeout
         try:
             attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
         except BadOutput as error:

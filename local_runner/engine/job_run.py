@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
 from local_runner.engine.datum_run import JobContext, Outcome
 from local_runner.engine.jobs import end_job, output_commit
+from local_runner.engine.kept import kept_outcome
 from local_runner.engine.logs import JobLog
 from local_runner.engine.marks import Mark, read_marks
 from local_runner.engine.meta import files_path, meta_document, meta_path
-from local_runner.engine.prepare import Prepared, prepare
-from local_runner.errors import LocalRunnerError
-from local_runner.model.datums import Datum, DatumState
+from local_runner.engine.prepare import Prepared, base_of, prepare
+from local_runner.errors import LocalRunnerError, WorkerLost
+from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.entries import entry_key, entry_value, folder_range
 from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec
@@ -35,6 +36,8 @@ from local_runner.storage.trees import Root
 
 # A set of datums is cut so that each worker gets about four (reference pps 2.7).
 _SETS_PER_WORKER = 4
+_MOST_LOSSES = 3  # workers that one datum may take along; and that may be lost in a row without one
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 16.0  # seconds to wait for room on a disk, twice as long each time
 TIMED_OUT = " jobtimed out"  # the blank is a cluster's
 
 
@@ -46,9 +49,10 @@ class Phase(Enum):
 
 
 class JobRun:
-    """A job under way. `sets` are the datum sets that wait for a worker; `outstanding` counts datums that have been handed out or wait.
+    """A job under way. `sets` are the datum sets that wait for a worker.
 
-    `target` is the folder its output is to be copied to, if any; `egress_error` what was wrong with that.
+    It alone counts what is outstanding: who has news of a datum calls `note`, who brings some back `give_back`.
+    `target` is the folder its output is to be copied to, if any.
     With `ignore_failures` datums that fail count as recovered (reference pps 2.6).
     """
 
@@ -61,13 +65,20 @@ class JobRun:
         self.log = log
         self.target = target
         self._ignore_failures = ignore_failures
-        self.egress_error = ""
         self.sets: deque[tuple[Datum, ...]] = deque()
-        self.outstanding = 0
         self.phase = Phase.PARALLEL
-        self.failed: list[tuple[Datum, Outcome]] = []
+        self.held_until = 0.0  # no set is to be handed out before this moment of the monotonic clock
+        self._prepared: Prepared
+        self._again: list[Datum] = []
+        self._outstanding: dict[str, Datum] = {}  # handed out, waiting or to be taken over
+        self._to_keep: deque[Datum] = deque()
+        self._is_copying = False
+        self._egress_error = ""
+        self._failed: dict[str, Datum] = {}
         self._buffer: list[Outcome] = []
-        self._reused = 0
+        self._losses: Counter[str] = Counter()  # by id: workers lost with a datum
+        self._workers_lost = 0  # in a row, before they had a datum
+        self._pause = _FIRST_PAUSE
 
     @property
     def context(self) -> JobContext:
@@ -87,19 +98,29 @@ class JobRun:
         return self.phase is Phase.DONE
 
     @property
+    def is_idle(self) -> bool:
+        """Whether its step is over: nothing is outstanding."""
+        return not self._outstanding and not self._is_copying
+
+    @property
     def has_news(self) -> bool:
         """Whether there are outcomes yet to be written."""
         return bool(self._buffer)
 
     # -- begin ---------------------------------------------------------------------------------------------------------
 
+    def prepare(self, session: Session) -> None:
+        """Plan. Raises `LocalRunnerError` if the job can never run. 100 000 datums take a second, in which others may write."""
+        self._prepared = prepare(session, self.info, self.spec, self.salt)
+
     def begin(self, txn: Transaction) -> None:
-        """Plan, and set the output and meta commit to what the base left. Raises `LocalRunnerError` if that cannot be."""
+        """Set the output and meta commit to what the base left. Raises `LocalRunnerError` if that cannot be."""
         session = txn.session
-        self._prepared: Prepared = prepare(session, self.info, self.spec, self.salt)
+        if base_of(session, self.info.job) != self._prepared.base:
+            self.prepare(session)  # somebody took the base away meanwhile
         plan, base = self._prepared.plan, self._prepared.base
         done = self._take_up(session, base)
-        self._start_set([datum for datum in plan.new if datum.id not in done], plan.total)
+        self._start_step([datum for datum in plan.new if datum.id not in done], plan.total)
         self._again = [datum for datum, _ in plan.again if datum.id not in done]
         counters = Counters(total=plan.total, processed=len(done))
         self.info = dataclasses.replace(self.info, state=JobState.RUNNING, started=self.info.started or txn.now, counters=counters)
@@ -122,37 +143,99 @@ class JobRun:
             raise LocalRunnerError(f"the commits of job {self.info.job} are gone")
         return output, meta
 
-    def _start_set(self, datums: Sequence[Datum], unskipped: int) -> None:
-        self.sets.extend(cut_sets(datums, self.spec, unskipped))
-        self.outstanding += len(datums)
+    def _start_step(self, datums: Sequence[Datum], unskipped: int) -> None:
+        kept = self._prepared.plan.kept
+        self._outstanding.update((datum.id, datum) for datum in datums)
+        self._to_keep.extend(datum for datum in datums if datum.id in kept)
+        self.sets.extend(cut_sets([datum for datum in datums if datum.id not in kept], self.spec, unskipped))
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
     def note(self, outcome: Outcome) -> None:
-        """Take in what became of a datum; it is written with the next `flush`."""
-        self.outstanding -= 1
+        """Take in what became of a datum; it is written with the next `flush`. Of one that is not outstanding nothing is taken in."""
+        if self._outstanding.pop(outcome.datum.id, None) is None:
+            return
+        self._losses.pop(outcome.datum.id, None)
+        self._workers_lost, self._pause = 0, _FIRST_PAUSE
         if self._ignore_failures and outcome.counted is DatumState.FAILED:
             outcome = dataclasses.replace(outcome, counted=DatumState.RECOVERED, state=DatumState.RECOVERED)
         self._buffer.append(outcome)
         if outcome.counted is DatumState.FAILED:
-            self.failed.append((outcome.datum, outcome))
+            self._failed[outcome.datum.id] = outcome.datum
 
-    def flush(self, session: Session, running: tuple[RunningDatum, ...]) -> None:
-        """Write the outcomes so far: outputs, bookkeeping, counters."""
-        self.info = dataclasses.replace(self.info, running=running)
+    def take_over(self, session: Session, seconds: float) -> None:
+        """Note what became of datums that are kept, as long as that may take now. One that is not there any more runs."""
+        until = time.monotonic() + seconds
+        while self._to_keep and time.monotonic() < until:
+            datum = self._to_keep.popleft()
+            try:
+                self.note(kept_outcome(session, self._prepared.plan.kept[datum.id], datum))
+            except LocalRunnerError:
+                self.sets.append((datum,))
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether some of what is kept is yet to be taken over."""
+        return bool(self._to_keep)
+
+    def give_back(self, datums: Iterable[Datum]) -> tuple[Datum, ...]:
+        """A worker has done with these: those without an outcome wait for another, as the next set. Returns them."""
+        left = tuple(datum for datum in datums if datum.id in self._outstanding)
+        if left:
+            self.sets.appendleft(left)
+        return left
+
+    def lose(self, datum: Datum | None, error: WorkerLost) -> bool:
+        """A worker was lost with a datum, which costs no try; but one that always takes its worker along fails.
+
+        False if workers are lost before they have one, again and again.
+        """
+        if datum is None:
+            self._workers_lost += 1
+            return self._workers_lost < _MOST_LOSSES
+        self._losses[datum.id] += 1
+        self.log.worker("", datum, f"its worker was lost, it runs again: {error.message}")
+        if self._losses[datum.id] >= _MOST_LOSSES:
+            reason = f"its worker was lost {_MOST_LOSSES} times: {error.message}"
+            self.note(Outcome(datum, DatumState.FAILED, DatumState.FAILED, reason, DatumStats(), (), ()))
+            self._withdraw(datum)
+        return True
+
+    def _withdraw(self, datum: Datum) -> None:
+        waiting = [tuple(one for one in datums if one.id != datum.id) for datums in self.sets]
+        self.sets = deque(datums for datums in waiting if datums)
+
+    def wait_for_room(self) -> bool:
+        """A disk is full: hand nothing out for a while, twice as long each time; False when that has not helped."""
+        self.held_until = time.monotonic() + self._pause
+        self._pause *= 2
+        return self._pause <= _LONGEST_PAUSE
+
+    def copied(self, error: str) -> None:
+        """The egress is over; `error` says what was wrong with it."""
+        self._is_copying, self._egress_error = False, error
+
+    def flush(self, session: Session, running: tuple[RunningDatum, ...]) -> JobInfo:
+        """Write the outcomes so far: outputs, bookkeeping, counters. When that is committed, call `flushed` with what this returns."""
+        info = dataclasses.replace(self.info, running=running)
         if self._buffer:
-            outcomes, self._buffer = self._buffer, []
-            self._write(session, outcomes)
-        session.pipelines.update_job(self.info)
+            info = self._write(session, info, self._buffer)
+        session.pipelines.update_job(info)
+        return info
 
-    def _write(self, session: Session, outcomes: Sequence[Outcome]) -> None:
+    def flushed(self, info: JobInfo) -> None:
+        """The outcomes so far are written."""
+        self._buffer.clear()
+        self.info = info
+
+    def _write(self, session: Session, info: JobInfo, outcomes: Sequence[Outcome]) -> JobInfo:
         output, meta = self._commits(session)
         files: dict[bytes, bytes | None] = {}
         documents: dict[bytes, bytes | None] = {}
         marks: dict[bytes, bytes | None] = {}
         contents: list[Content] = []
         job = bytes.fromhex(self.info.job.id)
-        counters, stats, unread = self.info.counters, self.info.stats, set(self.info.unread)
+        counters, stats, unread = info.counters, info.stats, set(info.unread)
         for outcome in outcomes:
             datum = outcome.datum
             skip_key = datum.hash(self.salt)
@@ -176,7 +259,7 @@ class JobRun:
         trees = session.trees
         session.commits.update(output.key, tree=trees.edit(output.tree, files))
         session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), marks=trees.edit(meta.marks, marks))
-        self.info = dataclasses.replace(self.info, counters=counters, stats=stats, unread=tuple(sorted(unread)))
+        return dataclasses.replace(info, counters=counters, stats=stats, unread=tuple(sorted(unread)))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -185,24 +268,24 @@ class JobRun:
 
         Returns the commits that were closed.
         """
-        if self.phase is Phase.PARALLEL and not self.failed:
+        if self.phase is Phase.PARALLEL and not self._failed:
             self.phase = Phase.SERIAL
             self._begin_serial(txn.session)
-            if self.outstanding:
+            if self._outstanding:
                 txn.session.pipelines.update_job(self.info)
                 return []
         self.info = dataclasses.replace(self.info, running=())
-        if self.phase is Phase.SERIAL and not self.failed and self.target is not None and not self._has_collision(txn.session):
+        if self.phase is Phase.SERIAL and not self._failed and self.target is not None and not self._has_collision(txn.session):
             self.phase = Phase.EGRESS
-            self.outstanding += 1  # the copying itself, which somebody else does
+            self._is_copying = True  # which somebody else does
             self.info = dataclasses.replace(self.info, state=JobState.EGRESSING)
             txn.session.pipelines.update_job(self.info)
             return []
         self.phase = Phase.DONE
-        if self.egress_error:
-            return self.end(txn, JobState.FAILURE, self.egress_error)
-        if self.failed:
-            first = min((datum.index, datum.id) for datum, _ in self.failed)[1]
+        if self._egress_error:
+            return self.end(txn, JobState.FAILURE, self._egress_error)
+        if self._failed:
+            first = min((datum.index, datum.id) for datum in self._failed.values())[1]
             return self.end(txn, JobState.FAILURE, f"datum {first} failed")
         self.info = dataclasses.replace(self.info, state=JobState.FINISHING)
         return self.end(txn, JobState.SUCCESS, "")
@@ -222,7 +305,7 @@ class JobRun:
         doomed = [*plan.remove, *(datum.id for datum in self._again)]
         if doomed:
             self._delete(session, doomed)
-        self._start_set(self._again, plan.total - len(plan.reuse))
+        self._start_step(self._again, plan.total - len(plan.reuse))
 
     def _delete(self, session: Session, datums: Sequence[str]) -> None:
         """Take away what these datums wrote in the base, and what the meta repo holds of them (reference pps 2.4)."""

@@ -108,6 +108,26 @@ def end_job(txn: Transaction, info: JobInfo, state: JobState, reason: str) -> li
     return closed
 
 
+def fail_job(txn: Transaction, job: JobRef, reason: str) -> None:
+    """End a job that goes no further, unless it is over; its record may be one that cannot be read."""
+    try:
+        info = txn.session.pipelines.job(job)
+    except Exception:
+        info = JobInfo(job, 0, "", JobState.CREATED, "", txn.now, None, None)
+    if info is not None and not info.state.is_final:
+        end_job(txn, info, JobState.FAILURE, reason)
+
+
+def fail_unreadable_job(txn: Transaction, job: JobRef, reason: str) -> None:
+    """End a job whose commits cannot be closed as they are: what was written of them so far is let go."""
+    for kind in ("user", META):
+        row = output_commit(txn.session, job, kind)
+        if row is not None and row.finished is None:
+            nothing = {"tree": None, "marks": None, "size": 0, "begun": True}
+            txn.session.commits.update(row.key, finishing=txn.now, finished=txn.now, error=reason, **nothing)
+    fail_job(txn, job, reason)
+
+
 def stop_job(txn: Transaction, ref: JobRef, reason: str = "") -> None:
     """Kill a job; one that is over stays as it is. Raises `NotFound`."""
     info = txn.session.pipelines.job(ref)

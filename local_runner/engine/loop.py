@@ -9,25 +9,29 @@ from __future__ import annotations
 import dataclasses
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 
-from local_runner.engine.begin import candidates, judge
-from local_runner.engine.cron import next_ticks, tick
+from local_runner.engine.agenda import Agenda, read_agenda
+from local_runner.engine.begin import Candidate, candidates, judge
+from local_runner.engine.cron import TickFailed, make_ticks
 from local_runner.engine.egress import Copied, Egress
 from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
-from local_runner.engine.jobs import end_job
+from local_runner.engine.jobs import end_job, fail_job, fail_unreadable_job
 from local_runner.engine.logs import JobLog
 from local_runner.engine.pipelines import NO_COMMAND
 from local_runner.engine.pool import Pool, Staffing
-from local_runner.engine.slots import Done, Event, SetDone
+from local_runner.engine.slots import Done, Event, Free, Gone
 from local_runner.engine.specs_at_rest import is_service, spec_of
 from local_runner.engine.spouts import Residents
 from local_runner.engine.triggers import fire_triggers
-from local_runner.errors import LocalRunnerError
+from local_runner.errors import DiskFull, LocalRunnerError, Unavailable, WorkerLost
 from local_runner.executors.base import Executor
 from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
-from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.jobs import JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec, PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.repos.transaction import Transaction
@@ -41,46 +45,62 @@ from local_runner.storage.pipeline_records import PipelineRow
 # meta tree, so writing 70 costs a third of writing 700: where it takes long it is done less often, to be a small part of the work.
 FLUSH_SECONDS = 0.5
 _FLUSH_SHARE = 0.1
+# Of what there may be much of, so much is done at a time: the others wait no longer for their turn, nor people for the records.
+_TURN = 0.1
 _CRON_PATIENCE = 60.0  # a clock that ticks sooner keeps the engine up
 SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in place of one that only keeps clocks and residents
 
 
 class Engine:
-    """Works on one home; whoever makes it holds the engine lock. Use as: `with` it, then `work`."""
+    """Works on one home; whoever makes it holds the engine lock. Use as: `with` it, then `work`.
+
+    Whatever is done for one job goes through `_step`, and for one pipeline through `_for_pipeline`: an exception there ends that job,
+    or leaves that pipeline aside, and everything else goes on. Only a home that cannot be written ends the engine.
+    """
 
     def __init__(self, database: Database, staffing: Staffing) -> None:
         self._database = database
         self._staffing = staffing
         self._events: queue.SimpleQueue[Event | Copied] = queue.SimpleQueue()
-        self._runs: dict[JobRef, JobRun] = {}
+        self._runs: dict[JobRef, JobRun] = {}  # whose turn is next comes first
         self._pool = Pool(database, staffing, self._put)
-        self._begun: list[JobRun] = []
         self._egresses: dict[JobRef, Egress] = {}
         self._bell = Bell(database.home.bells)
         self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
         self.gave_way = False  # `work` ended because somebody else would do it
+        self._agenda = Agenda()
+        self._version: int | None = None  # of the records when the agenda was read; None if we changed something since
+        self._waits: dict[JobRef, tuple[PipelineRow, int]] = {}  # by which version, and for which commit, a job was found to wait
+        self._aside: dict[PipelineRef, str] = {}  # pipelines that nothing is done for any more, and why
+        self._begun: list[JobRun] = []
+        self._to_tell: list[Callable[[], None]] = []  # the observer, when a beat is over
         self._flush_at = 0.0  # not before this moment of the monotonic clock
         self._stopping = False
-        self._look_again = False  # what just changed may let somebody begin
+        self._closing = False
+        self._again = False  # there is more to do at once
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
-    def work(self, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False, stay: bool = False) -> None:
-        """Work until nothing is left to do, and `linger` seconds more; or until `until` says so; with `stay`, until `stop`.
+    def work(self, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False) -> None:
+        """Work until nothing is left to do, and `linger` seconds more; or until `until` says so.
 
-        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine. A home that is removed ends it too.
+        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine. Raises `Unavailable` if the home is removed.
         """
         idle_since: float | None = None
-        while not self._stopping and not until() and self._database.home.database.exists():
+        while not self._stopping and not until():
+            if not self._database.home.database.exists():
+                raise Unavailable(
+                    f"the home {self._database.home.path} was removed while it was worked on", hint="its work is lost with it"
+                )
             again_in = self._beat()
             now = time.monotonic()
             if self.gave_way:
                 return
             if again_in is None and not self._runs and not self._residents:
                 idle_since = idle_since if idle_since is not None else now
-                if not stay and now - idle_since >= linger:
+                if now - idle_since >= linger:
                     return
-                again_in = None if stay else linger - (now - idle_since)
+                again_in = linger - (now - idle_since)
             else:
                 idle_since = None
             self._bell.wait(again_in)
@@ -91,20 +111,24 @@ class Engine:
         self._bell.ring()
 
     def close(self) -> None:
-        """Write what is known, end all workers, and wait for them."""
-        self._pool.close()
-        self._residents.close()
-        for egress in self._egresses.values():
-            egress.give_up()
-        self._pool.join()
-        self._drain()
-        try:
-            if self._database.home.database.exists():
-                self._flush()
-        finally:
+        """Write what is known, end all workers, and wait for them; each of it also if what comes before is interrupted."""
+        self._closing = True
+        with ExitStack() as stack:
+            stack.callback(self._bell.close)
             for run in self._runs.values():
-                run.log.close()
-            self._bell.close()
+                stack.callback(run.log.close)
+            stack.callback(self._write_last)
+            stack.callback(self._pool.join)
+            for egress in self._egresses.values():
+                stack.callback(egress.give_up)
+            stack.callback(self._residents.close)
+            stack.callback(self._pool.close)
+
+    def _write_last(self) -> None:
+        self._drain()
+        if self._database.home.database.exists():
+            self._write_news()
+        self._tell()
 
     def __enter__(self) -> Engine:
         return self
@@ -112,60 +136,124 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # -- what goes wrong -----------------------------------------------------------------------------------------------
+
+    def _step(self, job: JobRef, act: Callable[[], None]) -> None:
+        """Do something for a job; if it goes wrong, the job ends with the reason.
+
+        If it cannot even be ended, its pipeline is left aside. Raises `DiskFull`, and whatever it was if nothing can be written at all.
+        """
+        try:
+            act()
+        except DiskFull:
+            raise
+        except Exception as error:
+            self._let_go(job)
+            reason = _in_words(error)
+            self._for_pipeline(job.pipeline, lambda: self._end_badly(job, reason), reason)
+
+    def _for_pipeline(self, pipeline: PipelineRef, act: Callable[[], None], why: str = "") -> None:
+        """Do something for a pipeline; if it goes wrong, the pipeline is left aside, with the reason: `why` if that is known already."""
+        try:
+            act()
+        except DiskFull:
+            raise
+        except Exception as error:
+            self._leave_aside(pipeline, why or _in_words(error))
+
+    def _end_badly(self, job: JobRef, reason: str) -> None:
+        self._changed()
+        try:
+            with self._database.write() as session:
+                fail_job(Transaction(session, new_id(), time.time()), job, reason)
+        except DiskFull:
+            raise
+        except Exception:
+            with self._database.write() as session:
+                fail_unreadable_job(Transaction(session, new_id(), time.time()), job, reason)
+
+    def _leave_aside(self, pipeline: PipelineRef, reason: str) -> None:
+        """Do nothing for a pipeline any more; it says why, until somebody starts or updates it."""
+        if pipeline in self._aside:
+            return
+        self._aside[pipeline] = reason
+        self._changed()
+        with self._database.write() as session:
+            session.pipelines.set_pipeline_state(pipeline, PipelineState.CRASHING, reason)
+
     # -- one beat ------------------------------------------------------------------------------------------------------
 
     def _beat(self) -> float | None:
         """Do everything that can be done now; returns in how many seconds to look again at the latest, None for when rung."""
+        self._again = False
         self._drain()
-        if (
-            any(run.has_news or self._pool.running(run.info.job) != run.info.running for run in self._runs.values())
-            and time.monotonic() >= self._flush_at
-        ):
-            self._flush()
-        with self._database.read() as session:
-            unfinished = session.pipelines.unfinished_jobs()
-            rows = {row.pipeline: row for row in session.pipelines.pipelines()}
-            ticks = next_ticks(session, rows.values())
-            wanted = session.repos.setting(SOMEBODY_ELSE)
-        if ticks and ticks[0][0] <= time.time():
-            # One at a time: missed ticks are made up for, each in a commit of its own.
-            with self._database.write() as session:
-                tick(Transaction(session, new_id(), time.time()), ticks[0][1], ticks[0][0])
-            return 0.0
-        self._start_pipelines(rows)
-        self._pool.keep(rows)
-        self._drop_ended({info.job: info for info in unfinished})
-        if self._staffing.residents:
-            self._residents.keep(rows.values(), unfinished)
-        self._take_on(unfinished, rows)
-        self._advance()
-        self._pool.dispatch(self._runs.values())
+        if time.monotonic() >= self._flush_at:
+            self._write_news()
+        if self._has_changed():
+            self._start_pipelines()
+            self._pool.keep(self._agenda.rows)
+            self._drop_ended()
+            self._restart_asked()
+            self._keep_residents()
+            self._take_on()
+        self._tick()
+        for job, run in list(self._runs.items()):
+            self._step(job, partial(self._go_on, run))
+        self._dispatch()
         self._remark()
+        self._tell()
+        return 0.0 if self._again or self._version is None else self._patience()
+
+    def _has_changed(self) -> bool:
+        """Read the agenda, if anybody has changed something; reading it takes longer the more pipelines and jobs there are."""
+        with self._database.read() as session:
+            version = session.version()
+            if version == self._version:
+                return False
+            self._version = version
+            self._agenda = read_agenda(session, self._agenda)
+            wanted = session.repos.setting(SOMEBODY_ELSE)
+            awaited = session.commits.open_among({key for _, key in self._waits.values()})
+        self._waits = {
+            job: (row, key) for job, (row, key) in self._waits.items() if key in awaited and self._agenda.rows.get(job.pipeline) is row
+        }
+        self._aside = {ref: why for ref, why in self._aside.items() if ref not in self._agenda.rows}  # somebody started it
+        for pipeline, error in self._agenda.unreadable.items():
+            self._leave_aside(pipeline, _in_words(error))
         self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
-        if self._look_again:
-            self._look_again = False
-            return 0.0
-        return self._patience(ticks[0][0] if ticks else None)
+        return True
 
-    def _remark(self) -> None:
-        """Write at the head of new jobs' logs what their specs and images ask for in vain.
+    def _changed(self) -> None:
+        """We wrote something that the agenda does not know."""
+        self._version = None
 
-        While their workers are being set up: looking what is installed takes 20 ms.
-        """
-        begun, self._begun = self._begun, []
-        for run in begun:
-            for remark in (*_remarks(run.spec, self._staffing.executor), *self._staffing.remarks(run.spec)):
-                run.log.worker("", Datum("", ()), remark)
-
-    def _patience(self, tick_at: float | None) -> float | None:
+    def _patience(self) -> float | None:
         waits = []
         if self._pool.busy or any(run.has_news for run in self._runs.values()):
             waits.append(FLUSH_SECONDS)
-        deadlines = [run.deadline for run in self._runs.values() if run.deadline is not None]
-        waits += [max(deadline - time.time(), 0.0) for deadline in deadlines]
+        waits += [max(run.deadline - time.time(), 0.0) for run in self._runs.values() if run.deadline is not None]
+        waits += [max(run.held_until - time.monotonic(), 0.0) for run in self._runs.values() if run.sets and run.held_until]
+        tick_at = min((tick.at for tick in self._agenda.free_ticks), default=None)
         if tick_at is not None and (tick_at - time.time() < _CRON_PATIENCE or self._runs):
             waits.append(max(tick_at - time.time(), 0.0))
         return min(waits, default=None)
+
+    def _tell(self) -> None:
+        """What the observer is to know. Not before a beat is over: what goes wrong there is no fault of a job."""
+        told, self._to_tell = self._to_tell, []
+        for tell in told:
+            tell()
+
+    def _tell_job(self, info: JobInfo) -> None:
+        self._to_tell.append(partial(self._staffing.observer.job_changed, info))
+
+    # -- what workers report -------------------------------------------------------------------------------------------
+
+    def _put(self, event: Event | Copied) -> None:
+        self._events.put(event)
+        # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
+        if not isinstance(event, Done):
+            self._bell.ring()
 
     def _drain(self) -> None:
         """Take in what workers reported."""
@@ -174,74 +262,95 @@ class Engine:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
-            run = self._runs.get(event.job)
-            if isinstance(event, Done):
-                if run is not None:
+            if isinstance(event, (Done, Copied)):
+                run = self._runs.get(event.job)
+                if run is not None and isinstance(event, Done):
                     run.note(event.outcome)
-                    self._staffing.observer.datum_ended(event.job, event.outcome)
-            elif isinstance(event, SetDone):
-                event.slot.job = None
-                if run is not None and event.left:
-                    run.outstanding -= event.left
-            elif isinstance(event, Copied):
-                if run is not None:
-                    run.outstanding -= 1
-                    run.egress_error = event.error
-            else:
-                self._pool.forget(event.slot)
-                if run is not None:
-                    self._end(run, JobState.FAILURE, event.error.message)
+                    self._to_tell.append(partial(self._staffing.observer.datum_ended, event.job, event.outcome))
+                elif run is not None and isinstance(event, Copied):
+                    run.copied(event.error)
+                continue
+            assigned = self._pool.freed(event.slot) if isinstance(event, Free) else self._pool.forget(event.slot)
+            run = self._runs.get(assigned.job) if assigned else None
+            if run is not None and assigned is not None and run.give_back(assigned.datums) and isinstance(event, Gone) and event.error:
+                self._step(run.info.job, partial(self._mourn, run, event.error, event.datum))
+
+    def _mourn(self, run: JobRun, error: LocalRunnerError, datum: Datum | None) -> None:
+        """A worker is gone before it was done with its set: others do the rest, unless they would not fare better."""
+        if self._closing:
+            return  # the next engine will see
+        if isinstance(error, WorkerLost) and run.lose(datum, error):
+            return
+        if not (isinstance(error, DiskFull) and run.wait_for_room()):
+            self._end(run, JobState.FAILURE, error.message)
 
     # -- pipelines -----------------------------------------------------------------------------------------------------
 
-    def _start_pipelines(self, rows: Mapping[PipelineRef, PipelineRow]) -> None:
+    def _start_pipelines(self) -> None:
         """Pipelines that start are up now, or can never be."""
-        for row in rows.values():
+        for row in self._agenda.rows.values():
             if row.state is PipelineState.STARTING:
-                self._look_again = True
-                works = bool(spec_of(row).transform.cmd)
-                with self._database.write() as session:
-                    state = PipelineState.RUNNING if works else PipelineState.FAILURE
-                    session.pipelines.set_pipeline_state(row.pipeline, state, "" if works else NO_COMMAND)
-                    if not works:
-                        txn = Transaction(session, new_id(), time.time())
-                        for info in session.pipelines.unfinished_jobs():
-                            if info.job.pipeline == row.pipeline:
-                                end_job(txn, info, JobState.KILLED, NO_COMMAND)
+                self._for_pipeline(row.pipeline, partial(self._start_pipeline, row))
 
-    # -- jobs ----------------------------------------------------------------------------------------------------------
+    def _start_pipeline(self, row: PipelineRow) -> None:
+        self._changed()
+        works = bool(spec_of(row).transform.cmd)
+        with self._database.write() as session:
+            state = PipelineState.RUNNING if works else PipelineState.FAILURE
+            session.pipelines.set_pipeline_state(row.pipeline, state, "" if works else NO_COMMAND)
+            if not works:
+                txn = Transaction(session, new_id(), time.time())
+                for job in self._agenda.unfinished:
+                    info = session.pipelines.job(job) if job.pipeline == row.pipeline else None
+                    if info is not None and not info.state.is_final:
+                        end_job(txn, info, JobState.KILLED, NO_COMMAND)
 
-    def _drop_ended(self, unfinished: Mapping[JobRef, JobInfo]) -> None:
-        """Let go of jobs somebody else ended, and start datums anew that somebody asked for."""
-        for job, run in list(self._runs.items()):
-            if job not in unfinished:
-                self._release(run)
-                continue
-            if run.is_late():
-                self._end(run, JobState.KILLED, TIMED_OUT)
-                continue
-            with self._database.read() as session:
-                asked = session.pipelines.asked(job)
-            if asked:
-                with self._database.write() as session:
-                    session.pipelines.answered(job)
-                self._pool.restart(job, asked)
+    def _keep_residents(self) -> None:
+        if self._staffing.residents:
+            for row in self._residents.keep(self._agenda.rows, self._agenda.unfinished):
+                self._for_pipeline(row.pipeline, partial(self._residents.attend, row))
 
-    def _take_on(self, unfinished: Sequence[JobInfo], rows: Mapping[PipelineRef, PipelineRow]) -> None:
+    def _tick(self) -> None:
+        """Ticks that were missed are made up for, each in a commit of its own: some at a time, so that jobs get their turn."""
+        due = [tick for tick in self._agenda.free_ticks if tick.at <= time.time() and tick.owner not in self._aside]
+        if not due:
+            return
+        self._changed()
+        try:
+            make_ticks(self._database, due, self._agenda.room, _TURN)
+        except TickFailed as failed:
+            self._leave_aside(failed.owner, _in_words(failed.error))
+
+    # -- jobs that have not begun --------------------------------------------------------------------------------------
+
+    def _take_on(self) -> None:
         """Begin what can begin, and end what never will."""
-        for info, row, before in candidates(unfinished, rows, self._runs, self._residents.serves if self._staffing.residents else None):
-            with self._database.read() as session:
-                verdict = judge(session, info, row)
-            if verdict.end is not None:
-                self._write_end(info, verdict.end, verdict.reason)
-            elif not self._staffing.may_begin(info):
+        until = time.monotonic() + _TURN
+        serves = self._residents.serves if self._staffing.residents else None
+        for candidate in candidates(self._agenda.unfinished, self._agenda.rows, self._runs, serves):
+            if candidate.job in self._waits or candidate.job.pipeline in self._aside:
                 continue
-            elif not verdict.may_begin:
+            if time.monotonic() > until:
+                self._changed()  # the others have their turn at once
+                return
+            self._step(candidate.job, partial(self._consider, candidate))
+
+    def _consider(self, candidate: Candidate) -> None:
+        job, row = candidate.job, candidate.row
+        with self._database.read() as session:
+            info = session.pipelines.job(job)
+            if info is None or info.state.is_final:
+                return
+            verdict = judge(session, job, row)
+        if verdict.end is not None:
+            self._write_end(info, verdict.end, verdict.reason)
+        elif verdict.waits_for:
+            self._waits[job] = row, verdict.waits_for
+            if self._staffing.may_begin(info):
                 self._wait(info, row)
-            elif is_service(row):
-                for older in before:
-                    self._write_end(older, JobState.SUCCESS, "")
-                self._begin_service(info, row, spec_of(row))
+        elif self._staffing.may_begin(info):
+            if is_service(row):
+                self._begin_service(info, row, candidate.before)
             else:
                 self._begin(info, row, spec_of(row))
 
@@ -257,102 +366,159 @@ class Engine:
     def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
         target = local_egress(spec, self._database.home.path.parent)
         run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._staffing.ignore_failures)
-        try:
-            with self._database.write() as session:
-                # It may have been ended since it was listed, by us or by somebody else.
-                if not _is_unfinished(session, info.job):
-                    return
-                run.begin(Transaction(session, new_id(), time.time()))
-        except LocalRunnerError as error:
-            self._write_end(info, JobState.FAILURE, error.message)
-            return
+        with self._database.read() as session:
+            run.prepare(session)
+        with self._database.write() as session:
+            # It may have been ended since it was listed, by us or by somebody else.
+            if not _is_unfinished(session, info.job):
+                return
+            run.begin(Transaction(session, new_id(), time.time()))
         self._runs[info.job] = run
         self._begun.append(run)
-        self._staffing.observer.job_changed(run.info)
+        self._tell_job(run.info)
 
-    def _begin_service(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
+    def _begin_service(self, info: JobInfo, row: PipelineRow, before: Sequence[JobRef]) -> None:
         """Its job has no time of start before it ends: that is when datums begin, and it has none that end (reference pps 4.8)."""
+        for older in before:
+            with self._database.read() as session:
+                other = session.pipelines.job(older)
+            if other is not None:
+                self._write_end(other, JobState.SUCCESS, "")
         running = dataclasses.replace(info, state=JobState.RUNNING)
-        try:
-            with self._database.write() as session:
-                if not _is_unfinished(session, info.job):
-                    return
-                post = self._residents.post_of(session, info, row, spec)
-                session.pipelines.update_job(running)
-        except LocalRunnerError as error:
-            self._write_end(info, JobState.FAILURE, error.message)
-            return
+        with self._database.write() as session:
+            if not _is_unfinished(session, info.job):
+                return
+            post = self._residents.post_of(session, info, row, spec_of(row))
+            session.pipelines.update_job(running)
         self._residents.serve(post)
-        self._staffing.observer.job_changed(running)
-
-    def _advance(self) -> None:
-        for run in list(self._runs.values()):
-            while run.outstanding == 0 and not run.is_over:
-                if run.has_news:
-                    self._flush()
-                    if run.info.job not in self._runs:
-                        break
-                with self._database.write() as session:
-                    if not _is_unfinished(session, run.info.job):
-                        break
-                    closed = run.advance(Transaction(session, new_id(), time.time()))
-                    root = run.output_root(session) if run.phase is Phase.EGRESS else None
-                if run.is_over:
-                    self._ended(run, closed)
-                elif run.phase is Phase.EGRESS and run.target is not None:
-                    egress = self._egresses[run.info.job] = Egress(self._database, run.info.job, root, run.target, self._put)
-                    egress.start()
-
-    def _flush(self) -> None:
-        """Write the outcomes of all jobs, and what their workers are doing."""
-        began = time.monotonic()
-        with self._database.write() as session:
-            for run in self._runs.values():
-                if _is_unfinished(session, run.info.job):
-                    run.flush(session, self._pool.running(run.info.job))
-        ended = time.monotonic()
-        self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / _FLUSH_SHARE)
-        for run in self._runs.values():
-            self._staffing.observer.job_changed(run.info)
-
-    def _end(self, run: JobRun, state: JobState, reason: str) -> None:
-        self._flush()
-        with self._database.write() as session:
-            closed = run.end(Transaction(session, new_id(), time.time()), state, reason) if _is_unfinished(session, run.info.job) else []
-        self._ended(run, closed)
+        self._tell_job(running)
 
     def _write_end(self, info: JobInfo, state: JobState, reason: str) -> None:
         """End a job that never began."""
+        self._changed()
         with self._database.write() as session:
             if not _is_unfinished(session, info.job):
                 return
             closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
             ended = session.pipelines.job(info.job)
-        self._look_again = True
         self._pool.cool(info.job.pipeline)
         if ended is not None:
-            self._staffing.observer.job_changed(ended)
-        fire_triggers(self._database, [row.key for row in closed])
+            self._tell_job(ended)
+        self._for_pipeline(info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
+
+    # -- jobs under way ------------------------------------------------------------------------------------------------
+
+    def _drop_ended(self) -> None:
+        """Let go of jobs somebody else ended."""
+        for job in [job for job in self._runs if job not in self._agenda.unfinished]:
+            self._let_go(job)
+
+    def _restart_asked(self) -> None:
+        """Start datums anew that somebody asked for."""
+        for job in self._agenda.asked:
+            if job in self._runs:
+                self._step(job, partial(self._restart, job))
+
+    def _restart(self, job: JobRef) -> None:
+        with self._database.write() as session:
+            asked = session.pipelines.asked(job)
+            session.pipelines.answered(job)
+        self._pool.restart(job, asked)
+
+    def _go_on(self, run: JobRun) -> None:
+        """From one step of a job to the next, if it is over; at last to its end."""
+        if run.is_late():
+            self._end(run, JobState.KILLED, TIMED_OUT)
+            return
+        if run.takes_over:
+            self._take_over(run)
+        while run.is_idle and not run.is_over:
+            if run.has_news:
+                self._flush(run, ())
+            with self._database.write() as session:
+                if not _is_unfinished(session, run.info.job):
+                    return  # somebody ended it
+                closed = run.advance(Transaction(session, new_id(), time.time()))
+                root = run.output_root(session) if run.phase is Phase.EGRESS else None
+            if run.is_over:
+                self._ended(run, closed)
+            elif run.phase is Phase.EGRESS and run.target is not None:
+                egress = self._egresses[run.info.job] = Egress(self._database, run.info.job, root, run.target, self._put)
+                egress.start()
+            elif run.takes_over:
+                self._take_over(run)
+
+    def _take_over(self, run: JobRun) -> None:
+        with self._database.read() as session:
+            run.take_over(session, _TURN)
+        self._again = self._again or run.takes_over
+
+    def _dispatch(self) -> None:
+        """Give free workers what waits, a set of each job in turn."""
+        now = time.monotonic()
+        turns = deque(run for run in self._runs.values() if run.sets and now >= run.held_until)
+        while turns and self._pool.has_room:
+            run = turns.popleft()
+            job, waiting = run.info.job, len(run.sets)
+            self._step(job, partial(self._pool.dispatch, run))
+            if job in self._runs and len(run.sets) < waiting:
+                self._runs[job] = self._runs.pop(job)  # the others come first the next time
+                turns.append(run)
+
+    def _remark(self) -> None:
+        """Write at the head of new jobs' logs what their specs and images ask for in vain.
+
+        While their workers are being set up: looking what is installed takes 20 ms.
+        """
+        begun, self._begun = self._begun, []
+        for run in begun:
+            if run.info.job in self._runs:
+                self._step(run.info.job, partial(self._write_remarks, run))
+
+    def _write_remarks(self, run: JobRun) -> None:
+        for remark in (*_remarks(run.spec, self._staffing.executor), *self._staffing.remarks(run.spec)):
+            run.log.worker("", Datum("", ()), remark)
+
+    def _write_news(self) -> None:
+        """Write the outcomes of all jobs, and what their workers are doing."""
+        began, running = time.monotonic(), self._pool.running()
+        for job, run in list(self._runs.items()):
+            at = running.get(job, ())
+            if run.has_news or at != run.info.running:
+                self._step(job, partial(self._flush, run, at))
+        ended = time.monotonic()
+        self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / _FLUSH_SHARE)
+
+    def _flush(self, run: JobRun, running: tuple[RunningDatum, ...]) -> None:
+        with self._database.write() as session:
+            if not _is_unfinished(session, run.info.job):
+                return  # somebody ended it
+            info = run.flush(session, running)
+        run.flushed(info)
+        self._tell_job(info)
+
+    def _end(self, run: JobRun, state: JobState, reason: str) -> None:
+        if run.has_news:
+            self._flush(run, ())
+        with self._database.write() as session:
+            closed = run.end(Transaction(session, new_id(), time.time()), state, reason) if _is_unfinished(session, run.info.job) else []
+        self._ended(run, closed)
 
     def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:
-        self._look_again = True
-        self._release(run)
-        self._staffing.observer.job_changed(run.info)
-        fire_triggers(self._database, [row.key for row in closed])
+        self._changed()
+        self._let_go(run.info.job)
+        self._tell_job(run.info)
+        self._for_pipeline(run.info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
 
-    def _release(self, run: JobRun) -> None:
-        self._runs.pop(run.info.job, None)
-        egress = self._egresses.pop(run.info.job, None)
+    def _let_go(self, job: JobRef) -> None:
+        """Nothing is done for a job any more."""
+        run = self._runs.pop(job, None)
+        egress = self._egresses.pop(job, None)
         if egress is not None:
             egress.give_up()
-        self._pool.release(run.info.job)
-        run.log.close()
-
-    def _put(self, event: Event | Copied) -> None:
-        self._events.put(event)
-        # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
-        if not isinstance(event, Done):
-            self._bell.ring()
+        self._pool.release(job)
+        if run is not None:
+            run.log.close()
 
 
 def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:
@@ -365,3 +531,8 @@ def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:
 def _is_unfinished(session: Session, job: JobRef) -> bool:
     info = session.pipelines.job(job)
     return info is not None and not info.state.is_final
+
+
+def _in_words(error: Exception) -> str:
+    """Why a job or a pipeline cannot be worked on."""
+    return error.message if isinstance(error, LocalRunnerError) else f"it cannot be worked on: {type(error).__name__}: {error}"

@@ -27,7 +27,17 @@ class Mark(NamedTuple):
         return self.hash + _LETTERS[self.state] + self.job
 
 
+def read_mark(trees: Trees, root: Root, datum_id: str) -> Mark | None:
+    """The mark of one datum, None if it has none."""
+    value = trees.get(root, datum_id.encode())
+    return _decode(value) if value is not None else None
+
+
 def read_marks(trees: Trees, root: Root) -> Iterator[tuple[str, Mark]]:
     """All marks of a commit, by datum id."""
     for key, value in trees.scan(root):
-        yield key.decode(), Mark(value[:32], _STATES[value[32:33]], value[33:])
+        yield key.decode(), _decode(value)
+
+
+def _decode(value: bytes) -> Mark:
+    return Mark(value[:32], _STATES[value[32:33]], value[33:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from local_runner.model.refs import RepoRef
 
 class Verb(Enum):
     RUN = "run"
+    KEEP = "keep"  # counts as run, but its command ran in a job that failed
     REUSE = "reuse"
     REMOVE = "remove"
     UNKNOWN = "unknown"  # only where a job is foretold whose inputs are yet to be written
@@ -54,16 +55,30 @@ RECOVERED = "only the error command succeeded last time"
 EVERY_JOB = "reprocess_spec says every_job"
 OTHER_SALT = "reprocessing was asked for"
 FAILED = "failed last time"
-NOT_KEPT = "succeeded in a job that failed, which kept nothing of it"
+NOT_KEPT = "succeeded in a job that failed, of which nothing is taken over"
 UNCHANGED = "same input files as when it succeeded"
 GONE = "its input files are gone"
+
+
+class Kept(NamedTuple):
+    """Where a datum succeeded that is not run again: the id of that job, how the job ended, the keys of its meta and output commit."""
+
+    job: str
+    ended: str
+    meta: int
+    output: int
+
+    @property
+    def reason(self) -> str:
+        how = "which failed" if self.ended == "failure" else f"which was {self.ended}"
+        return f"succeeded in job {self.job}, {how}; its output is kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`new` runs in the parallel step; then, if none of it failed, `remove` goes and `again` runs in the serial step.
 
-    `new` and `again` are in processing order; `again` carries reasons.
+    `new` and `again` are in processing order; `again` carries reasons. Those of them that are `kept` are taken over from a job that failed.
     """
 
     total: int
@@ -71,13 +86,18 @@ class Plan:
     again: tuple[tuple[Datum, str], ...]
     remove: tuple[str, ...]
     reuse: tuple[str, ...]
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
         """Everything, in the order it happens."""
-        yield from (Step(datum.id, Verb.RUN, NEW, datum) for datum in self.new)
+        yield from (self._run(datum, NEW) for datum in self.new)
         yield from (Step(name, Verb.REUSE, UNCHANGED) for name in self.reuse)
         yield from (Step(name, Verb.REMOVE, GONE) for name in self.remove)
-        yield from (Step(datum.id, Verb.RUN, reason, datum) for datum, reason in self.again)
+        yield from (self._run(datum, reason) for datum, reason in self.again)
+
+    def _run(self, datum: Datum, reason: str) -> Step:
+        kept = self.kept.get(datum.id)
+        return Step(datum.id, Verb.KEEP, kept.reason, datum) if kept else Step(datum.id, Verb.RUN, reason, datum)
 
 
 def plan_job(wanted: Sequence[Datum], base: Mapping[str, Mark], salt: str, *, every_job: bool = False, old_salt: bool = False) -> Plan:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local_runner.engine.batching import Attendants
@@ -11,7 +12,7 @@ from local_runner.engine.datum_run import JobContext
 from local_runner.engine.job_run import JobRun
 from local_runner.engine.logs import JobLog
 from local_runner.engine.observers import Observer, Silent
-from local_runner.engine.slots import Event, MakeRequest, Slot
+from local_runner.engine.slots import Assignment, Event, MakeRequest, Slot
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor
 from local_runner.model.jobs import JobInfo, RunningDatum
@@ -42,20 +43,24 @@ class Staffing:
 
 
 class Pool:
-    """All workers. Called from the engine's thread alone; they answer by `report`."""
+    """All workers. Called from the engine's thread alone; they answer by `report`.
+
+    It alone says who is assigned what: `dispatch` gives a set, `freed` and `forget` take it back.
+    """
 
     def __init__(self, database: Database, staffing: Staffing, report: Callable[[Event], None]) -> None:
         self._database, self._staffing, self._report = database, staffing, report
         self._slots: dict[tuple[PipelineRef, int], list[Slot]] = {}
+        self._leaving: list[Slot] = []  # of former versions: told to go, and not gone yet
 
     @property
     def all(self) -> list[Slot]:
-        return [slot for slots in self._slots.values() for slot in slots]
+        return [slot for slots in self._slots.values() for slot in slots] + self._leaving
 
     @property
     def busy(self) -> int:
         """How many have a set of datums."""
-        return sum(slot.job is not None for slot in self.all)
+        return sum(slot.assigned is not None for slot in self.all)
 
     def close(self) -> None:
         """End what runs and all workers; `join` to wait for them."""
@@ -67,14 +72,22 @@ class Pool:
             slot.join()
         self._staffing.attendants.close()
 
-    def dispatch(self, runs: Iterable[JobRun]) -> None:
-        """Give waiting sets to free workers, as many at once as the machine is to bear."""
-        for run in runs:
-            while run.sets and self.busy < self._staffing.jobs:
-                slot = self._free(run.info, run.spec)
-                if slot is None:
-                    break
-                slot.work(run.context, run.sets.popleft())
+    @property
+    def has_room(self) -> bool:
+        """Whether the machine is to bear more at once."""
+        return self.busy < self._staffing.jobs
+
+    def dispatch(self, run: JobRun) -> None:
+        """Give a waiting set of a job to a worker, if one is free or may be hired."""
+        slot = self._free(run.info, run.spec)
+        if slot is not None:
+            slot.assigned = Assignment(run.context, run.sets.popleft())
+            slot.work(slot.assigned)
+
+    def freed(self, slot: Slot) -> Assignment | None:
+        """It has nothing to do any more; returns what it had."""
+        assigned, slot.assigned = slot.assigned, None
+        return assigned
 
     def warm_up(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
         """Set up workers while the stage before still works: one, or all if they batch; then their processes import what they need."""
@@ -83,23 +96,24 @@ class Pool:
         wanted = min(spec.parallelism, self._staffing.jobs) if spec.transform.datum_batching else 1
         slots = self._slots.setdefault((info.job.pipeline, row.version), [])
         context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job))
-        for number in range(len(slots), wanted):
-            slots.append(self._hire(info, spec, number))
+        while len(slots) < wanted:
+            slots.append(self._hire(info, spec, _lowest_free(slots)))
         for slot in slots:
-            if slot.job is None:
+            if slot.assigned is None:
                 slot.warm(context)
 
-    def running(self, job: JobRef) -> tuple[RunningDatum, ...]:
-        """What workers are at, for a job."""
-        found = []
-        for slot in self._of(job):
-            current = slot.current
-            if current is not None:
+    def running(self) -> dict[JobRef, tuple[RunningDatum, ...]]:
+        """What workers are at, for each job that has some."""
+        found: dict[JobRef, tuple[RunningDatum, ...]] = {}
+        for slot in self.all:
+            assigned, current = slot.assigned, slot.current
+            if assigned is not None and current is not None:
                 datum, since = current
                 paths = tuple(file.path for file in datum.inputs)
                 hashes = tuple(base64.b64encode(file.hash).decode() for file in datum.inputs)
-                found.append(RunningDatum(slot.name, datum.id, paths, since, hashes))
-        return tuple(found)
+                one = RunningDatum(slot.name, datum.id, paths, since, hashes)
+                found[assigned.job] = (*found.get(assigned.job, ()), one)
+        return found
 
     def restart(self, job: JobRef, datums: Iterable[str]) -> None:
         """Make the present attempts of these datums failed ones."""
@@ -127,21 +141,23 @@ class Pool:
             if row is None or row.version != key[1]:
                 for slot in self._slots.pop(key):
                     slot.close()
+                    self._leaving.append(slot)
 
-    def forget(self, slot: Slot) -> None:
-        """One that broke is gone."""
-        for slots in self._slots.values():
+    def forget(self, slot: Slot) -> Assignment | None:
+        """Its thread has ended; returns what it had."""
+        for slots in (*self._slots.values(), self._leaving):
             if slot in slots:
                 slots.remove(slot)
+        return self.freed(slot)
 
     def _of(self, job: JobRef) -> list[Slot]:
-        return [slot for slot in self.all if slot.job == job]
+        return [slot for slot in self.all if slot.assigned and slot.assigned.job == job]
 
     def _free(self, info: JobInfo, spec: PipelineSpec) -> Slot | None:
         slots = self._slots.setdefault((info.job.pipeline, info.pipeline_version), [])
-        free = next((slot for slot in slots if slot.job is None), None)
+        free = next((slot for slot in slots if slot.assigned is None), None)
         if free is None and len(slots) < spec.parallelism:
-            free = self._hire(info, spec, len(slots))
+            free = self._hire(info, spec, _lowest_free(slots))
             slots.append(free)
         return free
 
@@ -150,9 +166,15 @@ class Pool:
             row = session.pipelines.version(info.job.pipeline, info.pipeline_version)
         if row is None:
             raise LocalRunnerError(f"pipeline {info.job.pipeline} is gone")
-        name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}-{number}"
+        name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}"
         request = self._staffing.request_for(row, spec)
         attendants = self._staffing.attendants if spec.transform.datum_batching else None
-        slot = Slot(name, self._database, self._staffing.executor, request, attendants, self._report)
+        slot = Slot(name, number, self._database, self._staffing.executor, request, attendants, self._report)
         slot.start()
         return slot
+
+
+def _lowest_free(slots: Sequence[Slot]) -> int:
+    """A number for one more worker: where one was lost, its own again."""
+    taken = {slot.number for slot in slots}
+    return next(number for number in itertools.count() if number not in taken)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from local_runner.engine.enumerate import enumerate_datums
 from local_runner.engine.jobs import output_commit
+from local_runner.engine.kept import find_kept
 from local_runner.engine.marks import Mark, read_marks
 from local_runner.engine.plan import Plan, plan_job
 from local_runner.engine.staging import Roots
@@ -103,7 +104,12 @@ def plan_of(session: Session, info: JobInfo, spec: PipelineSpec, salt: str, datu
     base = base_of(session, info.job)
     marks: dict[str, Mark] = dict(read_marks(session.trees, base.marks)) if base else {}
     old_salt = base is not None and _salt_of(session, info, base) != salt
-    return plan_job(datums, marks, salt, every_job=spec.reprocess_every_job or spec.s3_out, old_salt=old_salt), base
+    every_job = spec.reprocess_every_job or spec.s3_out
+    plan = plan_job(datums, marks, salt, every_job=every_job, old_salt=old_salt)
+    if every_job:
+        return plan, base
+    to_run = [*plan.new, *(datum for datum, _ in plan.again)]
+    return replace(plan, kept=find_kept(session, info.job, base, to_run, salt)), base
 
 
 def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
@@ -113,10 +119,14 @@ def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:
     return version.salt if version else ""
 
 
-def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, bool]:
-    """Why a job can never run ("" if it may), and whether it can now. Nothing is known before all its inputs are finished."""
+def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tuple[str, int]:
+    """Why a job can never run ("" if it may), and the key of an input it waits for (0 if it can now).
+
+    Nothing is known before all its inputs are finished.
+    """
     commits = input_commits(session, spec, output)
-    if any(row.finished is None for row in commits.values()):
-        return "", False
+    for row in commits.values():
+        if row.finished is None:
+            return "", row.key
     failed = [leaf.name for leaf in leaves(spec.input) if commits[leaf.source].error]
-    return (f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", False) if failed else ("", True)
+    return (f"unrunnable because the following upstream pipelines failed: {', '.join(failed)}", 0) if failed else ("", 0)

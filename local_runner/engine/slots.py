@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import shutil
@@ -16,8 +17,9 @@ from typing import NamedTuple
 
 from local_runner.engine.batching import Attendants
 from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
+from local_runner.engine.logs import JobLog
 from local_runner.errors import LocalRunnerError
-from local_runner.executors.base import Executor, Worker, WorkerRequest
+from local_runner.executors.base import Executor, Worker, WorkerRequest, workers_disk_full
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
@@ -32,24 +34,22 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class SetDone:
-    """A worker is free again; `left` counts datums of its set that it did not get to."""
+class Free:
+    """A worker has done with the set it was given, or gave it up."""
 
-    job: JobRef
     slot: Slot
-    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A worker cannot work: the executor or the store failed, not user code."""
+class Gone:
+    """The thread of a worker ended: it was told to, or because of `error`, which befell `datum` if it was at one."""
 
-    job: JobRef
     slot: Slot
-    error: LocalRunnerError
+    error: LocalRunnerError | None
+    datum: Datum | None
 
 
-Event = Done | SetDone | Broken
+Event = Done | Free | Gone
 MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
 
 
@@ -90,9 +90,15 @@ def hired(
 
 
 @dataclass(frozen=True, slots=True)
-class _Set:
+class Assignment:
+    """A set of datums of a job, for one worker."""
+
     context: JobContext
     datums: tuple[Datum, ...]
+
+    @property
+    def job(self) -> JobRef:
+        return self.context.job
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +111,27 @@ class _Cool:
     pass
 
 
-_Request = _Set | _Warm | _Cool
+_Request = Assignment | _Warm | _Cool
 
 
 class Slot(threading.Thread):
-    """One worker of one version of a pipeline, which has `attendants` if it batches. The engine's thread calls everything but `run`."""
+    """One worker of one version of a pipeline, which has `attendants` if it batches. The engine's thread calls everything but `run`.
+
+    Its last word is `Gone`, whatever ended it.
+    """
 
     def __init__(
         self,
-        name: str,
+        version: str,
+        number: int,
         database: Database,
         executor: Executor,
         make_request: MakeRequest,
         attendants: Attendants | None,
         report: Callable[[Event], None],
     ) -> None:
-        super().__init__(name=name, daemon=True)
+        super().__init__(name=f"{version}-{number}", daemon=True)
+        self.number = number  # among the workers of its version
         self._database = database
         self._executor = executor
         self._make_request = make_request
@@ -128,15 +139,15 @@ class Slot(threading.Thread):
         self._report = report
         self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._runner: DatumRunner | None = None
-        self.job: JobRef | None = None  # whose set it has; None while it is free
-        self.current: tuple[Datum, float] | None = None  # what it runs, and since when
+        self._warm_log: JobLog | None = None
+        self.assigned: Assignment | None = None  # what the pool gave it and it did not report on yet; written by the pool alone
+        self.current: tuple[Datum, float] | None = None  # what it runs, and since when; written by its own thread alone
         self._abandoned = False
 
-    def work(self, context: JobContext, datums: tuple[Datum, ...]) -> None:
-        """Run a set of datums; ends in `SetDone` or `Broken`."""
-        self.job = context.job
+    def work(self, assignment: Assignment) -> None:
+        """Run a set of datums; ends in `Free` or `Gone`."""
         self._abandoned = False
-        self._inbox.put(_Set(context, datums))
+        self._inbox.put(assignment)
 
     def warm(self, context: JobContext) -> None:
         """Be ready for a job whose datums are not known yet: with its process started, if it is one that batches."""
@@ -155,8 +166,8 @@ class Slot(threading.Thread):
 
     def restart(self, datum: str) -> None:
         """Make the present attempt of a datum a failed one, if it is the one that runs."""
-        if self._runner is not None and self.current is not None and self.current[0].id == datum:
-            self._runner.interrupt(restart=True)
+        if self._runner is not None:
+            self._runner.restart(datum)
 
     def close(self) -> None:
         """End what runs and the worker itself; `join` to wait for it."""
@@ -166,27 +177,29 @@ class Slot(threading.Thread):
     # -- in its own thread ---------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        request: _Request | None = self._inbox.get()
-        if request is None:
-            return
+        error: LocalRunnerError | None = None
         try:
-            with self._worker() as runner:
-                self._runner = runner
-                while request is not None:
-                    self._serve(runner, request)
-                    request = self._inbox.get()
-        except LocalRunnerError as error:
-            self._break(request, error)
-        except Exception as error:
+            request = self._inbox.get()
+            if request is not None:
+                with self._worker() as runner:
+                    self._runner = runner
+                    while request is not None:
+                        self._serve(runner, request)
+                        request = self._inbox.get()
+        except Exception as why:
             # Whatever it was: the engine waits for this worker's word, and the job has to end.
-            self._break(request, LocalRunnerError(f"worker {self.name}: {error!r}"))
+            error = self._in_words(why)
         finally:
+            self._close_warm_log()
             self._database.close_thread()
+            self._report(Gone(self, error, self.current[0] if self.current else None))
 
-    def _break(self, request: _Request | None, error: LocalRunnerError) -> None:
-        # Requests that come after this are answered by the engine, which forgets a broken slot.
-        if isinstance(request, (_Set, _Warm)):
-            self._report(Broken(request.context.job, self, error))
+    def _in_words(self, error: Exception) -> LocalRunnerError:
+        if isinstance(error, LocalRunnerError):
+            return error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return workers_disk_full()
+        return LocalRunnerError(f"worker {self.name}: {error!r}")
 
     @contextlib.contextmanager
     def _worker(self) -> Iterator[DatumRunner]:
@@ -195,7 +208,11 @@ class Slot(threading.Thread):
             with hired(self._database, self._executor, self._make_request, self.name, attendant.port if attendant else 0) as place:
                 if attendant:
                     attendant.settle(place.worker, place.pfs, place.scratch, place.owner)
-                yield DatumRunner(self._database, place.worker, self.name, place.scratch, attendant, place.owner)
+                runner = DatumRunner(self._database, place.worker, self.name, place.scratch, attendant, place.owner)
+                try:
+                    yield runner
+                finally:
+                    runner.put_back()
         finally:
             if attendant:
                 attendant.close()
@@ -203,27 +220,32 @@ class Slot(threading.Thread):
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
             if self._attendants and not self._abandoned:
+                self._warm_log = request.context.log
                 runner.start_batch(request.context)
             return
-        if isinstance(request, _Cool):
+        if isinstance(request, Assignment):
+            self._run_set(runner, request)
+        if self._attendants:
             runner.end_batch()
-            return
+        self._close_warm_log()
+        if isinstance(request, Assignment):
+            runner.clear()
+            self._report(Free(self))
+
+    def _run_set(self, runner: DatumRunner, assignment: Assignment) -> None:
         runner.resume()
         if self._abandoned:
             runner.interrupt()
-        runner.begin_set(uuid.uuid4().hex, request.datums)
-        context, left = request.context, len(request.datums)
-        try:
-            for datum in request.datums:
+        runner.begin_set(uuid.uuid4().hex, assignment.datums)
+        run = runner.run_batched if self._attendants else runner.run
+        with contextlib.suppress(Stopped):
+            for datum in assignment.datums:
                 self.current = (datum, time.time())
-                outcome = runner.run_batched(context, datum) if self._attendants else runner.run(context, datum)
-                left -= 1
-                self._report(Done(request.context.job, outcome))
-        except Stopped:
-            pass
-        finally:
-            self.current = None
-            if self._attendants:
-                runner.end_batch()
-            runner.clear()
-        self._report(SetDone(request.context.job, self, left))
+                self._report(Done(assignment.job, run(assignment.context, datum)))
+        self.current = None  # it stays where an error came between: that is the datum it befell
+
+    def _close_warm_log(self) -> None:
+        """What its process printed before it had a datum is written."""
+        if self._warm_log is not None:
+            self._warm_log.close()
+            self._warm_log = None

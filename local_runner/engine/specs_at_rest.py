@@ -13,7 +13,7 @@ from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def _parsed(effective: str, project: str, updated: float) -> PipelineSpec:
     """Parsing takes a millisecond; rows are read far more often than they change."""
     from local_runner.specs.parse import parse_spec  # 25 ms, and most commands meet no spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from local_runner.engine.datum_run import dot_env, stdin_bytes
@@ -65,8 +65,8 @@ class Resident(threading.Thread):
                 try:
                     with hired(self._database, self._executor, self._post.request, self.name) as place:
                         self._stay(place)
-                except (LocalRunnerError, OSError) as error:
-                    self._rest(str(error))
+                except Exception as error:  # whatever it was, it is tried again
+                    self._rest(str(error) or repr(error))
         finally:
             self._log.close()
             self._database.close_thread()
@@ -124,22 +124,25 @@ class Residents:
     def __len__(self) -> int:
         return len(self._all)
 
-    def keep(self, rows: Iterable[PipelineRow], unfinished: Iterable[JobInfo]) -> None:
-        """Let spouts run whose pipelines do, and nobody else but services of unfinished jobs."""
-        spouts = {(row.pipeline, row.version, ""): row for row in rows if is_live_spout(row)}
-        wanted = spouts.keys() | {_key(info) for info in unfinished}
+    def keep(self, rows: Mapping[PipelineRef, PipelineRow], unfinished: Iterable[JobRef]) -> list[PipelineRow]:
+        """End all but spouts whose pipelines run, and services of unfinished jobs; returns the pipelines whose spouts are to `attend`."""
+        spouts = {(row.pipeline, row.version, ""): row for row in rows.values() if is_live_spout(row)}
+        wanted = spouts.keys() | {(job.pipeline, rows[job.pipeline].version, job.id) for job in unfinished if job.pipeline in rows}
         self._dismiss(self._all.keys() - wanted)
-        for key, row in spouts.items():
-            resident = self._all.get(key)
-            if resident is None:
-                spec = spec_of(row)
-                self._start(key, Post(JobRef(row.pipeline, ""), row.version, spec, self._request_for(row, spec)))
-            elif resident.has_ended:
-                self._note_end(row)
+        return [row for key, row in spouts.items() if key not in self._all or self._all[key].has_ended]
 
-    def serves(self, info: JobInfo) -> bool:
+    def attend(self, row: PipelineRow) -> None:
+        """Start the spout of a pipeline that has none, or note that it ended of itself."""
+        key = (row.pipeline, row.version, "")
+        if key in self._all:
+            self._note_end(row)
+        else:
+            spec = spec_of(row)
+            self._start(key, Post(JobRef(row.pipeline, ""), row.version, spec, self._request_for(row, spec)))
+
+    def serves(self, job: JobRef, row: PipelineRow) -> bool:
         """Whether the service of a job is up."""
-        return _key(info) in self._all
+        return (job.pipeline, row.version, job.id) in self._all
 
     def post_of(self, session: Session, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> Post:
         """The service of a job whose inputs are finished. Raises `LocalRunnerError` if there can be none."""
@@ -174,7 +177,3 @@ class Residents:
             newest = session.pipelines.pipeline(row.pipeline)
             if newest is not None and newest.version == row.version and newest.state is PipelineState.RUNNING:
                 session.pipelines.set_pipeline_state(row.pipeline, PipelineState.RUNNING, SPOUT_ENDED)
-
-
-def _key(info: JobInfo) -> Key:
-    return info.job.pipeline, info.pipeline_version, info.job.id

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Container
 
-from local_runner.engine.cron import next_ticks
-from local_runner.engine.jobs import output_commit
-from local_runner.engine.prepare import inputs_state
-from local_runner.engine.specs_at_rest import is_live_spout, is_service, spec_of
+from local_runner.engine.agenda import Agenda, read_agenda
+from local_runner.engine.begin import candidates, judge
+from local_runner.engine.specs_at_rest import is_live_spout
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
-from local_runner.model.refs import PipelineRef
+from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.storage.database import Session
+from local_runner.storage.pipeline_records import PipelineRow
 
 
 def has_work(session: Session, residents: bool = True, only: Container[PipelineRef] | None = None) -> bool:
@@ -20,18 +20,21 @@ def has_work(session: Session, residents: bool = True, only: Container[PipelineR
 
     With `residents` also if it is only to let a spout or a service run; `only` leaves other pipelines out.
     """
-    rows = {row.pipeline: row for row in session.pipelines.pipelines() if only is None or row.pipeline in only}
+    agenda = read_agenda(session, Agenda())
+    rows = {ref: row for ref, row in agenda.rows.items() if only is None or ref in only}
     if any(row.state is PipelineState.STARTING for row in rows.values()):
         return True
     if residents and any(map(is_live_spout, rows.values())):
         return True
-    for info in session.pipelines.unfinished_jobs():
-        if only is not None and info.job.pipeline not in only:
-            continue
-        row, output = rows.get(info.job.pipeline), output_commit(session, info.job)
-        if not residents and row is not None and is_service(row):
-            continue
-        if info.state is not JobState.STARTING or row is None or output is None or any(inputs_state(session, spec_of(row), output)):
+    for candidate in candidates(agenda.unfinished, rows, (), (lambda job, row: False) if residents else None):
+        if agenda.unfinished[candidate.job] != JobState.STARTING.value or not _waits(session, candidate.job, candidate.row):
             return True
-    ticks = next_ticks(session, rows.values())
-    return bool(ticks) and ticks[0][0] <= time.time()
+    return any(tick.at <= time.time() and (only is None or tick.owner in only) for tick in agenda.free_ticks)
+
+
+def _waits(session: Session, job: JobRef, row: PipelineRow) -> bool:
+    """Whether it waits for its inputs. What cannot be judged is work: an engine ends it."""
+    try:
+        return bool(judge(session, job, row).waits_for)
+    except Exception:
+        return False

@@ -6,6 +6,8 @@ is paid for once (a namespace, a container, a warm process) and then runs many d
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from local_runner.errors import Unavailable
+from local_runner.errors import DiskFull, Unavailable
 from local_runner.executors.resources import Resources
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
@@ -150,7 +152,7 @@ class Process(Protocol):
     """A command that goes on over many datums (datum batching, spouts, services)."""
 
     def poll(self) -> RunResult | None:
-        """The end, if it ended, without waiting."""
+        """The end, if it ended, without waiting. Raises `WorkerLost` if that is because its worker did."""
         ...
 
     def wait(self, timeout: float | None = None) -> RunResult | None:
@@ -184,7 +186,8 @@ class Worker(Protocol):
         """Run one command to its end and say how it ended.
 
         A non-zero exit, a timeout, a cancel or a program that cannot be started is a result. Only a broken executor, or a tree that
-        cannot be laid out, raises (`Unavailable`). When the main process ends the rest of its process group is killed (reference pps 3.3).
+        cannot be laid out, raises (`Unavailable`; `WorkerLost` if another worker may well do it). When the main process ends the rest of
+        its process group is killed (reference pps 3.3).
         """
         ...
 
@@ -242,4 +245,11 @@ class Executor(Protocol):
 
 def unlaid(why: str) -> Unavailable:
     """The error for a datum's tree that cannot be made."""
+    if os.strerror(errno.ENOSPC) in why or os.strerror(errno.EDQUOT) in why:
+        return workers_disk_full()
     return Unavailable(f"a datum cannot be laid out: {why}", hint="is there space left where workers have their folders?")
+
+
+def workers_disk_full() -> DiskFull:
+    """The error where workers have no room for what datums read and write."""
+    return DiskFull("the disk where workers have their folders is full", hint="free some space in /var/tmp; finished datums are kept")

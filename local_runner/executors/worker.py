@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from local_runner.errors import Unavailable
+from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest, unlaid
 from local_runner.executors.messages import CHUNK, Plan, pack, unpack
 from local_runner.executors.terminal import Terminal
@@ -146,7 +146,7 @@ class LauncherWorker:
                 self._send(("kill", self._running, True))
 
     def _spawn(self, request: RunRequest, timeout: float | None) -> int:
-        if self._staying and self._staying.poll() is None:
+        if self._staying and self._staying.goes_on:
             raise RuntimeError("a worker runs one command at a time: kill the staying process first")
         self._last_number += 1
         translate = self._translate
@@ -213,8 +213,8 @@ class LauncherWorker:
             self._messages = unpack(self._received)
         return self._messages.pop(0)
 
-    def _died(self) -> Unavailable:
-        return Unavailable(f"the launcher of the worker at {self._pfs} ended unexpectedly", hint="was it killed, or is memory short?")
+    def _died(self) -> WorkerLost:
+        return WorkerLost(f"the launcher of the worker at {self._pfs} ended unexpectedly", hint="was it killed, or is memory short?")
 
 
 class StayingProcess:
@@ -224,6 +224,7 @@ class StayingProcess:
         self._follow = follow
         self._kill = kill
         self._result: RunResult | None = None
+        self._lost: WorkerLost | None = None
         self._thread = threading.Thread(target=self._watch, name="output of a staying process", daemon=True)
         self._thread.start()
 
@@ -231,14 +232,21 @@ class StayingProcess:
         try:
             self._result = self._follow()
         except Unavailable as why:
+            self._lost = why if isinstance(why, WorkerLost) else None
             self._result = RunResult(None, 0.0, error=why.message)
 
     def poll(self) -> RunResult | None:
+        if self._lost:
+            raise self._lost
         return self._result
 
     def wait(self, timeout: float | None = None) -> RunResult | None:
         self._thread.join(timeout)
         return self._result
+
+    @property
+    def goes_on(self) -> bool:
+        return self._result is None
 
     def kill(self) -> None:
         if self._thread.is_alive():

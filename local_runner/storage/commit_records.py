@@ -83,6 +83,16 @@ class CommitRecords:
         """Direct subvenance."""
         return self._all(f'{_COMMIT} JOIN commit_source s ON s."commit" = c.key WHERE s.source = ? ORDER BY c.key', key)
 
+    def open_among(self, keys: Iterable[int]) -> set[int]:
+        """Those of these commits that are there and not finished."""
+        wanted = list(keys)
+        found: set[int] = set()
+        for at in range(0, len(wanted), 500):
+            some = wanted[at : at + 500]
+            query = f"SELECT key FROM commits WHERE finished IS NULL AND key IN ({', '.join('?' * len(some))})"
+            found.update(row[0] for row in self._db.execute(query, some))
+        return found
+
     def add(self, repo: int, commit_id: str, *, branch: str, origin: str, parent: int | None, description: str, started: float) -> int:
         """A new open commit without content; returns its key."""
         cursor = self._db.execute(

@@ -33,6 +33,11 @@ class Session:
         self.trees = Trees(_Nodes(connection))
         self.is_prepared = False  # to write
 
+    def version(self) -> int:
+        """A number that is another one after anybody else has written."""
+        found: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return found
+
 
 class _Nodes:
     def __init__(self, connection: sqlite3.Connection) -> None:

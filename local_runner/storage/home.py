@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from local_runner.errors import Unavailable
+from local_runner.errors import DiskFull, Unavailable
 from local_runner.storage.atomic import publish
 
 FORMAT = 1
@@ -75,9 +75,9 @@ class Home:
         return self.path / "engine.log"
 
 
-def disk_full(path: Path | str) -> Unavailable:
+def disk_full(path: Path | str) -> DiskFull:
     """The error for a disk that takes no more; `path` is something on it."""
-    return Unavailable(f"the disk that holds {path} is full", hint="free some space; nothing that was committed is lost")
+    return DiskFull(f"the disk that holds {path} is full", hint="free some space; nothing that was committed is lost")
 
 
 def find_home(start: Path | None = None) -> Path:

@@ -70,6 +70,11 @@ class PipelineRecords:
         newest = "version = (SELECT max(version) FROM pipeline p WHERE p.project = pipeline.project AND p.name = pipeline.name)"
         return [_pipeline(row) for row in self._db.execute(f"{_PIPELINE} WHERE {newest} ORDER BY updated DESC, name")]
 
+    def newest(self) -> list[tuple[PipelineRef, tuple[Any, ...]]]:
+        """Every pipeline with what differs when its newest version, or the state of that, does; without its spec, and not looked at."""
+        query = "SELECT project, name, max(version), state, reason, stopped, salt, updated FROM pipeline GROUP BY project, name"
+        return [(PipelineRef(row[0], row[1]), row[2:]) for row in self._db.execute(query)]
+
     def versions(self, ref: PipelineRef) -> list[PipelineRow]:
         """All versions, newest first."""
         query = f"{_PIPELINE} WHERE project = ? AND name = ? ORDER BY version DESC"
@@ -119,6 +124,12 @@ class PipelineRecords:
         """Oldest first."""
         marks = ", ".join("?" * len(_UNFINISHED))
         return [_job(row) for row in self._db.execute(f"{_JOB} WHERE state IN ({marks}) ORDER BY key", _UNFINISHED)]
+
+    def unfinished(self) -> list[tuple[JobRef, str, bool]]:
+        """Oldest first: each unfinished job, its state, and whether the engine is asked something; nothing else of it is looked at."""
+        marks = ", ".join("?" * len(_UNFINISHED))
+        query = f"SELECT project, pipeline, id, state, request != '' FROM job WHERE state IN ({marks}) ORDER BY key"
+        return [(JobRef(PipelineRef(row[0], row[1]), row[2]), row[3], bool(row[4])) for row in self._db.execute(query, _UNFINISHED)]
 
     def add_job(self, info: JobInfo) -> None:
         self._db.execute(

@@ -119,6 +119,10 @@ class RepoRecords:
         where, values = (" WHERE b.repo = ?", (repo,)) if repo is not None else ("", ())
         return [_branch(row) for row in self._db.execute(_BRANCH.format("") + where + " ORDER BY b.key DESC", values)]
 
+    def triggered_branches(self) -> list[BranchRow]:
+        """Those that move by themselves, newest first."""
+        return [_branch(row) for row in self._db.execute(_BRANCH.format("") + ' WHERE b."trigger" IS NOT NULL ORDER BY b.key DESC')]
+
     def branches_at(self, commit: int) -> list[BranchRow]:
         """Those whose head is this commit."""
         return [_branch(row) for row in self._db.execute(_BRANCH.format("") + " WHERE b.head = ? ORDER BY b.key", (commit,))]
