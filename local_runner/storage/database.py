@@ -33,10 +33,10 @@ class Session:
         self.trees = Trees(_Nodes(connection))
         self.is_prepared = False  # to write
 
-    def version(self) -> int:
-        """A number that is another one after anybody else has written."""
+    def version(self) -> tuple[int, int]:
+        """Two numbers: the first is another one after anybody else has written, the second after this connection has."""
         found: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
-        return found
+        return found, self.connection.total_changes
 
 
 class _Nodes:
@@ -113,7 +113,7 @@ class Database:
         """All changes made inside, or none of them if it is left by an exception. Not to be nested, nor done within `read`."""
         session = self._session()
         connection = session.connection
-        lock = FileLock(self.home.write_lock)
+        lock = FileLock(self.home.write_lock, self.home.path)
         try:
             with _translated(self.home):
                 self._refuse_loss()
@@ -147,7 +147,7 @@ class Database:
     def accept_loss(self) -> None:
         """Go on with what the records hold, though they lost something."""
         session = self._session()
-        lock = FileLock(self.home.write_lock)
+        lock = FileLock(self.home.write_lock, self.home.path)
         try:
             with _translated(self.home):
                 lock.acquire(self._waiting)

@@ -13,6 +13,7 @@ from pathlib import Path
 from local_runner.storage.atomic import write_all
 
 PATIENCE = 1.0  # seconds of waiting before anybody is told
+_LONGEST_PAUSE = 0.005  # between two tries, as long as nobody was told
 
 
 def myself() -> str:
@@ -31,18 +32,21 @@ def _lock(descriptor: int, patience: float) -> bool:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            time.sleep(min(pause, left, 0.05))
-            pause *= 2
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 class FileLock:
     """An exclusive lock on a file that is there, whose content says who holds it. Not re-entrant.
 
     The file is not made: a home that was removed while somebody works on it is not to come back.
+    With a `queue`, a folder, those who wait in `acquire` stand in line there: whoever lets go of the lock and wants it again at once,
+    as an engine does, has to wait until the next in line has had it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, queue: Path | None = None) -> None:
         self._path = path
+        self._queue = queue
         self._descriptor: int | None = None
 
     @property
@@ -63,7 +67,15 @@ class FileLock:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             return True
 
-        self._take(lock)
+        if self._queue is None:
+            self._take(lock)
+            return
+        line = os.open(self._queue, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lock(line)
+            self._take(lock)
+        finally:
+            os.close(line)
 
     def release(self) -> None:
         """Let go of it, if it is held."""

@@ -1,7 +1,9 @@
+import fcntl
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,39 @@ def test_two_who_look_at_once_do_not_see_each_other(path: Path) -> None:
         thread.join()
     assert len(seen) == 800
     assert not any(seen)
+
+
+def test_whoever_wants_a_lock_again_at_once_lets_those_in_line_go_first(path: Path, tmp_path: Path) -> None:
+    turns: list[str] = []
+    busy = FileLock(path, tmp_path)
+    busy.acquire()
+
+    def wait() -> None:
+        other = FileLock(path, tmp_path)
+        other.acquire()
+        turns.append("other")
+        other.release()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while not _is_locked(tmp_path):
+        time.sleep(0.001)
+    for _ in range(3):  # as an engine: hardly has it let go, it wants it again
+        busy.release()
+        busy.acquire()
+        turns.append("engine")
+    busy.release()
+    waiting.join()
+    assert turns[0] == "other"
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether somebody stands in line."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
