@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from local_runner.develop import FilesChanged, ToDo
 from local_runner.engine.outlook import Outlook
-from local_runner.engine.plan import CHANGED, FAILED, NEW, NOT_KEPT, OTHER_SALT, Verb
+from local_runner.engine.plan import CHANGED, FAILED, NEW, OTHER_SALT, Verb
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.forecast import forecast, text_diff
 from local_runner.model.refs import PipelineRef, parse_branch, parse_commit, parse_file
@@ -98,13 +98,15 @@ def test_of_texts_that_changed_there_is_a_diff(lab: Lab) -> None:
     assert shown["/b"] == ["no text"]
 
 
-def test_a_datum_that_failed_says_so_and_its_companions_that_nothing_of_them_was_kept(lab: Lab) -> None:
+def test_a_datum_that_failed_says_so_and_its_companions_that_their_output_is_kept(lab: Lab) -> None:
     lab.put("data@master", {"/bad": "fail", "/good": "1"})
     lab.pipeline("copy", do=fail_on("fail"), datum_tries=1)
     lab.run_all()
     lab.pipeline("copy", do=fail_on("fail"), update=True, datum_tries=1)
     found = only(lab, "copy")
-    assert {label(step.datum): step.reason for step in found.steps if step.datum} == {"/bad": FAILED, "/good": NOT_KEPT}
+    kept = f"succeeded in job {lab.jobs('copy')[1].job.id}, which failed; its output is kept"
+    assert {label(step.datum): step.reason for step in found.steps if step.datum} == {"/bad": FAILED, "/good": kept}
+    assert verbs(found) == {"/bad": "run", "/good": "keep"}
     assert [cause.kind for cause in found.causes] == ["last job"]
     lab.put("data@master", {"/bad": "mended"})
     last = outlooks(lab)[-1]

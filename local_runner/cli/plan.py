@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10  # datums of a kind, unless all are asked for
 _HASH = 12  # digits of a hash, which tell files apart; --raw has them all
-_ORDER = ("run", "remove", "unknown", "reuse")
+_ORDER = ("run", "remove", "unknown", "keep", "reuse")
 _COLOURS = {"run": GREEN, "remove": RED, "unknown": YELLOW}
 
 Explain = Callable[["FileChange"], list[str]]
@@ -142,7 +142,8 @@ def summary(outlook: Outlook) -> str:
 
     if outlook.problem:
         return f"cannot run: {outlook.problem}"
-    counts = [(word, outlook.count(verb)) for word, verb in (("runs", Verb.RUN), ("reuses", Verb.REUSE), ("removes", Verb.REMOVE))]
+    words = {"runs": Verb.RUN, "keeps": Verb.KEEP, "reuses": Verb.REUSE, "removes": Verb.REMOVE}
+    counts = [(word, outlook.count(verb)) for word, verb in words.items()]
     least = "at least " if outlook.waits_for else ""
     parts = [f"{word} {least}{count}" for word, count in counts if count]
     if parts:
@@ -175,7 +176,7 @@ def _steps(out: Output, steps: Iterable[Step], explain: Explain, everything: boo
     for (verb, reason), alike in groupby(ordered, key=lambda step: (step.verb, step.reason)):
         group = list(alike)
         yield f"{out.paint(verb.value, _COLOURS.get(verb.value, ''))} {_datums(len(group))}: {reason}"
-        if verb.value == "reuse" and not everything:
+        if verb.value in ("keep", "reuse") and not everything:
             continue
         shared = group[0].changes if len(group) > 1 and len({step.changes for step in group}) == 1 else ()
         for change in shared:

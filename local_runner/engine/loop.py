@@ -69,7 +69,7 @@ class Engine:
         self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
         self.gave_way = False  # `work` ended because somebody else would do it
         self._agenda = Agenda()
-        self._version: int | None = None  # of the records when the agenda was read; None if we changed something since
+        self._version: tuple[int, int] | None = None  # of the records when the agenda was read; None to read it again in any case
         self._waits: dict[JobRef, tuple[PipelineRow, int]] = {}  # by which version, and for which commit, a job was found to wait
         self._aside: dict[PipelineRef, str] = {}  # pipelines that nothing is done for any more, and why
         self._begun: list[JobRun] = []
@@ -196,6 +196,8 @@ class Engine:
             self._restart_asked()
             self._keep_residents()
             self._take_on()
+        elif self._residents.have_ended:
+            self._keep_residents()
         self._tick()
         for job, run in list(self._runs.items()):
             self._step(job, partial(self._go_on, run))
@@ -224,7 +226,7 @@ class Engine:
         return True
 
     def _changed(self) -> None:
-        """We wrote something that the agenda does not know."""
+        """There is more to do at once."""
         self._version = None
 
     def _patience(self) -> float | None:
@@ -308,7 +310,11 @@ class Engine:
     def _keep_residents(self) -> None:
         if self._staffing.residents:
             for row in self._residents.keep(self._agenda.rows, self._agenda.unfinished):
-                self._for_pipeline(row.pipeline, partial(self._residents.attend, row))
+                self._for_pipeline(row.pipeline, partial(self._attend, row))
+
+    def _attend(self, row: PipelineRow) -> None:
+        self._changed()
+        self._residents.attend(row)
 
     def _tick(self) -> None:
         """Ticks that were missed are made up for, each in a commit of its own: some at a time, so that jobs get their turn."""
@@ -491,9 +497,12 @@ class Engine:
 
     def _flush(self, run: JobRun, running: tuple[RunningDatum, ...]) -> None:
         with self._database.write() as session:
+            is_known = session.version() == self._version
             if not _is_unfinished(session, run.info.job):
                 return  # somebody ended it
             info = run.flush(session, running)
+        if is_known and self._version:  # nothing of this is on the agenda
+            self._version = self._version[0], session.version()[1]
         run.flushed(info)
         self._tell_job(info)
 

@@ -190,6 +190,8 @@ class _Foresight:
             changes = tuple(change for change in step.changes if change.input not in may_change)
             if step.verb is Verb.RUN and grows and (step.reason != CHANGED or changes):
                 yield replace(step, changes=changes)
+            elif step.verb is Verb.KEEP and grows and not may_change:
+                yield step
             elif step.verb is Verb.REUSE and not may_change and (grows or (doubtful is not None and step.id not in doubtful)):
                 yield step
             elif self._is_in(base, step.id):
@@ -213,7 +215,7 @@ class _Foresight:
             doomed = [key for key, _ in session.trees.scan(tree) if key.decode().partition("\0")[2] in lost]
             tree = session.trees.edit(tree, dict.fromkeys(doomed))
         self._close(output, tree=tree)
-        if outlook.waits_for or outlook.count(Verb.RUN):
+        if outlook.waits_for or outlook.count(Verb.RUN) or outlook.count(Verb.KEEP):
             self._partial.add(output.key)
         meta = output_commit(session, job, META)
         if meta is None:
@@ -222,7 +224,7 @@ class _Foresight:
         for step in outlook.steps:
             if step.verb is Verb.REMOVE:
                 marks[step.id.encode()] = None
-            elif step.verb is Verb.RUN and step.datum is not None:
+            elif step.verb in (Verb.RUN, Verb.KEEP) and step.datum is not None:
                 self._ran[job.pipeline, step.id] = step.datum
                 mark = Mark(bytes.fromhex(step.datum.hash(salt)), DatumState.PROCESSED, bytes.fromhex(job.id))
                 marks[step.id.encode()] = mark.encode()
@@ -234,7 +236,7 @@ class _Foresight:
 
 def _explained(step: Step, before: Datum | None, now: Datum | None, salt: str, comparison: FileComparison, last: Mark | None) -> Step:
     """The step with its datum, with the files that changed, and with how it ended the last time if that is why it runs."""
-    if now is None or step.verb is Verb.REUSE:
+    if now is None or step.verb in (Verb.REUSE, Verb.KEEP):
         return replace(step, datum=now or before)
     reason = step.reason
     if last is not None and last.hash.hex() == now.hash(salt) and last.state is not DatumState.RECOVERED:

@@ -124,6 +124,11 @@ class Residents:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def have_ended(self) -> bool:
+        """Whether some ended of themselves."""
+        return any(resident.has_ended for resident in self._all.values())
+
     def keep(self, rows: Mapping[PipelineRef, PipelineRow], unfinished: Iterable[JobRef]) -> list[PipelineRow]:
         """End all but spouts whose pipelines run, and services of unfinished jobs; returns the pipelines whose spouts are to `attend`."""
         spouts = {(row.pipeline, row.version, ""): row for row in rows.values() if is_live_spout(row)}

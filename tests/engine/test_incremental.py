@@ -133,7 +133,7 @@ def test_a_changed_glob_keeps_datums_whose_paths_it_still_matches(lab: Lab) -> N
     assert lab.files("copy@master") == {"/a": "1"}
 
 
-def test_a_job_after_a_failed_one_does_its_work_again(lab: Lab) -> None:
+def test_a_job_after_a_failed_one_keeps_what_succeeded_in_it(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("copy", do=fails_on("bad"), datum_tries=1)
     lab.run_all()
@@ -141,9 +141,11 @@ def test_a_job_after_a_failed_one_does_its_work_again(lab: Lab) -> None:
     lab.run_all()
     assert lab.state("copy") is JobState.FAILURE
     lab.put("data@master", {"/bad": None})
-    assert lab.plan("copy") == {"/a": "reuse", "/b": "run"}
+    assert lab.plan("copy") == {"/a": "reuse", "/b": "keep"}
     lab.run_all()
+    assert lab.ran == []
     assert lab.files("copy@master") == {"/a": "1", "/b": "1"}
+    assert lab.counts("copy") == {"total": 2, "processed": 1, "skipped": 1}
 
 
 def test_a_failure_among_new_datums_deletes_nothing_and_skips_nothing(lab: Lab) -> None:
