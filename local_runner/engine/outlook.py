@@ -190,9 +190,10 @@ class _Foresight:
             changes = tuple(change for change in step.changes if change.input not in may_change)
             if step.verb is Verb.RUN and grows and (step.reason != CHANGED or changes):
                 yield replace(step, changes=changes)
-            elif step.verb is Verb.KEEP and grows and not may_change:
-                yield step
-            elif step.verb is Verb.REUSE and not may_change and (grows or (doubtful is not None and step.id not in doubtful)):
+            elif not may_change and (
+                (step.verb is Verb.KEEP and grows)
+                or (step.verb is Verb.REUSE and (grows or (doubtful is not None and step.id not in doubtful)))
+            ):
                 yield step
             elif self._is_in(base, step.id):
                 yield replace(step, verb=Verb.UNKNOWN, reason=DEPENDS, changes=())
