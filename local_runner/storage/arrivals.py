@@ -92,8 +92,13 @@ class Arrivals:
         folder = self._home.drafts / f"{os.getpid()}-{os.urandom(4).hex()}"
         with _door(self._home, fcntl.LOCK_SH):  # or it would be taken for a dead one's before it is locked
             folder.mkdir()
-            self._list = os.open(folder / _LIST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._list, fcntl.LOCK_EX)
+            descriptor = os.open(folder / _LIST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            self._list = descriptor
         return folder
 
 
