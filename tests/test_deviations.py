@@ -17,7 +17,6 @@ import pytest
 from local_runner.errors import Refused, RepoNotFound, SpecError, Unsupported
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum
-from local_runner.executors.tree import Place, Tree
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import PipelineRef, parse_commit, parse_file
@@ -195,22 +194,6 @@ def test_the_job_of_a_pipeline_without_input_fails(lab: Lab) -> None:
     lab.run_all()
     assert lab.state("p") is FAILED
     assert "the pipeline has no input" in lab.job("p").reason
-
-
-def test_the_folder_of_an_input_that_a_batching_process_keeps_open_becomes_that_of_its_next_datum(tmp_path: Path) -> None:
-    (tmp_path / ".scratch").mkdir()
-    place = Place(str(tmp_path), "/pfs")
-
-    def tree(datum: str) -> Tree:
-        return Tree(f".scratch/set/{datum}/pfs/{datum}", {}, [("out", 0o777), ("in", 0o700)], [(f"in/{datum}", b"")])
-
-    place.lay(tree("one"), reuse=True, held=True)
-    kept = {name: os.open(tmp_path / tree("one").folder / name, os.O_RDONLY) for name in ("in", "out")}
-    place.lay(tree("two"), reuse=True, held=True)
-    (tmp_path / tree("two").folder / "out/new").touch()
-    assert {name: os.listdir(folder) for name, folder in kept.items()} == {"in": ["two"], "out": []}
-    for folder in kept.values():
-        os.close(folder)
 
 
 def test_a_datum_set_spec_of_zeros_is_the_default(lab: Lab) -> None:

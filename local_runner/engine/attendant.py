@@ -1,14 +1,14 @@
-"""The program that answers NextDatum beside the engine: a process for each worker that batches, which also lays out its datums.
+"""The program that answers NextDatum beside the engine: a process for each worker that batches. The worker lays out its datums.
 
-In the engine, one interpreter for all workers, a call would take 0.4 ms of gRPC and 0.3 ms of files, one worker after the other.
+In the engine, one interpreter for all workers, a call would take 0.4 ms of gRPC, one worker after the other.
 gRPC is imported once, in a process that does nothing else, and each attendant forked from it (a process may fork after the import,
 not after the first use).
 
 Two sockets lead to the engine, so that a call is told and answered in the thread that gRPC has it in, without waking another.
 Messages go as those of executors/messages.py: marshalled tuples after their length.
 
-    orders, to an attendant    ("settle", inside, port, pfs, scratch, root, owner): first · ("listen",) · ("deafen",) · ("look",)
-    orders, from an attendant  why the port cannot be had, or "": to "settle" · what is left: to "look"
+    orders, to an attendant    ("settle", inside, port): first, with a socket to ask the worker about trees · ("listen",) · ("deafen",)
+    orders, from an attendant  why the port cannot be had, or "": to "settle"
     calls, from an attendant   ("call", error, what is left, whether a datum was given, when) · ("unlaid", why): it could not be
                                ("deaf",): to "deafen"; no call comes after it
     calls, to an attendant     ("datum", tree, response) · ("go",): give the first of them to the call that waits
@@ -20,6 +20,7 @@ has to read first: then the engine learns of several at a time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ from typing import Any
 
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages
 from local_runner.executors.messages import CHUNK, describe, pack, unpack
-from local_runner.executors.tree import Place, Tree
+from local_runner.executors.tree import Left
 
 
 class Attendant:
@@ -41,7 +42,6 @@ class Attendant:
         self._orders, self._calls = orders, calls
         self._listening = False
         self._calling = threading.Lock()
-        self._place = Place("", "", "")
         self._received = bytearray()
         self._ahead: deque[Any] = deque()
         self._verdict = ""
@@ -49,15 +49,18 @@ class Attendant:
     def serve(self) -> None:
         """Do as the engine says until it closes its end."""
         received = bytearray()
-        while data := self._orders.recv(CHUNK):
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(self._orders, CHUNK, 1)
+            if not data:
+                return
+            if descriptors:
+                self._worker = socket.socket(fileno=descriptors[0])
             received += data
             for message in unpack(received):
                 self._obey(*message)
 
     def _obey(self, verb: str, *details: Any) -> None:
-        if verb == "look":
-            self._report(tuple(self._place.look()))
-        elif verb == "listen":
+        if verb == "listen":
             self._listening = True
         elif verb == "deafen":
             with self._calling:
@@ -66,24 +69,16 @@ class Attendant:
         else:
             self._report(self._settle(*details))
 
-    def _settle(self, inside: int, port: int, pfs: str, scratch: str, root: str, owner: tuple[int, int] | None) -> str:
+    def _settle(self, inside: int, port: int) -> str:
         """Be where the worker's processes are; says why that cannot be."""
-        self._place = Place(pfs, root, scratch)
-        os.umask(0o022)
         try:
             if inside:
-                # As user code may be at its files meanwhile, and lead away whoever writes there for it: what it cannot reach we must not.
                 from local_runner.executors.join import join_namespaces  # Linux only
 
                 join_namespaces(inside)
             self._serve_calls(port)
         except (OSError, RuntimeError) as why:
             return describe(why)
-        if owner:
-            user, group = owner
-            os.setgroups([])
-            os.setgid(group)
-            os.setuid(user)
         return ""
 
     def _serve_calls(self, port: int) -> None:
@@ -108,7 +103,7 @@ class Attendant:
         """In the thread of gRPC's."""
         with self._calling:
             if listening := self._listening:
-                left = self._place.look()
+                left = Left(*self._ask(("look",)))
                 while self._hear(socket.MSG_DONTWAIT):
                     pass
                 given = bool(self._ahead) and not (request.error or left.wrote or left.changed)
@@ -150,13 +145,21 @@ class Attendant:
     def _lay(self) -> bytes | None:
         """Lay out the first datum; what to say to who asked for it, None if it cannot be laid out."""
         tree, response = self._ahead.popleft()
-        try:
-            # The process that asks is the one that had the datum before.
-            self._place.lay(Tree(*tree), reuse=True, held=True)
-        except OSError as why:
-            self._tell(("unlaid", describe(why)))
+        if why_not := self._ask(("lay", tree)):
+            self._tell(("unlaid", why_not))
             return None
         return bytes(response)
+
+    def _ask(self, question: object) -> Any:
+        """The worker's answer to something about trees. Ends this process if the worker is gone."""
+        received = bytearray()
+        with contextlib.suppress(OSError):
+            self._worker.sendall(pack(question))
+            while data := self._worker.recv(CHUNK):
+                received += data
+                for answer in unpack(received):
+                    return answer
+        os._exit(1)  # whoever asks for a datum, and the engine, learn of it as of any end
 
     def _tell(self, message: object) -> None:
         self._calls.sendall(pack(message))

@@ -5,6 +5,7 @@ The calls come to an attendant, a process beside the engine (attendant.py); this
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -15,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from local_runner.engine.worker_protos import LOOPBACK, METHOD, SERVICE, messages, next_datum_response
@@ -175,10 +175,10 @@ class Attendant:
             os.close(self._waker)
             self._waker = -1
 
-    def settle(self, worker: Worker, pfs: Path, scratch: Path, owner: tuple[int, int] | None) -> None:
-        """Whom to serve: a worker, where its `/pfs` and `/pfs/.scratch` are here, and who its processes run as. Before `listen`."""
-        places = (worker.root, f"{worker.root}/.scratch") if worker.inside else (str(pfs), str(scratch))
-        self._orders.tell(("settle", worker.inside, self.port, *places, worker.root, owner))
+    def settle(self, worker: Worker) -> None:
+        """Which worker to serve; before `listen`."""
+        with contextlib.suppress(OSError):  # `listen` says that it is gone
+            socket.send_fds(self._orders.socket, [pack(("settle", worker.inside, self.port))], [worker.datums.fileno()])
 
     def listen(self) -> None:
         """Take calls from now on. Raises `Unavailable` if the port cannot be listened on."""
@@ -209,11 +209,6 @@ class Attendant:
         self._on_their_way.clear()
         self._calls.tell(("forget",))
         return given
-
-    def look(self) -> Left:
-        """What was left of the datum that is laid out."""
-        self._orders.tell(("look",))
-        return Left(*self._orders.receive())
 
     def offer(self, tree: Tree, env: Sequence[str]) -> bool:
         """Send a datum ahead of its turn; False if there are enough of them, or it is too large."""

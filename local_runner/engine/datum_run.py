@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from local_runner import beneath
 from local_runner.engine.batching import Attendant, Call
 from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, Lines
 from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
-from local_runner.engine.staging import Roots, Staged, stage
+from local_runner.engine.staging import Roots, Scratch, Staged, stage
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.executors.base import Output, Process, RunRequest, RunResult, Worker
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
@@ -87,14 +86,13 @@ class Attempt:
 class DatumRunner:
     """Runs datums on one worker, one at a time. Another thread may call `interrupt`.
 
-    `scratch` is the folder that is the worker's `/pfs/.scratch`. `owner` is `transform.user` as user and group id, if the worker's
-    processes run as that.
+    `owner` is `transform.user` as user and group id, if the worker's processes run as that.
     """
 
     database: Database
     worker: Worker
     name: str
-    scratch: Path
+    scratch: Scratch
     attendant: Attendant | None = None
     owner: tuple[int, int] | None = None
     _place: str = ""
@@ -163,7 +161,8 @@ class DatumRunner:
 
     def clear(self) -> None:
         """Remove what the present set left."""
-        shutil.rmtree(self.scratch / self._place, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it goes with the worker
+            beneath.remove_tree(self.scratch.descriptor, self._place)
 
     # -- one datum, one command --------------------------------------------------------------------------------------
 
@@ -197,7 +196,7 @@ class DatumRunner:
                 attempt.process_time, attempt.left = result.seconds, result.left
                 attempt.download_time += result.laying
                 if result.accepted(spec.transform.accept_return_code):
-                    attempt.error = self._collect(attempt, spec.datum_timeout)
+                    attempt.error = attempt.staged.unread_in_full() or self._collect(attempt, spec.datum_timeout)
                     if not attempt.error:
                         state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
                         return self._outcome(attempt, datum, DatumState.PROCESSED, state)
@@ -297,7 +296,7 @@ class DatumRunner:
             self._call = then
             return RunResult(0, seconds, left=then.left)
         has_moved_on = self.end_batch()  # the next attempt starts a new process
-        left = UNTOUCHED if has_moved_on else self.attendant.look()
+        left = UNTOUCHED if has_moved_on else self.worker.look()
         if isinstance(then, Call):
             attempt.lines("stderr", then.error.encode(errors="backslashreplace"))
             return RunResult(None, seconds, error=then.error, left=left)
@@ -367,7 +366,7 @@ class DatumRunner:
         began = time.monotonic()
         self._deadline = None if timeout is None else began + timeout
         try:
-            attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
+            attempt.outputs = collect(self.database.files, attempt.staged, self.worker, self.check)
         except BadOutput as error:
             attempt.lines("stderr", error.message.encode(errors="backslashreplace"))
             return error.message
@@ -377,8 +376,8 @@ class DatumRunner:
     def _outcome(self, attempt: Attempt, datum: Datum, counted: DatumState, state: DatumState) -> Outcome:
         if counted is not DatumState.PROCESSED and attempt.left.wrote and not attempt.outputs:
             with contextlib.suppress(BadOutput):
-                attempt.outputs = collect(self.database.files, attempt.staged, self.worker.outside)
-        seen = list(seen_files(self.database.files, attempt.staged, attempt.left))
+                attempt.outputs = collect(self.database.files, attempt.staged, self.worker)
+        seen = list(seen_files(self.database.files, attempt.staged, attempt.left, self.worker))
         wrote = attempt.outputs
         seen += [OutputFile(f"/out{file.path}", file.content) for file in wrote]
         downloaded = attempt.staged.download_bytes + sum(pipe.read_bytes for pipe in attempt.staged.pipes)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import queue
-import shutil
 import threading
 import time
 import uuid
@@ -15,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from local_runner import beneath
 from local_runner.engine.batching import Attendants
 from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
 from local_runner.engine.logs import JobLog
+from local_runner.engine.staging import Scratch
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, WorkerRequest, workers_disk_full
+from local_runner.executors.tree import remove_left
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef
 from local_runner.storage.database import Database
@@ -57,8 +59,7 @@ class Hired(NamedTuple):
     """A worker and where its datums lie; `owner` is the user and group id its processes run as, if `transform.user` names one."""
 
     worker: Worker
-    pfs: Path
-    scratch: Path
+    scratch: Scratch
     owner: tuple[int, int] | None
 
 
@@ -82,11 +83,15 @@ def hired(
         for folder in folders:
             if owner:
                 os.chown(folder, *owner)
-        with executor.worker(request) as worker:
-            yield Hired(worker, pfs, request.scratch.resolve(), owner)
+        scratch = beneath.open_root(request.scratch)
+        try:
+            with executor.worker(request) as worker:
+                yield Hired(worker, Scratch(scratch, request.scratch), owner)
+        finally:
+            os.close(scratch)
     finally:
         for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_left(str(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +212,7 @@ class Slot(threading.Thread):
         try:
             with hired(self._database, self._executor, self._make_request, self.name, attendant.port if attendant else 0) as place:
                 if attendant:
-                    attendant.settle(place.worker, place.pfs, place.scratch, place.owner)
+                    attendant.settle(place.worker)
                 runner = DatumRunner(self._database, place.worker, self.name, place.scratch, attendant, place.owner)
                 try:
                     yield runner

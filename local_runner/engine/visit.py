@@ -45,7 +45,7 @@ class Visit:
         self._broken: LocalRunnerError | OSError | None = None  # what kept it from being answered
         self._number = 0
         if attendant:
-            attendant.settle(place.worker, place.pfs, place.scratch, place.owner)
+            attendant.settle(place.worker)
         place.worker.lay(self._stage().tree)
 
     @property
@@ -87,9 +87,9 @@ class Visit:
 
     def written(self) -> list[OutputFile]:
         """What stands in `out`, as it would be committed. Raises `BadOutput`."""
-        if self._staged is None or not os.path.isdir(self._staged.out):
+        if self._staged is None or not self._place.worker.look().wrote:
             return []
-        return collect(_Scales(), self._staged, self._place.worker.outside)
+        return collect(_Scales(), self._staged, self._place.worker)
 
     def translate(self, text: str) -> str:
         """A text with paths as commands here have to call them."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from local_runner.errors import DiskFull, Unavailable
+from local_runner.executors.collect import Collected
 from local_runner.executors.resources import Resources
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import UNTOUCHED, Left, Tree
@@ -210,12 +212,17 @@ class Worker(Protocol):
         """A text with `/pfs`, and the paths of the image's code, as this worker's processes have to call them."""
         ...
 
-    def outside(self, path: str) -> Path:
-        """The host's path of what user code knows as the absolute `path`, links followed as they would be inside.
+    def collect(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
+        """What stands in a datum's folder (that of its tree), in no order: "out" is everything below it, links followed as they are
+        inside (reference pps 3.5), other paths are regular files. `real` are names of inputs that stand for what the store has.
 
-        For links that user code left in `out` (reference pps 3.5). It need not exist; OSError is raised for a circle of links (ELOOP) and
-        for what the host has there and user code does not see (ENOENT).
+        What is found is of the time when it is asked for; each content has to be read before the next file is. Raises `Unavailable`.
         """
+        ...
+
+    @property
+    def datums(self) -> socket.socket:
+        """A socket for whoever answers NextDatum: it is asked ("lay", tree) and ("look",), as messages.py has it."""
         ...
 
     def cancel(self) -> None:

@@ -16,11 +16,12 @@ from local_runner.executors.base import MOST_PROCESSES, Capabilities, RunRequest
 from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint, find_engine, this_process
 from local_runner.executors.messages import Plan
 from local_runner.executors.runtime import host_runtime
-from local_runner.executors.view import View
 from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, port_of
 
 _BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
-_OUTSIDE = "import json; from local_runner.executors.tunnel import outside; outside(int(sys.argv[2]), *json.loads(sys.argv[3]))"
+_OUTSIDE = (
+    "import json; from local_runner.executors.tunnel import outside; outside(int(sys.argv[2]), int(sys.argv[3]), *json.loads(sys.argv[4]))"
+)
 _SCRATCH = "/pfs/.scratch"
 _NO_IMAGE = "or choose --executor sandbox, which needs no image"
 _SHARE = 1024  # of the processor: what a whole core counts
@@ -217,12 +218,10 @@ class ContainerWorker(LauncherWorker):
 
         self._container = container
         self._kills = 0
-        self._fetched = 0
         request, engine = container.request, container.engine
-        places = {"/pfs": str(request.pfs.resolve()), _SCRATCH: str(request.scratch.resolve())}
         details = json.dumps([container.port, engine.removal(container.name), container.command()])
         try:
-            super().__init__(request.pfs, plan, container.working_dir, View(places, self._fetch), program=(_OUTSIDE, details))
+            super().__init__(request.pfs, plan, container.working_dir, program=(_OUTSIDE, details))
         except Unavailable as why:
             raise complaint(engine.program, why.message) from why
 
@@ -234,15 +233,6 @@ class ContainerWorker(LauncherWorker):
             if self._kills > before:
                 request.output("stderr", f"killed: out of memory: resource_limits.memory allows {limit} bytes".encode())
         return result
-
-    def _fetch(self, path: str) -> Path:
-        """A copy, on the host, of a file or folder of the container's own; links are followed by the engine."""
-        self._fetched += 1
-        target = self._container.request.folder.resolve() / "own" / f"fetched-{self._fetched}"
-        with contextlib.suppress(Unavailable):  # it is not there: then neither is the copy
-            follow = [] if self._container.engine.is_podman else ["--follow-link"]
-            self._container.engine.ask("cp", *follow, f"{self._container.name}:{path}", str(target))
-        return target
 
 
 def _mounted(mounts: Mapping[str, Path]) -> list[str]:

@@ -1,4 +1,4 @@
-"""How a process of the runner gets to where a worker's processes are: what it listens on they reach, what it writes they find."""
+"""How a process of the runner gets into the network of a worker's processes: what it listens on they reach."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import os
 
 from local_runner.executors import linux
 
-# The user namespace first: without it, who is not root may not enter the others.
-_KINDS = ("user", "net", "mnt")
+# The user namespace first: without it, who is not root may not enter the other.
+_KINDS = ("user", "net")
 
 
 def join_namespaces(process: int) -> None:
-    """See the files and the network that another process sees, from now on. The caller must not have threads. Raises OSError.
-
-    Links that lead out of the other's files lead nowhere then, for this process as for that one.
-    """
+    """See the network that another process sees, from now on. The caller must not have threads. Raises OSError."""
     with contextlib.ExitStack() as stack:
         entered = []
         for kind in _KINDS:

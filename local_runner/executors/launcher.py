@@ -3,8 +3,9 @@
 It obeys messages on its standard input, a socket whose other end the engine holds, and ends, with all it started, when that end is
 closed, however the engine came to its end. It imports as little as possible: it must be there 10 ms after it was asked for.
 
-It also lays out the datums' trees and looks them over: in the engine, which is one process for all workers, that would be most of
-what a small datum costs. A second socket is for trees alone, while a command stays; its questions are answered at once.
+It also lays out the datums' trees, looks them over and hands over what is in them. It does so where user code runs, with the rights
+of user code: whatever that made of its folders, it leads nowhere else. Two more sockets are for that, while a command stays: one of the
+engine's, one of whoever answers NextDatum; their questions are answered at once.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import os
 import select
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from local_runner.executors.collect import Collector
 from local_runner.executors.killing import is_process_1, kill_all, kill_descendants
 from local_runner.executors.messages import CHUNK, End, Plan, describe, pack, unpack
 from local_runner.executors.pty import arrange_terminal, resize
-from local_runner.executors.tree import Place, Tree
+from local_runner.executors.tree import Left, Place, Tree
 
 # How long the processes left in a command's group may take to die before its end is reported regardless.
 _PATIENCE, _PATIENCE_WITH_CROWDS = 0.5, 10.0
@@ -69,25 +72,26 @@ class _Command:
 class Launcher:
     """Starts commands and tells the engine what becomes of them, in one loop over all their pipes."""
 
-    def __init__(self, control: int, trees: int, plan: Plan) -> None:
+    def __init__(self, control: int, trees: Sequence[int], plan: Plan) -> None:
         self._control = control
-        self._trees = trees
         self._env = plan["env"]
         self._memory = plan["memory"]
         self._processes = plan["processes"]
         self._place = Place(plan["pfs"], plan["pfs"], os.path.realpath(f"{plan['pfs']}/.scratch"))
+        self._collector = Collector(plan["pfs"])
         # Whether everything that was ever started is known to be gone. Only Linux gives us the orphans to wait for.
         self._alone = self._adopts = sys.platform == "linux"
         self._programs: dict[tuple[str, str], str] = {}
         self._sips = 0
         self._received = bytearray()
-        self._asked = bytearray()
+        self._asked = {descriptor: bytearray() for descriptor in trees}
         self._commands: dict[int, _Command] = {}  # by pid
         self._by_pipe: dict[int, _Command] = {}
         self._null = os.open(os.devnull, os.O_RDONLY)
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
-        self._poll.register(self._trees, select.POLLIN)
+        for descriptor in trees:
+            self._poll.register(descriptor, select.POLLIN)
         # A child's end must wake poll(): the interpreter writes a byte here at each signal that has a handler.
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -104,8 +108,8 @@ class Launcher:
                     self._obey()
                 elif pipe == self._wake:
                     self._drain_wake()
-                elif pipe == self._trees:
-                    self._answer()
+                elif pipe in self._asked:
+                    self._answer(pipe)
                 elif command := self._by_pipe.get(pipe):
                     if pipe == command.stdin:
                         self._feed(command, broken=bool(event & (select.POLLERR | select.POLLHUP)))
@@ -143,18 +147,33 @@ class Launcher:
             else:
                 self._pass_on(verb, number, *details)
 
-    def _answer(self) -> None:
-        data = os.read(self._trees, CHUNK)
+    def _answer(self, descriptor: int) -> None:
+        data = os.read(descriptor, CHUNK)
         if not data:
-            raise _EngineGone
-        self._asked += data
-        for verb, *details in unpack(self._asked):
-            _write(self._trees, pack(self._lay(*details) if verb == "lay" else tuple(self._place.look())))
+            self._poll.unregister(descriptor)  # the engine's end of `control` says when it is gone
+            return
+        received = self._asked[descriptor]
+        received += data
+        for verb, *details in unpack(received):
+            _write(descriptor, pack(self._about_trees(verb, *details)))
+
+    def _about_trees(self, verb: str, *details: Any) -> Any:
+        if verb == "lay":
+            return self._lay(*details)
+        if verb == "look":
+            return tuple(self._look())
+        if verb == "collect":
+            folder, *rest = details
+            return self._collector.answer(verb, self._place.at(folder), *rest)
+        return self._collector.answer(verb)
+
+    def _look(self) -> Left:
+        return self._place.look(is_alone=self._alone)
 
     def _lay(self, tree: tuple[Any, ...]) -> str:
         """Lay out a tree; says why that failed."""
         try:
-            self._place.lay(Tree(*tree), reuse=self._alone)
+            self._place.lay(Tree(*tree))
         except OSError as why:
             return describe(why)
         return ""
@@ -353,7 +372,7 @@ class Launcher:
         if command.stdin is not None:
             self._forget(command.stdin)
         assert command.end
-        self._tell(("end", command.number, command.end._replace(left=self._place.look()).plain()))
+        self._tell(("end", command.number, command.end._replace(left=self._look()).plain()))
 
     def _tell(self, message: object) -> None:
         _write(self._control, pack(message))
@@ -446,10 +465,11 @@ def _prepare(plan: Plan, control: int) -> None:
         linux.forbid_tracing()  # who had our sockets could tell the engine anything
 
 
-def main(trees: int) -> None:
-    """Be a launcher; `trees` is the descriptor of the socket for trees."""
+def main(*trees: int) -> None:
+    """Be a launcher; `trees` are the descriptors of the sockets on which somebody asks about trees."""
     control = os.dup(0)
-    os.set_inheritable(trees, False)
+    for descriptor in trees:
+        os.set_inheritable(descriptor, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from user code: it is all that could end process 1 of a namespace
     try:
         plan = _read_plan(control)

@@ -5,7 +5,7 @@ Messages are marshalled tuples after their length in four bytes; both ends are o
     to the launcher    plan {…}: first, once · ("spawn", id, tree or None, argv, env, folder, stdin, timeout, size of a terminal or None)
                        ("kill", id, cancelled) · ("type", id, keys) · ("resize", id, size): for a command that has a terminal
     from the launcher  ("ready",) or ("broken", why) · ("output", id, stream, bytes) · ("end", id, how) · ("unlaid", id, why): no tree
-    about trees        ("lay", tree) -> why not, or "" · ("look",) -> what is left
+    about trees        ("lay", tree) -> why not, or "" · ("look",) -> what is left · ("collect", …), ("more",): as in collect.py
 """
 
 from __future__ import annotations

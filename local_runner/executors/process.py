@@ -11,7 +11,6 @@ from pathlib import Path
 
 from local_runner.executors.base import Capabilities, Worker, WorkerRequest
 from local_runner.executors.users import find_user
-from local_runner.executors.view import View
 from local_runner.executors.worker import LauncherWorker, link_scratch, own_folder, plan_in_the_open
 
 
@@ -56,7 +55,7 @@ class ProcessExecutor:
                 env["PATH"] = f"{env.get('PATH', os.defpath)}:{request.bin}"
             plan = plan_in_the_open(env, pfs, self.owner(request), memory=request.resources.memory)
             folder = translate(os.path.join("/", request.working_dir))
-            worker = LauncherWorker(request.pfs, plan, folder, View(places), translate)
+            worker = LauncherWorker(request.pfs, plan, folder, translate)
             try:
                 yield worker
             finally:

@@ -16,11 +16,9 @@ from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, Worker, WorkerRequest
 from local_runner.executors.messages import Plan
 from local_runner.executors.users import find_user
-from local_runner.executors.view import View
 from local_runner.executors.worker import LauncherWorker, own_folder
 
 _BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
-_HIDDEN = ("/dev", "/proc", "/run")  # what stands there inside is made by mounts.py
 # Since when Linux counts the processes of a user for each user namespace, and since when kernel.pid_max is of a process namespace.
 # A write to it before that, which only root may do, would be one for the whole machine.
 _PROCESSES_OF_USER, _PROCESSES_OF_NAMESPACE = (5, 14), (6, 14)
@@ -101,8 +99,7 @@ class SandboxExecutor:
                 "processes": MOST_PROCESSES if self.capabilities.limits_processes else 0,
                 "pfs": "/pfs",
             }
-            view = View({inside: host for _, host, inside in steps if host}, hidden=_HIDDEN)
-            worker = LauncherWorker(request.pfs, plan, os.path.join("/", request.working_dir), view)
+            worker = LauncherWorker(request.pfs, plan, os.path.join("/", request.working_dir))
             try:
                 yield worker
             finally:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from local_runner.errors import Unavailable
 from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest, unlaid
+from local_runner.executors.collect import Collected, Collector, collected
+from local_runner.executors.messages import CHUNK, pack, unpack
 from local_runner.executors.tree import Left, Place, Tree
-from local_runner.executors.view import View
 from local_runner.executors.worker import link_scratch
 
 _KILLED = RunResult(-9, 0.0)
@@ -100,10 +105,10 @@ class _ScriptedWorker:
         self.inside = 0
         self._executor = executor
         self._worker = request
-        self._view = View({"/pfs": str(request.pfs)})
         request.scratch.mkdir(parents=True, exist_ok=True)
         link_scratch(request)
         self._place = Place(self.root, self.root)
+        self._collector = Collector(self.root)
         self._tree = Tree()
         self._running = threading.Event()
         self._processes: list[_ScriptedProcess] = []
@@ -134,8 +139,35 @@ class _ScriptedWorker:
     def translate(self, text: str) -> str:
         return text
 
-    def outside(self, path: str) -> Path:
-        return self._view.outside(path)
+    def collect(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
+        return collected(self._answer, folder, paths, real)
+
+    def _answer(self, question: tuple[Any, ...]) -> Any:
+        verb, *details = question
+        if verb == "collect":
+            details[0] = self._place.at(details[0])
+        return self._collector.answer(verb, *details)
+
+    @cached_property
+    def datums(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=self._answer_about_trees, args=(theirs,), name="trees of a scripted worker", daemon=True).start()
+        return ours
+
+    def _answer_about_trees(self, questions: socket.socket) -> None:
+        received = bytearray()
+        with questions:
+            while data := questions.recv(CHUNK):
+                received += data
+                for verb, *details in unpack(received):
+                    questions.sendall(pack(self._lay(*details) if verb == "lay" else tuple(self.look())))
+
+    def _lay(self, tree: tuple[Any, ...]) -> str:
+        try:
+            self.lay(Tree(*tree))
+        except Unavailable as why:
+            return why.message
+        return ""
 
     def cancel(self) -> None:
         self._running.set()
@@ -143,6 +175,8 @@ class _ScriptedWorker:
     def close(self) -> None:
         for process in self._processes:
             process.kill()
+        if "datums" in self.__dict__:
+            self.datums.close()
 
     def _datum(self, request: RunRequest) -> ScriptedDatum:
         if request.tree is not None:

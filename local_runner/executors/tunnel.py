@@ -4,7 +4,7 @@ That way works with every engine, rootless or not, and without a network. A port
 too: connections made to it inside are made to the same port outside (datum batching, reference pps 2.8).
 
 Both ends are programs that need the standard library only. A frame is a stream's number and a length, each in four bytes, and that
-many bytes; none end the stream. 0 and 1 are the launcher's sockets, the rest are connections.
+many bytes; none end the stream. 0 to 2 are the launcher's sockets, the rest are connections.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import struct
 import threading
 from collections.abc import Callable
 
-_CONTROL, _TREES, _FIRST_CONNECTION = 0, 1, 2
+_CONTROL, _TREES, _DATUMS, _FIRST_CONNECTION = 0, 1, 2, 3
 _CHUNK = 1 << 16
 _HEADER = struct.Struct(">II")
 _LOOPBACK = "127.0.0.1"
@@ -140,7 +140,7 @@ def inside(port: int, working_dir: str) -> None:
     """
     with contextlib.suppress(OSError):  # a command that cannot start there will say so
         os.makedirs(working_dir, exist_ok=True)
-    (control, theirs), (trees, their_trees) = socket.socketpair(), socket.socketpair()
+    (control, theirs), (trees, their_trees), (datums, their_datums) = (socket.socketpair() for _ in range(3))
     tunnel = Tunnel(os.dup(0), os.dup(1), port)
     os.dup2(theirs.fileno(), 0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -148,18 +148,19 @@ def inside(port: int, working_dir: str) -> None:
         tunnel.listen()  # before the launcher can start what will ask
     words = tunnel.join(_CONTROL, control)
     tunnel.join(_TREES, trees)
+    tunnel.join(_DATUMS, datums)
     threading.Thread(target=tunnel.serve, daemon=True).start()
 
     from local_runner.executors.launcher import main
 
-    main(their_trees.detach())
+    main(their_trees.detach(), their_datums.detach())
     theirs.shutdown(socket.SHUT_RDWR)
     words.join()  # until the last of them is on its way
     os._exit(0)
 
 
-def outside(trees: int, port: int, remove: list[str], run: list[str]) -> None:
-    """Run a container with the command `run`, and carry its launcher's sockets to those of the engine: standard input and `trees`.
+def outside(trees: int, datums: int, port: int, remove: list[str], run: list[str]) -> None:
+    """Run a container with the command `run`, and carry its launcher's sockets to the other ends: standard input, `trees`, `datums`.
 
     It outlives an engine that was killed, and ends the container; one that does not end by itself, with the command `remove`.
     """
@@ -183,6 +184,7 @@ def outside(trees: int, port: int, remove: list[str], run: list[str]) -> None:
 
         tunnel.join(_CONTROL, control, ended=engine_gone)
         tunnel.join(_TREES, socket.socket(fileno=trees))
+        tunnel.join(_DATUMS, socket.socket(fileno=datums))
         began = tunnel.deliver()
         container.wait()
         if not began:

@@ -179,21 +179,22 @@ class Objects:
 
         Raises `ContentLost` for a damaged or missing content, and `OSError` that names the target; then no file is left there.
         """
-        content = self.inline(name)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             try:
-                if content is not None:
-                    write_all(descriptor, content, target)
-                else:
-                    self._copy(name, descriptor, target)
+                self.copy(name, descriptor, target)
             finally:
                 os.close(descriptor)
         except BaseException:
             os.unlink(target)
             raise
 
-    def _copy(self, name: bytes, descriptor: int, target: Path | str) -> None:
+    def copy(self, name: bytes, descriptor: int, target: Path | str) -> None:
+        """Write a content into an empty file that is open; `target` is its name for errors, which are those of `place`."""
+        content = self.inline(name)
+        if content is not None:
+            write_all(descriptor, content, target)
+            return
         with self._open(name) as source:
             try:
                 fcntl.ioctl(descriptor, _FICLONE, source.fileno())

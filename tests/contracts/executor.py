@@ -11,7 +11,7 @@ import termios
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.collect import Collected
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import Left, Tree
 
@@ -61,6 +62,9 @@ class Bench:
 
     def run(self, *cmd: str, **more: object) -> RunResult:
         return self.worker.run(self.request(*cmd, **more))  # type: ignore[arg-type]
+
+    def collect(self, *paths: str, real: Sequence[str] = (), datum: str = "one") -> Iterator[Collected]:
+        return self.worker.collect(tree_of(datum).folder, paths, real)
 
     def sh(self, script: str, **more: object) -> RunResult:
         return self.run("sh", "-c", script, **more)
@@ -487,18 +491,65 @@ class ExecutorContract:
         bench.sh('cat "$in"', env={"in": "/pfs/in/file"})
         assert bench.stdout == ["one"]
 
-    def test_a_link_that_user_code_made_can_be_followed_from_outside(self, bench: Bench) -> None:
+    def test_what_stands_in_out_is_collected_and_links_lead_where_they_do_for_user_code(self, bench: Bench) -> None:
         scratch = f"/tmp/local_runner-test-{unique_sleep()}"
         bench.sh(
             f"ln -s /pfs/in/file /pfs/out/a; cp -r /pfs/in /pfs/out/b; echo t > {scratch}; ln -s {scratch} /pfs/out/c; ln -s d /pfs/out/d"
+            "; cd /pfs/out; mkdir -p e/f; mkfifo e/pipe; head -c 1000000 /dev/zero > e/f/g; ln -s /proc/self/environ h"
         )
-        assert bench.worker.outside("/pfs/out/a").read_text() == "one\n"
-        assert bench.worker.outside("/pfs/out/b") == (bench.out.parent / "in").resolve()
-        assert bench.worker.outside("/pfs/out/c").read_text() == "t\n"
-        assert bench.worker.outside("/pfs/out/../in/none") == (bench.out.parent / "in/none").resolve()
-        with pytest.raises(OSError, match="symbolic links"):
-            bench.worker.outside("/pfs/out/d")
+        found = {file.path: file.error or file.content.read() for file in bench.collect("out")}
+        assert found.pop("out/e/f/g") == bytes(1_000_000)
+        assert found == {
+            "out/a": b"one\n",
+            "out/b/file": b"one\n",
+            "out/c": b"t\n",
+            "out/d": "too many levels of symbolic links",
+            "out/h": "it is a link that leads nowhere",
+        }
         bench.run("rm", scratch)
+
+    def test_links_into_an_input_that_stands_for_another_say_where_they_lead(self, bench: Bench) -> None:
+        bench.sh("mkfifo /pfs/in/lazy; ln -s /pfs/in/lazy /pfs/out/a; ln -s /pfs/in /pfs/out/b; ln -s /pfs/in/file /pfs/out/c")
+        found = sorted((file.path, file.where, file.is_folder, file.linked) for file in bench.collect("out", real=["in"]))
+        assert found == [
+            ("out/a", "in/lazy", False, True),
+            ("out/b", "in", True, True),
+            ("out/c", "in/file", False, True),
+        ]
+
+    def test_inputs_are_collected_as_they_are_and_what_became_of_them_is_said(self, bench: Bench) -> None:
+        bench.sh("echo more >> /pfs/in/file; cd /pfs/in; mkfifo pipe; ln -s file link")
+        found = {file.path: file.error or file.content.read() for file in bench.collect("in/file", "in/pipe", "in/link", "in/none")}
+        assert found == {
+            "in/file": b"one\nmore\n",
+            "in/link": "too many levels of symbolic links",
+            "in/none": "no such file or directory",
+        }
+
+    def test_a_file_that_is_not_read_to_its_end_keeps_nobody_from_the_next(self, bench: Bench) -> None:
+        bench.sh("for name in a b c; do head -c 2000000 /dev/zero > /pfs/out/$name; done")
+        sizes = {file.path: len(file.content.read(10)) for file in bench.collect("out")}
+        assert sizes == {"out/a": 10, "out/b": 10, "out/c": 10}
+        next(bench.collect("out")).content.read(1)
+        assert len(list(bench.collect("out"))) == 3
+
+    @pytest.mark.parametrize("harm", ["rm -r $out; ln -s /etc $out", "rm -r $out; touch $out", "chmod 0 $out", "rm -r $out; mkfifo $out"])
+    def test_an_output_folder_that_is_none_any_more_leads_nowhere(self, bench: Bench, harm: str) -> None:
+        wrote = bench.sh(f"out=$(readlink /pfs/out); {harm}").left.wrote
+        found = [file.error for file in bench.collect("out")]
+        if "chmod" in harm:
+            assert found == (["permission denied"] if wrote else [])  # root may read it
+        else:
+            assert wrote
+            assert found == ["it is no folder any more"]
+
+    def test_folders_above_the_output_that_were_replaced_lead_nowhere_outside(self, bench: Bench) -> None:
+        for depth in ("..", "../..", "../../.."):
+            bench.sh(
+                f"top=$(realpath /pfs/out/{depth}); mv $top $top.away; ln -s / $top; mkdir -p $top/out 2>/dev/null", tree=tree_of("one")
+            )
+            assert not any(file.path.startswith("out/etc") for file in bench.collect("out"))
+            bench.sh("rm -rf /pfs/.scratch/*", tree=None)
 
     # The image's files
 

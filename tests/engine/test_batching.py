@@ -151,11 +151,11 @@ def test_next_datum_outside_batching_is_refused(tmp_path: Path) -> None:
     attendant = attendants.hire()
     try:
         with ScriptedExecutor(lambda datum: 0).worker(request) as worker:
-            attendant.settle(worker, request.pfs, request.scratch, None)
-        attendant.listen()
-        attendant.deafen()
-        with pytest.raises(Refused, match="datum batching not enabled"):
-            next_datum(attendant.port)
+            attendant.settle(worker)
+            attendant.listen()
+            attendant.deafen()
+            with pytest.raises(Refused, match="datum batching not enabled"):
+                next_datum(attendant.port)
     finally:
         attendant.close()
         attendants.close()

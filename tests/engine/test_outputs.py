@@ -1,4 +1,4 @@
-"""What is collected of `out`: links lead where they do for user code, whatever the host has there."""
+"""What is collected of `out`: files of a kind that cannot be committed are refused, and nothing is waited for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import BinaryIO
 import pytest
 
 from local_runner.engine.outputs import BadOutput, collect
-from local_runner.engine.staging import Staged
-from local_runner.executors.tree import Tree
-from local_runner.executors.view import View
+from local_runner.engine.staging import Parts, Scratch, Staged
+from local_runner.executors.base import WorkerRequest
+from local_runner.executors.scripted import ScriptedExecutor
+from local_runner.executors.tree import Tree, remove_folder
 from local_runner.storage.objects import Content
 
 
@@ -21,36 +22,55 @@ class Reads:
         return Content(content, len(content))
 
 
+FOLDER = ".scratch/set/d/pfs/d"
+
+
 def collected(root: Path) -> dict[str, bytes]:
-    """Of `root/out`; user code sees `root/private` where the host has `root/host`."""
-    view = View({"/pfs/out": str(root / "out"), str(root / "host"): str(root / "private")})
-    staged = Staged(Tree(), str(root), str(root / "parts"))
-    return {file.path: file.content.name for file in collect(Reads(), staged, view.outside)}
+    """Of the datum's `out`."""
+    request = WorkerRequest("w", root / "pfs", root / "folder", {})
+    with ScriptedExecutor(lambda datum: 0).worker(request) as worker:
+        return {file.path: file.content.name for file in collect(Reads(), Staged(Tree(FOLDER), Parts(Scratch(-1, root), None)), worker)}
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for name in ("out", "host", "private"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "host/secret").write_text("of the host")
-    return tmp_path
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "pfs").mkdir()
+    folder = tmp_path / "folder/scratch/set/d/pfs/d/out"
+    folder.mkdir(parents=True)
+    return folder
 
 
-def test_a_link_inside_a_linked_folder_leads_where_it_does_for_user_code(root: Path) -> None:
-    (root / "private/folder").mkdir()
-    (root / "private/folder/link").symlink_to(root / "host/secret")
-    (root / "out/folder").symlink_to(root / "host/folder")
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    (tmp_path / "other/folder").mkdir(parents=True)
+    return tmp_path / "other"
+
+
+def test_a_link_inside_a_linked_folder_leads_to_a_file_or_is_refused(tmp_path: Path, out: Path, other: Path) -> None:
+    (other / "folder/link").symlink_to(other / "secret")
+    (out / "folder").symlink_to(other / "folder")
     with pytest.raises(BadOutput, match="inside a linked folder, a link has to lead to a file"):
-        collected(root)
-    (root / "private/secret").write_text("its own")
-    assert collected(root) == {"/folder/link": b"its own"}
+        collected(tmp_path)
+    (other / "secret").write_text("its own")
+    assert collected(tmp_path) == {"/folder/link": b"its own"}
 
 
 @pytest.mark.parametrize("target", ["pipe", "folder"])
-def test_a_link_to_a_pipe_is_refused_and_not_waited_for(root: Path, target: str) -> None:
-    (root / "private/folder").mkdir()
-    os.mkfifo(root / "private" / "pipe")
-    os.mkfifo(root / "private/folder/pipe")
-    (root / "out/link").symlink_to(root / "host" / target)
+def test_a_link_to_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, out: Path, other: Path, target: str) -> None:
+    os.mkfifo(other / "pipe")
+    os.mkfifo(other / "folder/pipe")
+    (out / "link").symlink_to(other / target)
     with pytest.raises(BadOutput):
-        collected(root)
+        collected(tmp_path)
+
+
+def test_depth_is_no_reason_to_fail(tmp_path: Path, out: Path) -> None:
+    folder = out
+    for _ in range(1500):
+        folder /= "d"
+        folder.mkdir()
+    (folder / "f").write_text("deep")
+    try:
+        assert collected(tmp_path) == {"/" + "d/" * 1500 + "f": b"deep"}
+    finally:
+        remove_folder(str(out))  # pytest, which clears old folders, counts depth

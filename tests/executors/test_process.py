@@ -7,7 +7,6 @@ import pytest
 
 from local_runner.executors.process import ProcessExecutor, mirror, translator
 from local_runner.executors.resources import Resources
-from local_runner.executors.view import View
 from tests.contracts.executor import Bench, ExecutorContract
 
 
@@ -65,12 +64,3 @@ def test_a_file_of_its_own_may_stand_in_a_copied_folder(tmp_path: Path) -> None:
 def test_a_working_directory_of_the_host_is_the_hosts(tmp_path: Path) -> None:
     assert mirror(tmp_path, {}, "/usr/bin") == {}
     assert mirror(tmp_path, {}, "") == {}
-
-
-def test_links_are_followed_as_inside(tmp_path: Path) -> None:
-    view = View({"/pfs": str(tmp_path), "/app": str(tmp_path / "code")})
-    (tmp_path / "code").mkdir()
-    (tmp_path / "to-app").symlink_to("/app/file")
-    (tmp_path / "relative").symlink_to("../app/./file")
-    assert view.outside("/pfs/to-app") == view.outside("/pfs/relative") == tmp_path / "code/file"
-    assert view.outside("/") == Path("/")

@@ -74,96 +74,141 @@ def test_a_tree_is_there_as_described_whatever_was_there_before(turns: list[tupl
     with tempfile.TemporaryDirectory() as home:
         place = Place(home, "/pfs")
         (Path(home) / ".scratch").mkdir()
-        for tree, reuse, held, harm in turns:
-            place.lay(tree, reuse=reuse, held=held)
+        for tree, before, after, harm in turns:
+            place.lay(tree)
             folder = Path(home, tree.folder)
             assert found(folder) == described(tree)
             assert {name: os.readlink(Path(home, name)) for name in tree.links} == {n: f"/pfs/{at}" for n, at in tree.links.items()}
             assert sorted(os.listdir(home)) == sorted([".scratch", *tree.links])
             assert [path.name for path in (Path(home) / ".scratch/set").iterdir()] == [folder.name]
-            assert place.look()._replace(unread=()) == UNTOUCHED
+            assert place.look(is_alone=before)._replace(unread=()) == UNTOUCHED
             HARMS[harm](folder)
-            left = place.look()
+            left = place.look(is_alone=after)
             assert left.wrote == (harm in WRITES)
             assert (left.changed, left.gone) == CHANGES.get(harm, ((), ())) or harm in ("a link for a folder", "no folder at all")
 
 
-def test_a_process_that_lives_on_keeps_what_it_has_open(tmp_path: Path) -> None:
+def tree(name: str) -> Tree:
+    folder = f".scratch/set/{name}/pfs/{name}"
+    links = {top: f"{folder}/{top}" for top in ("out", ".env", "in")}
+    return Tree(folder, links, [("out", 0o777), ("in", 0o700)], [("in/file", name.encode()), (".env", b"")])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
     (tmp_path / ".scratch").mkdir()
-    place = Place(str(tmp_path), "/pfs")
+    return Place(str(tmp_path), "/pfs")
 
-    def tree(name: str) -> Tree:
-        folder = f".scratch/set/{name}/pfs/{name}"
-        return Tree(folder, {}, [("out", 0o777), ("in", 0o700)], [("in/file", name.encode()), (".env", b"")])
 
+def test_a_process_that_lives_on_keeps_what_it_has_open(tmp_path: Path, place: Place) -> None:
     place.lay(tree("one"))
     folder = tmp_path / tree("one").folder
     out = os.open(folder / "out", os.O_RDONLY)
     with (folder / "in/file").open("rb") as file:
-        place.lay(tree("two"), reuse=True, held=True)
+        place.look(is_alone=False)
+        place.lay(tree("two"))
         assert file.read() == b"one"
     with pytest.raises(FileNotFoundError):
         os.open("late", os.O_CREAT | os.O_WRONLY, dir_fd=out)
     os.close(out)
 
 
-def test_what_a_process_that_lives_on_went_through_is_made_afresh_from_then_on(tmp_path: Path) -> None:
-    (tmp_path / ".scratch").mkdir()
-    place = Place(str(tmp_path), str(tmp_path))
-
-    def lay(name: str) -> dict[str, int]:
-        folder = f".scratch/set/{name}/pfs/{name}"
-        links = {top: f"{folder}/{top}" for top in ("out", ".env", "in")}
-        place.lay(Tree(folder, links, [("out", 0o777), ("in", 0o700)], [("in/a", name.encode())]), reuse=True, held=True)
-        return {path: (tmp_path / folder / path).stat().st_ino for path in ("out", "in", "in/a")}
-
-    def same(before: dict[str, int], after: dict[str, int]) -> set[str]:
-        return {path for path in before if before[path] == after[path]}
-
-    first = lay("1")
-    if place.look().unread != ("in",):
-        pytest.skip("this file system does not tell who went through a link")
-    second = lay("2")
-    assert same(first, second) == {"out", "in", "in/a"}
-    (tmp_path / "in").resolve(strict=True)
-    held = os.open(tmp_path / "in" / "a", os.O_RDONLY)  # so that no other file gets its number
-    place.look()
-    third = lay("3")
-    assert same(second, third) == {"out", "in"}
-    os.listdir(tmp_path / "out")
-    place.look()
-    assert os.read(held, 9) == b"2"
-    os.close(held)
-    held = os.open(tmp_path / ".scratch/set/3/pfs/3/in/a", os.O_RDONLY)
-    inner = os.open(tmp_path / ".scratch/set/3/pfs/3/out", os.O_RDONLY)
-    assert same(third, lay("4")) == {"in"}
-    assert os.read(held, 9) == b"3"
-    os.close(held)
-    os.close(inner)
+def inodes(folder: Path) -> dict[str, int]:
+    return {path: (folder / path).lstat().st_ino for path in ("", "out", "in", "in/file", ".env")}
 
 
-@pytest.mark.parametrize("reuse", [False, True])
-def test_a_tree_that_cannot_be_laid_out_leaves_nothing(tmp_path: Path, reuse: bool) -> None:
-    (tmp_path / ".scratch").mkdir()
-    place = Place(str(tmp_path), "/pfs")
+def held(folder: Path) -> list[int]:
+    """Descriptors of all there, so that nothing else gets their numbers."""
+    return [os.open(folder / path, os.O_RDONLY) for path in inodes(folder)]
+
+
+def backdate(path: Path) -> None:
+    os.utime(path, ns=(1, 1))
+
+
+# What ordinary and other programs do to a tree, dates put back, so that only looking tells.
+CHANGES_UNSEEN: dict[str, Callable[[Path], object]] = {
+    "a file in an input": lambda folder: ((folder / "in/more").write_text("x"), backdate(folder / "in")),
+    "a file beside the inputs": lambda folder: ((folder / "more").write_text("x"), backdate(folder)),
+    "a file above": lambda folder: ((folder.parent / "more").write_text("x"), backdate(folder.parent)),
+    "a file above that": lambda folder: ((folder.parents[1] / "more").write_text("x"), backdate(folder.parents[1])),
+    "the same size": lambda folder: ((folder / "in/file").write_text("eno"), backdate(folder / "in/file")),
+    "another file of the name": lambda folder: ((folder / "in/file").unlink(), (folder / "in/file").write_text("eno")),
+    "an attribute of a folder": lambda folder: os.setxattr(folder / "in", "user.left", b"x"),
+    "an attribute of out": lambda folder: os.setxattr(folder / "out", "user.left", b"x"),
+    "an attribute of a file": lambda folder: os.setxattr(folder / "in/file", "user.left", b"x"),
+    "rights for others in out": lambda folder: os.setxattr(folder / "out", "system.posix_acl_default", ACL),
+    "a second name": lambda folder: os.link(folder / "in/file", folder.parents[3] / "kept"),
+    "rights": lambda folder: (folder / "in").chmod(0o770),
+    "the group": lambda folder: os.chown(folder / "in", -1, os.getgid() + 1),
+    "many files in out": lambda folder: [(folder / f"out/{number}{'x' * 200}").touch() for number in range(99)],
+}
+ACL = bytes.fromhex("0200000001000700ffffffff04000500ffffffff20000500ffffffff")
+
+
+@pytest.mark.parametrize("change", CHANGES_UNSEEN)
+def test_a_folder_is_used_again_only_if_it_holds_exactly_what_was_laid_out(tmp_path: Path, place: Place, change: str) -> None:
+    place.lay(tree("one"))
+    folder = tmp_path / tree("one").folder
+    before, descriptors = inodes(folder), held(folder)
+    try:
+        CHANGES_UNSEEN[change](folder)
+    except PermissionError:
+        pytest.skip("only root may do that")
+    except OSError:
+        pytest.skip("this file system has no attributes")
+    left = place.look(is_alone=True)
+    assert left.wrote == (change == "many files in out")
+    place.lay(tree("two"))
+    after = inodes(tmp_path / tree("two").folder)
+    assert not before.keys() & {path for path, inode in after.items() if inode in before.values()}
+    assert found(tmp_path / tree("two").folder) == described(tree("two"))
+    assert sorted(os.listdir(tmp_path / ".scratch/set")) in (["two"], ["kept", "two"])
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def test_a_folder_of_which_only_the_output_was_used_is_used_again(tmp_path: Path, place: Place) -> None:
+    place.lay(tree("one"))
+    folder = tmp_path / tree("one").folder
+    before = inodes(folder)
+    (folder / "out/d").mkdir()
+    (folder / "out/d/result").write_text("x")
+    place.look(is_alone=True)
+    place.lay(tree("two"))
+    assert inodes(tmp_path / tree("two").folder) == before
+    assert found(tmp_path / tree("two").folder) == described(tree("two"))
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_folder_that_somebody_may_still_hold_is_made_afresh(tmp_path: Path, place: Place, is_alone: bool) -> None:
+    place.lay(tree("one"))
+    before, descriptors = inodes(tmp_path / tree("one").folder), held(tmp_path / tree("one").folder)
+    place.look(is_alone=is_alone)
+    if is_alone:
+        place.look()  # a later look counts
+    place.lay(tree("two"))
+    assert set(before.values()).isdisjoint(inodes(tmp_path / tree("two").folder).values())
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def test_output_whose_folder_has_an_old_date_is_seen(tmp_path: Path, place: Place) -> None:
+    place.lay(tree("one"))
+    out = tmp_path / tree("one").folder / "out"
+    (out / "result").write_text("x")
+    shutil.copystat(out.parent / "in", out)  # as cp -a and shutil.copytree do
+    assert place.look(is_alone=True).wrote
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_tree_that_cannot_be_laid_out_leaves_nothing(tmp_path: Path, place: Place, is_alone: bool) -> None:
     good = Tree(".scratch/set/1/pfs/1", {"in": "x"}, [("in", 0o700)], [("in/a", b"a")])
     place.lay(good)
+    place.look(is_alone=is_alone)
     with pytest.raises(FileNotFoundError):
-        place.lay(good._replace(files=[("in/d/a", b"a")]), reuse=reuse)
+        place.lay(good._replace(files=[("in/d/a", b"a")]))
     assert list((tmp_path / ".scratch/set").iterdir()) == []
     assert place.look() == Left()
     place.lay(good)
     assert place.look()._replace(unread=()) == Left()
-
-
-def test_a_folder_that_held_many_files_is_not_used_again(tmp_path: Path) -> None:
-    (tmp_path / ".scratch").mkdir()
-    place = Place(str(tmp_path), "/pfs")
-    many = Tree(".scratch/set/1/pfs/1", {"in": "x"}, [("out", 0o777), ("in", 0o700)], [(f"in/{n}", b"") for n in range(200)])
-    few = many._replace(folder=".scratch/set/2/pfs/2", files=[("in/a", b"a")])
-    place.lay(many)
-    held = os.open(tmp_path / many.folder / "in", os.O_RDONLY)  # so that no other gets its number
-    place.look()
-    place.lay(few, reuse=True)
-    assert (tmp_path / few.folder / "in").stat().st_ino != os.fstat(held).st_ino
-    os.close(held)
