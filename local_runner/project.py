@@ -77,6 +77,11 @@ def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
         at = _POSITION.search(str(error))
         where = f"{path}:{at[1]}:{at[2]}" if at else str(path)
         raise Invalid(f"{where}: {_POSITION.sub('', str(error))}", hint="it has to be TOML: https://toml.io") from None
+    except OSError as error:
+        raise Invalid(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list within a thousand lists
+        what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Invalid(f"{path}: {what}", hint="it has to be TOML: https://toml.io") from None
     reader = _Reader(path, _lines(text))
     reader.check_keys(document, ("pipelines", "repo", "images"))
     return Project(root, reader.specs(document), reader.repos(document), reader.images(document))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from local_runner.cli.door import Door, command, in_project, raw_output, with_times
+from local_runner.cli.door import NUMBER, Door, command, in_project, raw_output, with_times
 from local_runner.cli.raw import branch_info_document
 from local_runner.errors import Invalid
 from local_runner.model.refs import parse_commit
@@ -24,7 +24,7 @@ HEADER = ("BRANCH", "HEAD", "TRIGGER", "CREATOR", "CREATED")
 @click.option("-t", "--trigger", default="", metavar="BRANCH", help="Move the head by itself when this branch of the repo …")
 @click.option("--trigger-cron", default="", metavar="SPEC", help="… and this time comes.")
 @click.option("--trigger-size", default="", metavar="SIZE", help="… grew by so much: 100M.")
-@click.option("--trigger-commits", default=0, metavar="N", help="… got so many commits.")
+@click.option("--trigger-commits", default=0, type=NUMBER, metavar="N", help="… got so many commits.")
 @click.option("--trigger-rate-limit", default="", metavar="SPEC", help="… got a commit, but not more often than this.")
 @click.option("--trigger-all", is_flag=True, help="All conditions must hold, not just one.")
 @in_project

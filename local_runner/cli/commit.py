@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 import click
 
-from local_runner.cli.door import Door, asks, command, in_project, with_times
+from local_runner.cli.door import COUNT, Door, asks, command, in_project, with_times
 from local_runner.cli.output import lay_out
 from local_runner.cli.raw import commit_document, commit_info_document, commit_set_info_document
 from local_runner.cli.repo import shown_name
@@ -90,7 +90,7 @@ def _show(door: Door, info: CommitInfo) -> None:
 @command("list commit images@master --number 3")
 @click.argument("commit", metavar="[COMMIT-ID | REPO[@COMMIT]]", required=False)
 @click.option("-f", "--from", "from_", default="", metavar="COMMIT", help="Only what came after this commit.")
-@click.option("-n", "--number", default=0, metavar="N", help="At most so many; 0 for all.")
+@click.option("-n", "--number", default=0, type=COUNT, metavar="N", help="At most so many; 0 for all.")
 @click.option("-x", "--expand", is_flag=True, help="Without an argument: a line for each commit of each set.")
 @_all_kinds
 @_origin
@@ -174,7 +174,7 @@ def delete_commit(door: Door, commit: str, recursive: bool, yes: bool) -> None:
 
 @command("find commit images@master:/liberty.jpg")
 @click.argument("file", metavar="REPO@COMMIT:PATH")
-@click.option("--limit", default=0, metavar="N", help="Stop after so many; 0 for all.")
+@click.option("--limit", default=0, type=COUNT, metavar="N", help="Stop after so many; 0 for all.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--timeout", default="", expose_value=False, hidden=True)
 @in_project

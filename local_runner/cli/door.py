@@ -25,6 +25,7 @@ from local_runner.errors import (
     ProjectNotFound,
     Refused,
     RepoNotFound,
+    Unavailable,
 )
 from local_runner.model.names import DEFAULT_PROJECT, is_id
 from local_runner.model.refs import (
@@ -46,6 +47,28 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_LOCAL = frozenset({"--file", "--input", "--input-file", "--output", "--directory"})  # flags that take files of this machine
+
+
+class Whole(click.ParamType):  # type: ignore[type-arg]  # it has some in newer versions only
+    """A whole number from `least` on, up to where the store ends counting."""
+
+    name = "integer"
+
+    def __init__(self, least: int = 0) -> None:
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number: int = click.INT.convert(value, param, ctx)
+        if not self._least <= number < 2**63:
+            self.fail(f"{str(number)[:20]} is {'below' if number < self._least else 'beyond'} what can be counted", param, ctx)
+        return number
+
+
+NUMBER, COUNT = Whole(-(2**63)), Whole()
+
+_SHOWN = 200  # characters of a wrong argument in a message
+
 
 class Door:
     """One command's access to the runner, which is opened when it is first asked for and closed with the command.
@@ -64,7 +87,10 @@ class Door:
     def runner(self) -> Runner:
         if self._runner is None:
             from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
+            from local_runner.storage.home import VARIABLE, find_home
 
+            if not _is_text(str(find_home())):
+                raise Unavailable(f"the path of the home is no UTF-8 text: {str(find_home())!a}", hint=f"{VARIABLE} names another")
             self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional, waiting=_say_who_writes))
             self._stack.push(_let_go)
         return self._runner
@@ -207,7 +233,23 @@ class Command(click.Command):
                 given.append(name)
             else:
                 given += flags[name].secondary_opts[:1]
-        return super().parse_args(ctx, given)
+        rest = super().parse_args(ctx, given)
+        for param in self.params:
+            _check_text(param, ctx.params.get(param.name or ""))
+        return rest
+
+
+def _check_text(param: click.Parameter, value: object) -> None:
+    """Names, patterns and words are UTF-8; only what names something on this machine may be any bytes. Raises `Invalid`."""
+    if _LOCAL.isdisjoint(param.opts):
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_text(text):
+                raise Invalid(f"{param.human_readable_name} is no UTF-8 text: {text!a}"[:_SHOWN])
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is free of bytes that are no UTF-8, which Python has as halves of surrogate pairs."""
+    return text.isascii() or text.encode(errors="replace") == text.encode(errors="ignore")
 
 
 def command(
@@ -252,7 +294,8 @@ def _output(given: dict[str, Any]) -> Output:
     if form and not raw and not given.get("spec"):
         raise Invalid("cannot set --output (-o) without --raw")
     plain = given.pop("no_color", False) or click.get_current_context().find_root().params.get("no_color")
-    return Output(raw, form == "yaml", given.pop("full_timestamps", False), wants_colour() and not plain)
+    times = given.pop("full_timestamps", False)
+    return Output(raw, form == "yaml", times, wants_colour() and not plain, terminal=sys.stdout.isatty())
 
 
 def in_project(function: _F) -> _F:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -9,11 +11,12 @@ from pathlib import Path
 
 import click
 
-from local_runner.cli.door import Door, command, in_project, raw_output, with_times
+from local_runner import beneath
+from local_runner.cli.door import NUMBER, Door, command, in_project, raw_output, with_times
 from local_runner.cli.meter import Meter, with_progress
 from local_runner.cli.raw import file_info_document
 from local_runner.cli.sources import is_url
-from local_runner.errors import Invalid, Unsupported
+from local_runner.errors import Invalid, Unavailable, Unsupported
 from local_runner.model.names import clean_path
 from local_runner.model.refs import FileQuery
 from local_runner.model.repos import FileInfo
@@ -28,7 +31,7 @@ _FILE = "REPO@COMMIT:PATH"
 @click.argument("file", metavar=_FILE)
 @click.option("-o", "--output", "target", default="", metavar="PATH", help="Write there; else to standard output.")
 @click.option("-r", "--recursive", is_flag=True, help="Get a folder with all that is below it; needs -o.")
-@click.option("--offset", default=0, metavar="BYTES", help="Begin so far into the file.")
+@click.option("--offset", default=0, type=NUMBER, metavar="BYTES", help="Begin so far into the file.")
 @click.option("--retry", is_flag=True, help="Append what is missing to a file that was got in part.")
 @with_progress
 @in_project
@@ -75,15 +78,42 @@ def _file_to_get(door: Door, text: str) -> FileQuery:
 def _get_folder(door: Door, query: FileQuery, target: Path, progress: bool | None) -> None:
     top = door.runner.inspect_file(query)
     with Meter(progress, top.size) as meter:
-        for info, chunks in door.runner.get_files(query):
-            inside = info.path.removeprefix(top.path)
-            path = target / inside if inside else target
-            if info.is_folder:
-                path.mkdir(parents=True, exist_ok=True)
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as out:
-                out.writelines(meter.chunks(chunks))
+        if not top.is_folder:
+            with target.open("wb") as out:
+                out.writelines(meter.chunks(door.runner.get_file(query)))
+            return
+        target.mkdir(parents=True, exist_ok=True)
+        with _Below(target) as below:
+            for info, chunks in door.runner.get_files(query):
+                below.put(info.path.removeprefix(top.path), None if info.is_folder else meter.chunks(chunks))
+
+
+class _Below:
+    """A folder into which files are written, over those that are there. No link in it leads outside: none is followed."""
+
+    def __init__(self, target: Path) -> None:
+        self._target, self._draft = target, f".get-{os.urandom(8).hex()}"
+        self._root = beneath.open_root(target)
+
+    def __enter__(self) -> _Below:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._draft, dir_fd=self._root)
+        os.close(self._root)
+
+    def put(self, path: str, chunks: Iterable[bytes] | None) -> None:
+        """Write a file, or without content make a folder. Raises `Unavailable`."""
+        try:
+            if chunks is None:
+                os.close(beneath.make_folders(self._root, path))
+                return
+            with os.fdopen(beneath.create_file(self._root, self._draft), "wb") as out:
+                out.writelines(chunks)
+            beneath.replace(self._root, self._draft, path)
+        except OSError as error:
+            raise Unavailable(f"cannot write {self._target / path.strip('/')}: {error.strerror}") from None
 
 
 @command("copy file images@master:/liberty.jpg best@master:/", waits=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from local_runner.cli.door import Door, comma_list, command, in_project
+from local_runner.cli.door import COUNT, Door, comma_list, command, in_project
 from local_runner.cli.output import note
 from local_runner.errors import Invalid
 from local_runner.model.units import parse_go_duration
@@ -22,11 +22,11 @@ from local_runner.model.units import parse_go_duration
 @click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="Of all jobs of this pipeline.")
 @click.option("-j", "--job", default="", metavar="PIPELINE@JOB-ID", help="Of this job.")
 @click.option("--datum", default="", metavar="DATUM-ID", help="Of this datum; the beginning of its id is enough.")
-@click.option("--attempt", default=0, metavar="N", help="Of the N-th attempt of each datum.")
+@click.option("--attempt", default=0, type=COUNT, metavar="N", help="Of the N-th attempt of each datum.")
 @click.option("--inputs", default="", metavar="PATH,…", help="Of datums with all these files, named by path or hash.")
 @click.option("--grep", default="", metavar="PATTERN", help="Only lines in which this regular expression is found.")
 @click.option("--since", default="", metavar="DURATION", help="Only what is younger: 10m, 24h.")
-@click.option("-t", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option("-t", "--tail", type=COUNT, metavar="N", help="Only the last N lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as more comes; Ctrl-C ends it.")
 @click.option("--worker", is_flag=True, help="What the worker says, not the user code.")
 @click.option("--master", is_flag=True, help="What the pipeline's master says; here there is none.")
@@ -78,7 +78,10 @@ def logs(
     )
     try:
         for record in found:
-            door.out.line(json.dumps(record, ensure_ascii=False) if whole else _message(record))
+            if whole:
+                door.out.line(json.dumps(record, ensure_ascii=False))
+            else:
+                door.out.log_line(_message(record))
             if follow:
                 sys.stdout.flush()
     finally:

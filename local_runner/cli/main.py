@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
+import errno
+import re
 import sys
 import tempfile
 import traceback
@@ -14,10 +14,14 @@ from pathlib import Path
 
 import click
 
+from local_runner.cli import streams
 from local_runner.cli.tree import ROOT_FLAGS, Root
 from local_runner.errors import EXIT_FAILURE, EXIT_UNAVAILABLE, EXIT_USAGE, LocalRunnerError
 
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # what shells give for SIGINT and SIGPIPE
+
+_SHOWN = 100
+_LONG = re.compile(rf"\S{{{3 * _SHOWN},}}")  # no name, and no number that anyone would read again
 
 _NAMES = ("local_runner", "pachctl")
 
@@ -25,27 +29,30 @@ _NAMES = ("local_runner", "pachctl")
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (that of the process, if none is given) and return its exit status; nobody else chooses one."""
     given = list(sys.argv[1:] if args is None else args)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 is shown, not an error
+    streams.prepare()
     try:
         status = _run(given)
-        sys.stdout.flush()
-        return status
     except click.UsageError as error:
         return _fail(error.format_message(), f"see {error.ctx.command_path if error.ctx else _program()} --help", EXIT_USAGE)
     except LocalRunnerError as error:
         return _fail(error.message, error.hint, error.exit_status)
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Python would flush once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+    except streams.OutputFailed as error:
+        return _output_failed(error)
     except OSError as error:
-        return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", "", EXIT_UNAVAILABLE)
+        return _fail(_words(error), "", EXIT_UNAVAILABLE)
+    except UnicodeError as error:
+        return _fail(f"something given is no UTF-8 text: {error}", "", EXIT_USAGE)
+    except RecursionError:
+        return _fail("something given is nested too deeply", "", EXIT_USAGE)
+    except MemoryError:
+        return _fail("there is not enough memory for this", "", EXIT_UNAVAILABLE)
     except Exception as error:
         where = _save_crash(given)
         return _fail(f"internal error: {type(error).__name__}: {error}", f"please report it, with the end of {where}", EXIT_FAILURE)
+    failed = streams.output_error()
+    return status if failed is None else _output_failed(failed)
 
 
 def _run(given: list[str]) -> int:
@@ -65,12 +72,23 @@ def _program() -> str:
     return name if name in _NAMES else "python -m local_runner"
 
 
+def _output_failed(error: OSError) -> int:
+    streams.silence(1)
+    if error.errno == errno.EPIPE:
+        return EXIT_BROKEN_PIPE
+    return _fail(f"cannot write to standard output: {_words(error)}", "", EXIT_UNAVAILABLE)
+
+
+def _words(error: OSError) -> str:
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
 def _fail(message: str, hint: str, status: int) -> int:
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    print("; ".join(filter(None, map(str.strip, message.splitlines()))), file=sys.stderr)
+    streams.output_error()
+    text = "; ".join(filter(None, map(str.strip, message.splitlines())))
+    streams.tell(_LONG.sub(lambda word: f"{word[0][:_SHOWN]}…", text))
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        streams.tell(f"hint: {hint}")
     return status
 
 
@@ -80,6 +98,6 @@ def _save_crash(given: Sequence[str]) -> Path:
 
     home = find_home()
     place = (home if home.is_dir() else Path(tempfile.gettempdir())) / "crash.log"
-    with place.open("a", errors="backslashreplace") as log:
+    with contextlib.suppress(OSError), place.open("a", errors="backslashreplace") as log:
         log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {given!r}\n{traceback.format_exc()}\n")
     return place

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from local_runner.cli.streams import GREEN, RED, YELLOW, printable_log, shown, tell
 from local_runner.model.units import human_duration, human_size, rfc3339
 
-GREEN, YELLOW, RED = "32", "33", "31"
 SCREEN = 50  # lines after which a table repeats its header
+
+__all__ = ["GREEN", "RED", "YELLOW"]
 
 _YAML_TEXT = "tag:yaml.org,2002:str"
 _OLD_TRUTH = frozenset(("y", "n", "yes", "no", "on", "off"))
@@ -61,12 +63,19 @@ class Output:
     yaml: bool = False
     full_timestamps: bool = False
     colour: bool = False
+    terminal: bool = False  # what is printed is shown to somebody: it must not command the terminal
     now: float = field(default_factory=time.time)
 
     def line(self, text: str = "") -> None:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write((shown(text) if self.terminal else text) + "\n")
+
+    def log_line(self, text: str) -> None:
+        """What user code printed."""
+        sys.stdout.write((printable_log(text) if self.terminal else text) + "\n")
 
     def table(self, header: Row, rows: Iterable[Row]) -> None:
+        if self.terminal:
+            rows = (tuple(shown(cell, newlines=False) for cell in row) for row in rows)
         for line in lay_out(header, rows):
             self.line(line)
 
@@ -125,7 +134,7 @@ def size(exact: int | None, upper_bound: int = 0) -> str:
 def note(text: str) -> None:
     """Something for the person at the terminal, on standard error."""
     sys.stdout.flush()
-    print(text, file=sys.stderr)
+    tell(text)
 
 
 def _json_text(document: Mapping[str, Any]) -> str:

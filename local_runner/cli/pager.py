@@ -15,13 +15,18 @@ from typing import TypeVar
 
 import click
 
+from local_runner.errors import Invalid
+
 _F = TypeVar("_F", bound=Callable[..., object])
 
 
 @contextlib.contextmanager
 def paged(wanted: bool = True) -> Iterator[None]:
     """What the block prints goes through the pager, if standard output is a terminal and there is one. Leaving the pager ends the block."""
-    program = shlex.split(os.environ.get("PAGER", "")) or ["less", "-RFX"]
+    try:
+        program = shlex.split(os.environ.get("PAGER", "")) or ["less", "-RFX"]
+    except ValueError as error:
+        raise Invalid(f"PAGER: {error}: {os.environ['PAGER']}", hint="unset it, or close the quotes") from None
     if not wanted or not sys.stdout.isatty() or shutil.which(program[0]) is None:
         yield
         return

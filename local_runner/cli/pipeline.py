@@ -156,9 +156,10 @@ def _as_text(document: dict[str, Any], form: str) -> str:
 
 
 def _edit(editor: str, path: Path) -> None:
-    program = shlex.split(editor)
     try:
-        done = subprocess.run([*program, str(path)], check=False)
+        done = subprocess.run([*shlex.split(editor), str(path)], check=False)
+    except ValueError as error:
+        raise Invalid(f"the editor {editor}: {error}", hint="name one with --editor or $EDITOR") from None
     except OSError as error:
         raise Unavailable(f"cannot start the editor {editor}: {error.strerror}", hint="name one with --editor or $EDITOR") from None
     if done.returncode:

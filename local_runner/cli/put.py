@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from local_runner.cli.door import Door, comma_list, command, in_project
+from local_runner.cli.archives import is_archive, untar
+from local_runner.cli.door import COUNT, NUMBER, Door, comma_list, command, in_project
 from local_runner.cli.meter import Meter, with_progress
-from local_runner.cli.sources import STDIN, is_archive, is_url, local_content, open_binary, read_text, targets, untar, walk
+from local_runner.cli.sources import STDIN, is_url, local_content, read_text, stream, targets, walk
 from local_runner.errors import Invalid
 from local_runner.model.refs import CommitQuery, FileQuery
 from local_runner.model.units import parse_size
@@ -41,13 +42,17 @@ class Split:
 @click.option("-a", "--append", is_flag=True, help="Append to files that are there; else they are replaced.")
 @click.option("--full-path", is_flag=True, help="Keep the path of the source, not only its last part.")
 @click.option("--untar", "unpack", is_flag=True, help="Put the files inside .tar, .tar.gz and .tgz sources.")
-@click.option("-p", "--parallelism", type=int, expose_value=False, help="Taken for pachctl's sake; nothing is uploaded here.")
+@click.option("-p", "--parallelism", type=NUMBER, expose_value=False, help="Taken for pachctl's sake; nothing is uploaded here.")
 @click.option("-c", "--compress", is_flag=True, expose_value=False, help="Likewise.")
 @with_progress
 @click.option("--split", "kind", type=click.Choice(["line", "json", "csv"]), help="Cut each source by records; PATH becomes a folder.")
-@click.option("--target-file-datums", "datums", default=0, metavar="N", help="With --split: records in a file; 1 if nothing is said.")
+@click.option(
+    "--target-file-datums", "datums", default=0, type=COUNT, metavar="N", help="With --split: records in a file; 1 if nothing is said."
+)
 @click.option("--target-file-bytes", "size", default="0", metavar="SIZE", help="With --split: close a file when it has this size.")
-@click.option("--header-records", default=0, metavar="N", help="With --split: repeat the first records at the head of each file.")
+@click.option(
+    "--header-records", default=0, type=COUNT, metavar="N", help="With --split: repeat the first records at the head of each file."
+)
 @in_project
 def put_file(
     door: Door,
@@ -124,7 +129,7 @@ class _Putting:
         elif self.split:
             _put_split(self.door, self.changes, FileQuery(self.commit, path), source, self.append, self.split)
         elif source == STDIN or is_url(source):
-            self.changes.put(path, self.meter.reader(open_binary(source, self.stack)), self.append)
+            self._put_file(path, stream(source, self.stack))
         else:
             self._put_file(path, local_content(source, self.stack))
 

@@ -44,7 +44,9 @@ class Request:
 def effective(session: Session, document: Mapping[str, Any], project: str) -> dict[str, Any]:
     """The spec with all defaults merged in, camelCase. Raises `NotFound` for the project, `SpecError`."""
     from local_runner.specs.effective import effective_spec, user_spec
+    from local_runner.specs.read import check_document
 
+    check_document(document)
     named = document.get("pipeline") or {}
     project = (named.get("project") or {}).get("name") or project
     return effective_spec(user_spec(document, project), json.loads(get_defaults(session)), json.loads(get_defaults(session, project)))

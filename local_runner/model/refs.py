@@ -107,8 +107,9 @@ class FileQuery:
         return str(self.commit if self.commit.branch else self.commit.repo)
 
 
-_BACK = re.compile(r"(?:\^+|\^\d+|~+|~\d+)?")
-_SUFFIX = re.compile(r"(?P<name>[^.^~]*)(?:\.(?P<root>-?\d+))?(?P<back>[\^~].*)?")
+_BACK = re.compile(r"(?:\^+|\^\d+|~+|~\d+)?", re.ASCII)
+_MOST_DIGITS, _SHOWN = 18, 60
+_SUFFIX = re.compile(r"(?P<name>[^.^~]*)(?:\.(?P<root>-?\d+))?(?P<back>[\^~].*)?", re.ASCII)
 
 
 def parse_repo(text: str, project: str = DEFAULT_PROJECT) -> RepoRef:
@@ -138,11 +139,18 @@ def parse_ancestry(text: str) -> tuple[str, Ancestry]:
     back = (found["back"] or "") if found else ""
     if not found or not _BACK.fullmatch(back):
         raise Invalid(f'invalid ancestry syntax "{text}"')
-    root = int(found["root"]) if found["root"] is not None else None
-    if root is not None and root < 0:
+    root = _count(found["root"].removeprefix("-"), text) if found["root"] is not None else None
+    if root is not None and found["root"].startswith("-"):
         raise Invalid(f'invalid ancestry syntax "{text}", commits are counted from 1')
-    steps = int(back[1:]) if back[1:].isdigit() else len(back)
+    steps = _count(back[1:], text) if back[1:].isdigit() else len(back)
     return found["name"], Ancestry(root, steps)
+
+
+def _count(digits: str, text: str) -> int:
+    """Raises `Invalid` for a number so long that no cluster counts so far."""
+    if len(digits) > _MOST_DIGITS:
+        raise Invalid(f'invalid ancestry syntax "{text[:_SHOWN]}…", no branch has so many commits')
+    return int(digits)
 
 
 def parse_commit(text: str, project: str = DEFAULT_PROJECT) -> CommitQuery:

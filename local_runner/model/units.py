@@ -9,6 +9,8 @@ from local_runner.errors import Invalid
 
 _NANOS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _INT64 = 2**63
+_SHOWN = 60  # characters of a wrong text in a message
+_LONGEST = 1000  # characters of a duration: Python reads numbers of four thousand digits
 
 _SIZE = re.compile(r"(?P<number>(\d+\.?\d*|\.\d+)) ?(?P<unit>[kmgtp]?)(?P<ending>(?<=[kmgtp])i?b|b?)", re.IGNORECASE | re.ASCII)
 _POWERS = {unit: 1000**power for power, unit in enumerate(["", "k", "m", "g", "t", "p"])}
@@ -27,7 +29,10 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     if not found:
         raise Invalid(f'invalid size "{text}"', hint="write a number and a unit, as in 100, 1K or 2.5MB")
-    return int(float(found["number"]) * _POWERS[found["unit"].lower()])
+    size = float(found["number"]) * _POWERS[found["unit"].lower()]
+    if size >= _INT64:
+        raise Invalid(f'invalid size "{text[:_SHOWN]}"', hint="the largest size is 8 EiB")
+    return int(size)
 
 
 def human_size(size: float) -> str:
@@ -77,7 +82,9 @@ def _fraction(value: int, unit: int) -> str:
 def parse_go_duration(text: str) -> float:
     """Seconds in "300ms", "1h30m", "-1.5h" or "0", as Go reads durations. Raises `Invalid`."""
     if not _GO_DURATION.fullmatch(text):
-        raise Invalid(f'invalid duration "{text}"', hint="write numbers with units, as in 10s, 5m or 1h30m")
+        raise Invalid(f'invalid duration "{text[:_SHOWN]}"', hint="write numbers with units, as in 10s, 5m or 1h30m")
+    if len(text) > _LONGEST:
+        raise Invalid(f'invalid duration "{text[:_SHOWN]}…"', hint="the longest duration is about 290 years")
     nanos = 0
     for whole, fraction, unit in _GO_PART.findall(text):
         nanos += int(whole or "0") * _NANOS[unit] + int(fraction or "0") * _NANOS[unit] // 10 ** len(fraction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -20,7 +21,7 @@ def records(kind: str, content: bytes, source: str = "the input") -> Iterator[by
     elif kind == "json":
         yield from _json_values(content.decode(), source)
     elif kind == "csv":
-        yield from _csv_rows(content.decode())
+        yield from _csv_rows(content.decode(), source)
     else:
         raise Invalid(f"cannot split by {kind}", hint=f"it is one of {', '.join(KINDS)}")
 
@@ -51,7 +52,7 @@ def _lines(content: bytes) -> Iterator[bytes]:
 
 
 def _json_values(text: str, source: str) -> Iterator[bytes]:
-    decoder, at = json.JSONDecoder(), 0
+    decoder, at = json.JSONDecoder(parse_int=str, parse_float=str), 0  # numbers of any length: what they are does not matter here
     while at < len(text):
         if text[at].isspace():
             at += 1
@@ -61,12 +62,20 @@ def _json_values(text: str, source: str) -> Iterator[bytes]:
         except ValueError as error:
             line = text.count("\n", 0, at) + 1
             raise Invalid(f"{source}: line {line}: no JSON value: {error}") from None
+        except RecursionError:
+            line = text.count("\n", 0, at) + 1
+            raise Invalid(f"{source}: line {line}: a JSON value that is nested too deeply", hint="split it by line") from None
         yield text[at:end].encode()
         at = end
 
 
-def _csv_rows(text: str) -> Iterator[bytes]:
-    for row in csv.reader(io.StringIO(text, newline="")):
-        out = io.StringIO(newline="")
-        csv.writer(out, lineterminator="\n").writerow(row)
-        yield out.getvalue().encode()
+def _csv_rows(text: str, source: str) -> Iterator[bytes]:
+    csv.field_size_limit(sys.maxsize)  # of a cell; the text is in memory as it is
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in rows:
+            out = io.StringIO(newline="")
+            csv.writer(out, lineterminator="\n").writerow(row)
+            yield out.getvalue().encode()
+    except csv.Error as error:
+        raise Invalid(f"{source}: line {rows.line_num}: no CSV: {error}") from None

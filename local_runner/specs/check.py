@@ -86,7 +86,9 @@ def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[F
     seen: dict[str, str] = {}
     for key, item in value.items():
         field = BY_KEY[message].get(key)
-        if field is None:
+        if not isinstance(key, str):
+            yield Fault(path, f"syntax error: unexpected key {_shown(key)}, expected text")
+        elif field is None:
             yield Fault((*path, key), f'unknown field "{key}"', _unknown_hint(message, key))
         elif item is not None:
             if field.name in seen:
@@ -134,7 +136,7 @@ def _value_faults(value: object, kind: str, path: Path) -> Iterator[Fault]:
         if value not in ENUMS[kind] and (integer(value) is None or isinstance(value, str)):
             yield Fault(path, f"invalid value for enum type: {_shown(value)}", f"one of {', '.join(ENUMS[kind])}")
     elif not _FITS[kind](value):
-        hint = _duration_hint(value) if kind == "duration" else _HINTS.get(kind, "")
+        hint = _duration_hint(value) if kind == "duration" else "" if kind == "string" and isinstance(value, str) else _HINTS.get(kind, "")
         yield Fault(path, f"invalid value for {kind} type: {_shown(value)}", hint)
 
 
@@ -176,7 +178,7 @@ _HINTS = {
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

@@ -85,7 +85,7 @@ def dry_run_document(effective: Document) -> dict[str, Any]:
 
 def user_spec(document: Document, project: str) -> dict[str, Any]:
     """A spec as pachctl sends it: with `project` filled in where it names none."""
-    pipeline = document["pipeline"]
+    pipeline = document.get("pipeline") or {}
     named = (pipeline.get("project") or {}).get("name")
     return dict(document) if named else {**document, "pipeline": {**pipeline, "project": {"name": project}}}
 

@@ -16,6 +16,9 @@ from local_runner.specs.check import is_number
 
 MAPPING, SEQUENCE, SCALAR, ALIAS = "mapping", "sequence", "scalar", "alias"
 SCHEMA_KEY = "$schema"  # editors add it
+_SHOWN = 60  # characters of a wrong value in a message
+MAX_DEPTH = 100  # lists and mappings within each other: thrice what any spec needs
+TOO_DEEP = f"it is nested too deeply, more than {MAX_DEPTH} times"
 
 _JSON_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
@@ -45,39 +48,54 @@ def documents(text: str, source: str) -> Iterator[Node]:
 
     Raises `SpecError` for what is no YAML.
     """
-    from ruamel.yaml import YAML  # 60 ms, and most specs are JSON
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # 60 ms, and most specs are JSON
 
-    events = YAML(typ="safe", pure=True).parse(text)
     try:
+        events = _events(text)
         for event in events:
             if type(event).__name__ == "DocumentStartEvent":
-                yield _compose(events, next(events))
+                yield _compose(events, next(events), source)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
         raise SpecError(f"malformed pipeline spec: {error.problem or error.context}", where=where) from None
     except YAMLError as error:
         raise SpecError(f"malformed pipeline spec: {str(error).splitlines()[0]}", where=source) from None
-    except RecursionError:
-        raise SpecError("malformed pipeline spec: it is nested too deeply", where=source) from None
     except (ValueError, IndexError, OverflowError) as error:
         # The scanner lets some of Python's own errors through, as for an escape beyond Unicode.
         raise SpecError(f"malformed pipeline spec: {error}", where=source) from None
 
 
-def _compose(events: Iterator[Any], event: Any) -> Node:
+def _events(text: str) -> Iterator[Any]:
+    """The parts of a YAML text as they come; deep nesting is an error where it begins, before it takes the time it would."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.scanner import Scanner, ScannerError
+
+    class Bounded(Scanner):
+        def fetch_flow_collection_start(self, *args: Any, **kwargs: Any) -> None:
+            if len(self.flow_context) >= MAX_DEPTH:
+                raise ScannerError(None, None, TOO_DEEP, self.reader.get_mark())
+            super().fetch_flow_collection_start(*args, **kwargs)
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = Bounded
+    return iter(yaml.parse(text))
+
+
+def _compose(events: Iterator[Any], event: Any, source: str, depth: int = 1) -> Node:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
+    if depth > MAX_DEPTH:
+        raise SpecError(f"malformed pipeline spec: {TOO_DEEP}", where=f"{source}:{line}:{column}")
     match type(event).__name__:
         case "MappingStartEvent":
             pairs = []
             while type(key := next(events)).__name__ != "MappingEndEvent":
-                pairs.append((_compose(events, key), _compose(events, next(events))))
+                pairs.append((_compose(events, key, source, depth + 1), _compose(events, next(events), source, depth + 1)))
             return Node(MAPPING, pairs, "map", line, column)
         case "SequenceStartEvent":
             items = []
             while type(item := next(events)).__name__ != "SequenceEndEvent":
-                items.append(_compose(events, item))
+                items.append(_compose(events, item, source, depth + 1))
             return Node(SEQUENCE, items, "seq", line, column)
         case "AliasEvent":
             return Node(ALIAS, event.anchor, "", line, column)
@@ -140,7 +158,7 @@ def _scalar(node: Node, source: str) -> Any:
             raise _unconvertible(f'invalid boolean "{text}"', node, source, "write true or false")
         case "int":
             if not _JSON_INTEGER.fullmatch(text) or len(text) > 400:
-                message = f'integer value "{text}" does not match regexp ^(0|(-?[1-9][0-9]*))$'
+                message = f'integer value "{text[:_SHOWN]}" does not match regexp ^(0|(-?[1-9][0-9]*))$'
                 raise _unconvertible(message, node, source, "write it in decimal without leading zeros, or put it in quotes")
             return int(text)
         case "float":

@@ -11,7 +11,9 @@ from typing import Any
 from local_runner.errors import SpecError
 from local_runner.specs.check import Fault, dotted, faults
 from local_runner.specs.fields import DEFAULTS, REQUEST, lower_camel
-from local_runner.specs.nodes import MAPPING, SCHEMA_KEY, SEQUENCE, Node, documents, to_json, whole
+from local_runner.specs.nodes import MAPPING, MAX_DEPTH, SCHEMA_KEY, SEQUENCE, TOO_DEEP, Node, documents, to_json, whole
+
+_MOST_DIGITS = 400  # of an integer; no field takes one of more than twenty
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ def _values(text: str, source: str) -> Iterator[Any]:
             value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_no_constant, object_pairs_hook=_without_schema)
         except (ValueError, RecursionError):
             value = None
-        # If that was no piece of JSON, or an empty one, the other reader knows what is wrong, and in which line.
-        if value:
+        # If that was no piece of JSON, an empty or too deep one, the other reader knows what is wrong, and in which line.
+        if value and not is_too_deep(value):
             yield from value if isinstance(value, list) else [value]
             return
     for node in _spec_nodes(text, source):
@@ -102,12 +104,27 @@ def _values(text: str, source: str) -> Iterator[Any]:
             yield to_json(node, source)
         except SpecError as error:
             yield error
-        except RecursionError:
-            yield SpecError("malformed pipeline spec: it is nested too deeply", where=source)
+
+
+def check_document(document: Any) -> None:
+    """A spec that comes as a value, and not as text, has to be one that text can say. Raises `SpecError`."""
+    if is_too_deep(document):
+        raise SpecError(f"malformed pipeline spec: {TOO_DEEP}")
+    for fault in faults(document):
+        raise _unmarshal_error(SpecDocument({}, "", ""), fault, REQUEST)
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value has more lists and objects within each other than a spec may."""
+    level, depth = [value], 0
+    while level and depth <= MAX_DEPTH:
+        inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
+        level, depth = [part for parts in inner for part in parts], depth + 1
+    return bool(level)
 
 
 def _integer(text: str) -> int:
-    if text == "-0":
+    if text == "-0" or len(text) > _MOST_DIGITS:
         raise ValueError(text)
     return int(text)
 

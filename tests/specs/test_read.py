@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_refused_where_it_stands(line, front, column):
         ("pipeline: null", "spec:1:1: no `pipeline` specified"),
         ("pipeline: {}", "spec:1:1: no pipeline `name` specified"),
         ('pipeline: {project: {name: x}, name: ""}', "spec:1:32: no pipeline `name` specified"),
-        ("[" * 100_000, "spec: malformed pipeline spec: it is nested too deeply"),
+        ("[" * 100_000, "spec:1:101: malformed pipeline spec: it is nested too deeply, more than 100 times"),
         ("a: \0", "spec: malformed pipeline spec: unacceptable character"),
     ],
 )

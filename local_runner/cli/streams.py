@@ -1,0 +1,107 @@
+"""The three standard streams of a command: each is there, each fails in words, and what is shown on a terminal cannot command it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+
+GREEN, YELLOW, RED = "32", "33", "31"
+
+# What a terminal obeys instead of showing it: control characters but for newline and tab, and what turns the direction of writing.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_PAINT = re.compile(f"(\x1b\\[(?:{GREEN}|{YELLOW}|{RED}|0)m)")
+_COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
+
+
+class OutputFailed(OSError):
+    """Standard output cannot be written."""
+
+
+def prepare() -> None:
+    """Open what the caller closed, so that no file of ours becomes a standard stream.
+
+    Nothing can be read from such an input or written to such an output, which fails as it would for any command; what is said to people
+    goes nowhere. Text that is no UTF-8 is shown escaped. What cannot be printed raises `OutputFailed`.
+    """
+    for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    # Python has None for a stream that was closed when it began; a test has one of its own.
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stderr = sys.stderr or io.TextIOWrapper(open(2, "wb", closefd=False), line_buffering=True)  # noqa: SIM115 - it stays open
+    if sys.stdout is sys.__stdout__ and not isinstance(sys.stdout, _Stdout):
+        sys.stdout = _Stdout(sys.stdout.encoding if sys.stdout else None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class _Stdout(io.TextIOWrapper):
+    def __init__(self, encoding: str | None) -> None:
+        super().__init__(io.BufferedWriter(_Raw(1, "wb", closefd=False)), encoding, line_buffering=os.isatty(1))
+
+
+class _Raw(io.FileIO):
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]  # whatever a buffer is
+        except OSError as error:
+            raise OutputFailed(error.errno, error.strerror) from None
+
+
+def output_error() -> OSError | None:
+    """What keeps standard output from being written to its end, None if nothing does; then what is left of it goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        silence(1)
+        return error
+    return None
+
+
+def silence(number: int) -> None:
+    """From now on what is written to a standard stream goes nowhere: Python would try once more at its end, and complain."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
+
+def tell(text: str) -> None:
+    """A line for the person at the terminal, on standard error; nothing fails because nobody listens."""
+    try:
+        print(shown(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+    except OSError:
+        silence(2)
+
+
+def shown(text: str, newlines: bool = True) -> str:
+    """A text of ours as it may be shown on a terminal: with our colours, all else that it would obey escaped."""
+    parts = _PAINT.split(text)
+    return "".join(part if number % 2 else printable(part, newlines) for number, part in enumerate(parts))
+
+
+def printable(text: str, newlines: bool = True) -> str:
+    """Text as it may be shown on a terminal: what a terminal would obey is escaped, as in `\\x1b`; without `newlines` those, too."""
+    safe = _CONTROL.sub(_escaped, text)
+    return safe if newlines else safe.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def printable_log(text: str) -> str:
+    """A line that user code printed: it may have its colours, which end with it, and nothing else."""
+    parts = _COLOUR.split(text)
+    if len(parts) == 1:
+        return printable(text)
+    return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts)) + "\x1b[0m"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
