@@ -134,9 +134,14 @@ class ContentLost(Unavailable):
         prefix = f"{where}: " if where else ""
         super().__init__(
             f"{prefix}the content {content} is {'missing from the store' if is_missing else 'damaged'}",
-            hint="put that file again, or run its pipeline again with --reprocess, and it is whole everywhere; run fsck to see all files",
+            hint="run fsck --fix: it puts contents again from the files of local_runner.toml; or put that file again, or run its pipeline"
+            " again with --reprocess: then it is whole everywhere",
         )
         self.content, self.is_missing = content, is_missing
+
+    def of(self, where: object) -> ContentLost:
+        """The same, said of the file it was read for."""
+        return ContentLost(self.content, is_missing=self.is_missing, where=str(where))
 
 
 class Busy(Unavailable):

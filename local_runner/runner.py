@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,9 @@ from local_runner.errors import AlreadyExists, Refused
 from local_runner.model.secrets import check_secret
 from local_runner.repos import lifecycle
 from local_runner.repos.check import check
+from local_runner.repos.check_home import Leftover, check_home, leftovers
 from local_runner.repos.finding import Finding
+from local_runner.repos.mend import Files, mend
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
@@ -62,7 +64,15 @@ class Runner(Versions, Pipelines, Transactions):
         lost = self.database.lost
         found = [Finding("records", lost_transactions(self.database.home, lost))] if lost else []
         with self.database.read(damaged=True) as session:
-            return found + check(session, contents=contents)
+            return found + check(session, contents=contents) + check_home(self.database.home)
+
+    def mend(self, sources: Iterable[Files] = ()) -> list[str]:
+        """Mend what `fsck` finds from what is there, and say what was done and what is lost. `sources` are files of input repos."""
+        return list(mend(self.database, sources))
+
+    def leftovers(self) -> list[Leftover]:
+        """What killed processes left in the home; it costs room only, and `mend` removes it."""
+        return leftovers(self.database.home)
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
         """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `Invalid`, `AlreadyExists`.

@@ -194,9 +194,12 @@ class Pipelines(Access):
         chosen = log_filter(datum=datum, inputs=inputs, since=since, attempt=attempt)
         reader = LogReader(self.database.home.logs, pipeline, [job] if job else [], chosen, skipped)
         found = filter(wanted, reader.new())
+        if not follow:
+            yield from found if tail is None else deque(found, maxlen=tail)
+            return
         with Bell(self.database.home.bells) as bell:
             yield from found if tail is None else deque(found, maxlen=tail)
-            while follow:
+            while True:
                 bell.wait(1.0)
                 yield from filter(wanted, reader.new())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from local_runner.api.access import Access
+from local_runner.errors import ContentLost
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
@@ -200,7 +201,8 @@ class Versions(Access):
         """The content of the one regular file that a path, taken as a pattern, matches."""
 
         def blocks(session: Session) -> Iterator[bytes]:
-            return session.objects.read(files.find_content(session, file).hash, offset)
+            info = files.find_content(session, file)
+            return _named(session.objects.read(info.hash, offset), info)
 
         return self._stream(blocks)
 
@@ -209,9 +211,17 @@ class Versions(Access):
 
         def contents(session: Session) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
             for info in files.find_contents(session, file):
-                yield info, iter(()) if info.is_folder else session.objects.read(info.hash)
+                yield info, iter(()) if info.is_folder else _named(session.objects.read(info.hash), info)
 
         return self._stream(contents)
 
     def file_history(self, file: FileQuery, limit: int = -1) -> Iterator[FileInfo]:
         return self._stream(lambda session: files.file_history(session, file, limit))
+
+
+def _named(content: Iterator[bytes], info: FileInfo) -> Iterator[bytes]:
+    """The content of a file; an error about it says of which."""
+    try:
+        yield from content
+    except ContentLost as error:
+        raise error.of(f"{info.commit}:{info.path}") from None

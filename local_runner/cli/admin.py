@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from local_runner.cli.door import Door, asks, command, in_project, raw_output
 from local_runner.cli.output import RED, note
-from local_runner.errors import Invalid
-from local_runner.model.units import parse_go_duration
+from local_runner.errors import Invalid, LocalRunnerError
+from local_runner.model.names import clean_path
+from local_runner.model.units import human_size, parse_go_duration
+from local_runner.repos.mend import Files
 
 HEADER = ("COMPONENT", "VERSION")
 
@@ -58,22 +63,44 @@ def delete_all(door: Door, yes: bool) -> None:
 
 @command("fsck --quick")
 @click.option("--quick", is_flag=True, help="Do not read the content of every file.")
-@click.option("-f", "--fix", is_flag=True, help="Taken for pachctl's sake: nothing is mended by itself.")
+@click.option("-f", "--fix", is_flag=True, help="Mend what can be mended from what is there, and say what is lost.")
 @click.option("--zombie", default="", metavar="REPO@COMMIT", help="Only what concerns this commit: files that no datum of its job wrote.")
 @click.option("--zombie-all", is_flag=True, help="Likewise for all commits, which is looked at anyway.")
 @in_project
 def fsck(door: Door, quick: bool, fix: bool, zombie: str, zombie_all: bool) -> int:
-    """Check that nothing is missing or damaged in the home, and change nothing; exit status 1 says that something is."""
+    """Check that nothing is missing or damaged in the home, and change nothing; exit status 1 says that something is.
+
+    With --fix, contents are put again from the files that local_runner.toml names, datums whose outputs are lost are marked to run
+    again, rubbish of killed processes goes; what then remains is lost, and exit status 1 says so.
+    """
     if zombie and zombie_all:
         raise Invalid("either check all pipelines for zombie files or provide a single commit")
-    findings = door.runner.fsck(contents=not quick)
+    runner = door.runner
+    if fix:
+        for sentence in runner.mend(_project_files()):
+            note(sentence)
+    findings = runner.fsck(contents=not quick)
     if zombie:
-        commit = str(door.runner.inspect_commit(door.commit(zombie)).commit)
+        commit = str(runner.inspect_commit(door.commit(zombie)).commit)
         findings = [finding for finding in findings if finding.subject == commit]
     for finding in findings:
         door.out.line(f"{finding.subject}: {finding.problem}")
     if not findings:
         door.out.line("No errors found.")
     elif fix:
-        note("nothing was mended: put the files again, or run their pipeline again with --reprocess")
+        note("the above is lost: put those files again, or run their pipeline again with --reprocess")
+    left = [] if fix or findings else runner.leftovers()
+    if left:
+        size = human_size(sum(leftover.size for leftover in left))
+        note(f"killed processes left {len(left)} files and folders ({size}), which cost room only: fsck --fix removes them")
     return int(bool(findings))
+
+
+def _project_files() -> Iterator[Files]:
+    """Of each input repo of the project here, if there is one: where its contents may still be."""
+    from local_runner.develop import project_files  # with --fix only
+    from local_runner.project import chosen_project
+
+    with contextlib.suppress(LocalRunnerError):  # no project, or one that cannot be read
+        for repo in chosen_project(Path.cwd()).repos:
+            yield [found for target, source in repo.files.items() for found in project_files(repo, clean_path(target), source)]

@@ -104,11 +104,16 @@ def _files(view: _View, contents: bool) -> Iterator[Finding]:
         yield Finding(f"{row.ref}:{path}", f"its content {lost.name.hex()}{more} {lost.problem}")
 
 
-def lost_contents(session: Session, *, contents: bool = True) -> list[LostContent]:
-    """The contents that files have and the store has not, or not whole. Trees that cannot be walked are left out."""
+def broken_trees(session: Session) -> set[bytes]:
+    """The roots of trees with pieces that are missing or damaged."""
     broken: set[bytes] = set()
     list(guarded(_pieces, session, broken))
-    return list(_lost(_View(session, frozenset(broken)), contents))
+    return broken
+
+
+def lost_contents(session: Session) -> list[LostContent]:
+    """The contents that files have and the store has not, or not whole. Trees that cannot be walked are left out."""
+    return list(_lost(_View(session, frozenset(broken_trees(session))), True))
 
 
 def _lost(view: _View, contents: bool) -> Iterator[LostContent]:

@@ -168,6 +168,18 @@ def damaged_lines(path: Path) -> list[Damage]:
     return [*found, scan.rest] if scan.rest else found
 
 
+def is_unfinished(path: Path, part: Damage) -> bool:
+    """Whether a part that cannot be read is the beginning of what its writer was killed at; or is writing."""
+    with path.open("rb") as file:
+        file.seek(part.begin)
+        content = file.read(part.end - part.begin)
+    line, newline, rest = content.partition(b"\n")
+    if path.suffix == OLD_SUFFIX or not newline:
+        return not newline and part.end == path.stat().st_size
+    header = _HEADER.fullmatch(line + newline)
+    return header is not None and len(rest) <= int(header[5], 16)
+
+
 def _damaged_documents(path: Path) -> list[Damage]:
     found, at = [], 0
     with path.open("rb") as lines:
