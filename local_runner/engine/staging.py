@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local_runner import beneath
-from local_runner.errors import LocalRunnerError
+from local_runner.errors import ContentLost, LocalRunnerError
 from local_runner.executors.tree import Tree
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.file_hash import file_hash
@@ -172,7 +172,10 @@ class _Staging:
                 if isinstance(file.source, Pfs) and (file.source.lazy or file.source.empty_files):
                     staged.wholes[name] = partial(_below, database, roots[file.source.source])
                 for path, content, size in files_of(session, file, roots):
-                    self._add(session, file, name + path, Content(content, size))
+                    try:
+                        self._add(session, file, name + path, Content(content, size))
+                    except ContentLost as error:
+                        raise error.of(f"{file.source.source.repo}@{file.commit}:{path}") from None
         staged.tree = Tree(relative, self._links, list(self._folders.items()), self._files, staged.parts.brought)
         for pipe in staged.pipes:
             pipe.start(database)

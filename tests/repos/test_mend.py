@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from local_runner.errors import ContentLost
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef
 from local_runner.repos.finding import Finding
+from local_runner.storage.log_files import LogFile, pack_block
 from tests.support.lab import Lab
 
 LARGE = "large" * 50_000
@@ -91,6 +93,7 @@ def test_a_damaged_input_fails_the_datum_that_reads_it_in_words(sound: Lab) -> N
     sound.pipeline("other")
     sound.run_all()
     assert sound.state("other") is not JobState.SUCCESS
+    assert "default/data@" in sound.job("other").reason
     assert "is damaged" in sound.job("other").reason or "missing from the store" in sound.job("other").reason
 
 
@@ -128,8 +131,6 @@ def test_rubbish_of_killed_processes_goes_and_that_of_the_living_stays(sound: La
 
 
 def test_a_flip_in_a_log_is_found_and_half_a_record_of_a_killed_writer_is_none(sound: Lab) -> None:
-    from local_runner.storage.log_files import LogFile, pack_block
-
     path = sound.runner.database.home.logs / "default" / "copy" / "x.log"
     log = LogFile(path)
     source = log.add_source({"datumId": "d"})
@@ -166,7 +167,7 @@ DAMAGES = [
     "UPDATE commits SET finished = 'never'",
     "UPDATE commits SET id = CAST(x'ff41' AS TEXT)",
     "UPDATE commits SET repo = 999",
-    'UPDATE commit_source SET source = 999 WHERE "commit" = (SELECT max("commit") FROM commit_source)',
+    "UPDATE commit_source SET source = source + 999",
     "UPDATE node SET content = 'text'",
     "UPDATE node SET name = x'00'",
     "UPDATE object SET content = 7",
@@ -187,8 +188,6 @@ DAMAGES = [
 def test_fsck_finds_every_damage_and_neither_it_nor_mending_ever_fails(sound: Lab, sql: str) -> None:
     home = sound.runner.database.home
     sound.close()
-    import sqlite3
-
     connection = sqlite3.connect(home.database)
     try:
         connection.execute(sql)
