@@ -19,7 +19,7 @@ from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.pool import Staffing
 from local_runner.engine.slots import MakeRequest
 from local_runner.errors import Busy, Invalid, Unavailable
-from local_runner.executors.base import Executor, WorkerRequest
+from local_runner.executors.base import Executor, Pachctl, WorkerRequest
 from local_runner.executors.images import ImageSource, image_digest, image_folder, image_notes, read_image
 from local_runner.executors.resources import Resources, read_resources
 from local_runner.executors.tree import remove_folder, remove_left
@@ -29,10 +29,11 @@ from local_runner.model.secrets import values_of
 from local_runner.project import read_project
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
-from local_runner.storage.home import Home
+from local_runner.storage.home import VARIABLE, Home
 from local_runner.storage.locks import FileLock
 from local_runner.storage.pipeline_records import PipelineRow
 
+_PACKAGE = Path(__file__).parent
 _OWNER = "home"  # a file in a workers folder that says whose it is
 _PASSAGE = 0o711  # the user of a `transform.user` gets through to a worker's folder, and sees no other
 # How user code is given the network: for a pipeline by an annotation in the `metadata` of its spec, for all by a variable.
@@ -81,8 +82,7 @@ def engine_of(runner: Runner, crew: Crew, *, waiting: Callable[[str], None] | No
         gc.set_threshold(200_000, 20, 100)
         _withdraw(runner.database)
         _clear_workers(runner.database.home)
-        programs = _install_programs(runner.database)
-        requests = _Requests(runner.database, crew, programs)
+        requests = _Requests(runner.database, crew)
         staffing = Staffing(
             crew.executor,
             crew.jobs,
@@ -124,7 +124,7 @@ def _withdraw(database: Database) -> None:
 
 def request_for(runner: Runner, crew: Crew, spec: PipelineSpec, spec_commit: str) -> MakeRequest:
     """What the engine would ask for a worker of a spec for, to those who are not the engine."""
-    return _Requests(runner.database, crew, _install_programs(runner.database)).of(spec, spec_commit)
+    return _Requests(runner.database, crew).of(spec, spec_commit)
 
 
 def work(runner: Runner, crew: Crew, until: Callable[[], bool] = lambda: False) -> None:
@@ -159,7 +159,6 @@ class _Requests:
 
     database: Database
     crew: Crew
-    programs: Path
 
     def make(self, row: PipelineRow, spec: PipelineSpec) -> MakeRequest:
         return self.of(spec, row.spec_commit)
@@ -175,7 +174,7 @@ class _Requests:
                 spec,
                 below,
                 self._secrets(spec),
-                home=self.database.home.path,
+                home=None if self.crew.executor.capabilities.hides_host_files else self.database.home.path,
                 worker=worker,
                 port=port,
                 spec_commit=spec_commit,
@@ -188,9 +187,9 @@ class _Requests:
                 image=transform.image,
                 code=image.code if image else {},
                 mounts=self._secret_files(spec, folder),
-                visible=(Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parent.parent),
-                writable=(self.database.home.path,),
-                bin=self.programs,
+                visible=(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix)),
+                hidden=(self.database.home.path, *(place.parent for place in self.database.home.workers)),
+                pachctl=self._pachctl(env),
                 working_dir=image.working_dir if image else "/",
                 user=transform.user,
                 digest=image_digest(image) if image else "",
@@ -199,6 +198,14 @@ class _Requests:
             )
 
         return request
+
+    def _pachctl(self, env: Mapping[str, str]) -> Pachctl:
+        """It works on this home, as the worker whose environment this is: to a spout's output only its own may write."""
+        ours = {name: env[name] for name in ("PPS_PROJECT_NAME", "PPS_PIPELINE_NAME", "PPS_SPEC_COMMIT")}
+        path = os.pathsep.join(filter(None, (str(_PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+        variables = {**ours, VARIABLE: str(self.database.home.path), "PYTHONPATH": path}
+        python = (sys.executable, "-P", "-m")
+        return Pachctl((*python, "local_runner"), (*python, "local_runner.cli.answer"), variables)
 
     def remarks(self, spec: PipelineSpec) -> list[str]:
         """What the log of a job says about its image, and about limits that are not kept; what is wrong, its workers will say."""
@@ -308,14 +315,3 @@ def _spread(folder: Path) -> None:
             fcntl.ioctl(descriptor, _SET_FLAGS, flags)
     finally:
         os.close(descriptor)
-
-
-def _install_programs(database: Database) -> Path:
-    """A folder with `pachctl`, for user code: it works on this home."""
-    folder = database.home.path / "bin"
-    folder.mkdir(exist_ok=True)
-    program = folder / "pachctl"
-    package = Path(__file__).parent.parent
-    program.write_text(f'#!/bin/sh\nPYTHONPATH="{package}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" -m local_runner "$@"\n')
-    program.chmod(0o755)
-    return folder

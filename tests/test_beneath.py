@@ -134,7 +134,9 @@ def test_a_walk_lists_everything_once_and_shows_links_as_links(tmp_path: Path, r
 
 
 @pytest.mark.parametrize("depth", [1_500, 20_000])
-def test_depth_stops_neither_a_walk_nor_a_removal(tmp_path: Path, root: int, depth: int) -> None:
+def test_depth_stops_neither_a_walk_nor_a_removal(tmp_path: Path, root: int, depth: int, request: pytest.FixtureRequest) -> None:
+    # What is left of a failure would poison pytest, which removes its folders by recursion.
+    request.addfinalizer(lambda: subprocess.run(["rm", "-rf", str(tmp_path / "root")], check=True))
     nest(tmp_path / "root", depth)
     longest = 0
     for number, entry in enumerate(beneath.walk(root), 1):

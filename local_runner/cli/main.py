@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,9 +29,14 @@ _NAMES = ("local_runner", "pachctl")
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (that of the process, if none is given) and return its exit status; nobody else chooses one."""
     given = list(sys.argv[1:] if args is None else args)
+    return report(lambda: _run(given), given)
+
+
+def report(run: Callable[[], int], given: Sequence[str]) -> int:
+    """The exit status of what is run for a command line; says what went wrong, if anything does."""
     streams.prepare()
     try:
-        status = _run(given)
+        status = run()
     except click.UsageError as error:
         return _fail(error.format_message(), f"see {error.ctx.command_path if error.ctx else _program()} --help", EXIT_USAGE)
     except LocalRunnerError as error:

@@ -23,14 +23,17 @@ def host_env() -> dict[str, str]:
 
 
 def worker_env(
-    spec: PipelineSpec, below: Mapping[str, str], secrets: Mapping[str, str], *, home: Path, worker: str, port: int, spec_commit: str
+    spec: PipelineSpec, below: Mapping[str, str], secrets: Mapping[str, str], *, home: Path | None, worker: str, port: int, spec_commit: str
 ) -> dict[str, str]:
-    """What every process of a worker starts with; later entries win. `below` comes first: what the host and the image say."""
+    """What every process of a worker starts with; later entries win. `below` comes first: what the host and the image say.
+
+    `home` is for workers that see it.
+    """
     return {
         **below,
         **spec.transform.env,
         **secrets,
-        VARIABLE: str(home),
+        **({VARIABLE: str(home)} if home else {}),
         "PACH_IN_WORKER": "true",
         "PPS_POD_NAME": worker,
         "PPS_WORKER_GRPC_PORT": str(port),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from local_runner.errors import DiskFull, Unavailable
 from local_runner.executors.collect import Collected
@@ -44,6 +44,18 @@ class Capabilities:
     runs_as_user: bool  # honours transform.user
 
 
+class Pachctl(NamedTuple):
+    """Two commands of this host, which start with `env` besides the environment of whoever starts them.
+
+    `whole` is the command line of the runner, for processes that see its home; what was typed follows. `answer` answers one call from
+    where the home is not seen, with the connection (calls.py) as its standard input.
+    """
+
+    whole: tuple[str, ...]
+    answer: tuple[str, ...]
+    env: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerRequest:
     """What a worker is for. All its datums share it.
@@ -53,9 +65,9 @@ class WorkerRequest:
     its subfolder `scratch` becomes `/pfs/.scratch`, where datums lie. Both belong to `user` where there is one.
     `code` maps absolute paths inside the worker to host folders or files (what the image's Dockerfile copies).
     `mounts` are what else stands at such paths, read-only, whatever the image has there (secrets).
-    `visible` are host paths that must stay readable even where the executor hides the host's home folder
-    (an interpreter, the project); `writable` those that user code may write to (the home of the runner, for its `pachctl`).
-    `bin` is a host folder with programs appended to PATH (`pachctl`).
+    `visible` are host paths that must be readable where the executor shows the host's files (an interpreter); `hidden` are folders that
+    are not seen though they lie in what is shown (the home).
+    `pachctl` is how the program of that name, which is appended to PATH, comes to the runner; without it there is none.
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
     `digest` is of the files that `image` has to be built from, "" for an image that others build; `resources` are what it may use of the
@@ -70,8 +82,8 @@ class WorkerRequest:
     code: Mapping[str, Path] = field(default_factory=dict)
     mounts: Mapping[str, Path] = field(default_factory=dict)
     visible: tuple[Path, ...] = ()
-    writable: tuple[Path, ...] = ()
-    bin: Path | None = None
+    hidden: tuple[Path, ...] = ()
+    pachctl: Pachctl | None = None
     working_dir: str = "/"
     user: str = ""
     digest: str = ""
@@ -171,7 +183,7 @@ class Worker(Protocol):
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What its processes start from: the request's environment as this executor passes it on, `bin` on its PATH."""
+        """What its processes start from: the request's environment as this executor passes it on, with `pachctl` on its PATH."""
         ...
 
     @property

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.calls import BIN
+from local_runner.executors.desk import CLIENT, WHOLE, desk
 from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint, find_engine, this_process
 from local_runner.executors.messages import Plan
 from local_runner.executors.runtime import host_runtime
 from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, port_of
 
-_BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
 _OUTSIDE = (
     "import json; from local_runner.executors.tunnel import outside; outside(int(sys.argv[2]), int(sys.argv[3]), *json.loads(sys.argv[4]))"
 )
@@ -107,14 +108,13 @@ class ContainerExecutor:
         image = self._image(request)
         env = {"HOME": "/root", **image.env, **request.env}
         mounts = {**host_runtime().mounts, **{inside: source.resolve() for inside, source in request.mounts.items()}}
-        if request.bin:
-            mounts[_BIN] = request.bin
-            env["PATH"] = f"{env.get('PATH', os.defpath)}:{_BIN}"
-        with own_folder(request) as own:
-            if request.bin and (request.bin / "pachctl").exists():
-                mounts[f"{_BIN}/pachctl"] = own / "pachctl"
-                mounts[f"{_BIN}/pachctl"].write_text(host_runtime().pachctl)
-                mounts[f"{_BIN}/pachctl"].chmod(0o755)
+        with contextlib.ExitStack() as stack:
+            own = stack.enter_context(own_folder(request))
+            if request.pachctl:
+                env["PATH"] = f"{env.get('PATH', os.defpath)}:{BIN}"
+                runtime = host_runtime()
+                programs = desk(own, request.pachctl, runtime.program(CLIENT), runtime.program(f"sys.path += {runtime.packages}; {WHOLE}"))
+                mounts[BIN] = stack.enter_context(programs)
             plan = plan_in_the_open(env, "/pfs", self.owner(request), processes=MOST_PROCESSES)
             container = Container(engine, request, image, mounts, self._user(request))
             worker = ContainerWorker(container, plan)
@@ -161,7 +161,6 @@ class Container:
         flags += ["--security-opt", "label=disable", *self._user(), "--workdir", "/", "--entrypoint", ""]
         flags += _mounted(self._mounts)
         flags += ["--volume", f"{request.pfs.resolve()}:/pfs", "--volume", f"{request.scratch.resolve()}:{_SCRATCH}"]
-        flags += [f"--volume={path.resolve()}:{path.absolute()}" for path in request.writable]
         code = "from local_runner.executors.tunnel import inside; inside(int(sys.argv[1]), sys.argv[2])"
         program = host_runtime().program(code, str(self.port), self.working_dir)
         return [self.engine.program, "run", *flags, *self._limits(), request.image, *program]

@@ -1,4 +1,4 @@
-"""The sandbox's root folder: the host, read-only, with some places replaced. Runs in the launcher, inside its namespaces."""
+"""The sandbox's root folder, made from nothing but what a list of steps says. Runs in the launcher, inside its namespaces."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from local_runner.executors import linux
 
 # Everybody's, those of terminals, links to a process's own, and graphics processors.
 _DEVICES = re.compile(r"null|zero|full|u?random|tty|fd|std(in|out|err)|nvidia.*|dri|kfd|dxg")
-# What programs need to be found, and names of hosts, on some distributions.
-_RUN = ("current-system", "booted-system", "opengl-driver", "systemd/resolve", "resolvconf", "wrappers")
 # Where the host's root stands while the new one is built, and where a folder stands while it is opened up.
 _HOST, _BELOW = "/.host", "/.below"
+# What stands in the root folder of most systems.
+_LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
 _RESERVED_NUMBERS = 300
 _SIZE_OF_DEV = 1 << 16
 
-# ("ro" | "rw", host path, path inside) shows one at the other; ("folder", "", path inside) makes one if there is none.
+# ("ro" | "rw", host path, path inside) shows one at the other, following links; ("show", host path, the same) shows it read-only, or is
+# the link it is; ("folder", "", path inside) makes one if there is none; ("hide", "", path inside) puts an empty one there.
 Step = tuple[str, str, str]
 
 
@@ -44,7 +45,7 @@ def enter_namespaces(*, network: bool) -> bool:
 
 
 def build_root(empty: str, steps: list[Step], *, memory: int, processes: int) -> None:
-    """Make the root of this mount namespace from the host's and `steps`, in their order. `empty` is an empty folder of the caller's.
+    """Make the root of this mount namespace from `steps`, in their order. `empty` is an empty folder of the caller's.
 
     `memory` is how many bytes fit into each place that is in memory; `processes` are the most there may be in this process namespace.
     0 is no limit.
@@ -62,17 +63,23 @@ def build_root(empty: str, steps: list[Step], *, memory: int, processes: int) ->
     if processes:
         # In this namespace's own /proc/sys, which user code will see read-only. The first numbers are given out only once.
         _write("/proc/sys/kernel/pid_max", str(processes + _RESERVED_NUMBERS))
-    for name in os.listdir(_HOST):
-        if name not in ("proc", "dev", "run"):
-            _show(f"{_HOST}/{name}", f"/{name}", read_only=True)
     _make_dev(memory)
-    _make_run()
-    _hide_sockets()
+    for folder, link in _LINKS.items():
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        os.symlink(link, folder)
+    os.mkdir("/run")
+    shown = [path for kind, path, _ in steps if kind == "show"]
+    for path in shown:
+        _place(os.path.dirname(path), is_folder=True, memory=memory)
+        _show(_HOST + path, path, read_only=True)
+    _hide_sockets(shown)
     _guard_proc()
     for kind, source, target in steps:
         if kind == "folder":
             _place(target, is_folder=True, memory=memory)
-        else:
+        elif kind == "hide":
+            _hide(target)
+        elif kind != "show":
             _bind(_HOST + source, _place(target, os.path.isdir(_HOST + source), memory), read_only=kind == "ro")
     linux.unmount(_HOST)
     os.rmdir(_HOST)
@@ -106,22 +113,19 @@ def _make_dev(memory: int) -> None:
     os.symlink("pts/ptmx", "/dev/ptmx")
 
 
-def _make_run() -> None:
-    """Without the host's sockets: whoever may talk to its container engine owns it, and a read-only mount is no hindrance."""
-    os.mkdir("/run")
-    for name in _RUN:
-        if os.path.isdir(f"{_HOST}/run/{name}"):
-            os.makedirs(os.path.dirname(f"/run/{name}"), exist_ok=True)
-            _show(f"{_HOST}/run/{name}", f"/run/{name}", read_only=True)
-
-
-def _hide_sockets() -> None:
-    """Those that stand elsewhere than in /run, like a database's, and are there now."""
+def _hide_sockets(shown: list[str]) -> None:
+    """Those that stand where the host is shown, and are there now: a read-only mount is no hindrance to talk to who listens there."""
     with contextlib.suppress(OSError), open(f"{_HOST}/proc/1/net/unix") as table:
         paths = {path for line in table for path in line.rstrip("\n").split(maxsplit=7)[7:] if path.startswith("/")}
         for path in paths:
-            if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
+            if path.startswith(tuple(f"{folder}/" for folder in shown)) and os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
                 _bind("/dev/null", path, read_only=False)
+
+
+def _hide(path: str) -> None:
+    if os.path.isdir(path):
+        _mount_memory(path, 0o755, _SIZE_OF_DEV)
+        linux.make_read_only(path)
 
 
 def _guard_proc() -> None:

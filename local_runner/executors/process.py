@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from local_runner.executors.base import Capabilities, Worker, WorkerRequest
+from local_runner.executors.base import Capabilities, Pachctl, Worker, WorkerRequest
 from local_runner.executors.users import find_user
 from local_runner.executors.worker import LauncherWorker, link_scratch, own_folder, plan_in_the_open
 
@@ -51,8 +52,8 @@ class ProcessExecutor:
             places = {"/pfs": pfs} | mirror(own, {**request.code, **request.mounts}, request.working_dir)
             translate = translator(places)
             env = {name: translate(value) for name, value in request.env.items()}
-            if request.bin:
-                env["PATH"] = f"{env.get('PATH', os.defpath)}:{request.bin}"
+            if request.pachctl:
+                env["PATH"] = f"{env.get('PATH', os.defpath)}:{_install(own, request.pachctl)}"
             plan = plan_in_the_open(env, pfs, self.owner(request), memory=request.resources.memory)
             folder = translate(os.path.join("/", request.working_dir))
             worker = LauncherWorker(request.pfs, plan, folder, translate)
@@ -60,6 +61,15 @@ class ProcessExecutor:
                 yield worker
             finally:
                 worker.close()
+
+
+def _install(own: Path, pachctl: Pachctl) -> Path:
+    """A folder with `pachctl`, which is the command line itself: here user code sees the home."""
+    (folder := own / "pach-bin").mkdir()
+    variables = [f"{name}={value}" for name, value in pachctl.env.items()]
+    (folder / "pachctl").write_text(f'#!/bin/sh\nexec env {shlex.join([*variables, *pachctl.whole])} "$@"\n')
+    (folder / "pachctl").chmod(0o755)
+    return folder
 
 
 def translator(places: Mapping[str, str]) -> Callable[[str], str]:

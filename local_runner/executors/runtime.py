@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,12 +47,6 @@ class Runtime(NamedTuple):
     def program(self, code: str, *arguments: str) -> list[str]:
         """The command that runs `code` with this package at hand; `arguments` follow in sys.argv from 1."""
         return [*self.command, "-I", "-S", "-c", f"import sys; sys.path.append('{ROOT}/package'); {code}", *arguments]
-
-    @property
-    def pachctl(self) -> str:
-        """A shell script for the container that is the command of this package, with all it needs."""
-        code = f"sys.path += {list(self.packages)}; from local_runner.__main__ import main; sys.exit(main())"
-        return f'#!/bin/sh\nexec {shlex.join(self.program(code))} "$@"\n'
 
 
 @lru_cache(maxsize=1)

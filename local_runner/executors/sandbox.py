@@ -8,17 +8,20 @@ import pwd
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, Worker, WorkerRequest
+from local_runner.executors.calls import BIN
+from local_runner.executors.desk import CLIENT, WHOLE, desk
+from local_runner.executors.host import asked_for, chain, host_paths, is_within
 from local_runner.executors.messages import Plan
 from local_runner.executors.users import find_user
 from local_runner.executors.worker import LauncherWorker, own_folder
 
-_BIN = "/pach-bin"  # where a cluster has its programs for user code (reference pps 3.2)
+_PACKAGE = Path(__file__).parents[1]
 # Since when Linux counts the processes of a user for each user namespace, and since when kernel.pid_max is of a process namespace.
 # A write to it before that, which only root may do, would be one for the whole machine.
 _PROCESSES_OF_USER, _PROCESSES_OF_NAMESPACE = (5, 14), (6, 14)
@@ -29,10 +32,10 @@ Steps = list[tuple[str, str, str]]
 class SandboxExecutor:
     """One set of namespaces for each worker, with /pfs at /pfs.
 
-    The host is there, read-only; /tmp, /var/tmp and the home folder are the worker's own, as is whatever user code makes in the root
-    folder or beside the image's files. A user who is not root appears as root inside, as with rootless containers, so that files
-    belong to that user outside; `transform.user` is then not possible. Without the host's network there is
-    a loopback interface of the worker's own; user code meets the runner on it.
+    Of the host there is what programs need (host.py), read-only; /tmp, /var/tmp and the home folder are the worker's own, as is
+    whatever user code makes in the root folder or beside the image's files. A user who is not root appears as root inside, as with
+    rootless containers, so that files belong to that user outside; `transform.user` is then not possible. Without the host's network
+    there is a loopback interface of the worker's own; user code meets the runner on it.
     """
 
     name = "sandbox"
@@ -83,12 +86,15 @@ class SandboxExecutor:
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if the namespaces cannot be made or `transform.user` is not known here."""
         env = dict(request.env)
-        if request.bin:
-            env["PATH"] = f"{env.get('PATH', os.defpath)}:{_BIN}"
-        with own_folder(request) as own:
+        with contextlib.ExitStack() as stack:
+            own = stack.enter_context(own_folder(request))
             (own / "root").mkdir()
             (request.pfs / ".scratch").mkdir(exist_ok=True)
             steps = arrange(request, own)
+            if request.pachctl:
+                env["PATH"] = f"{env.get('PATH', os.defpath)}:{BIN}"
+                programs = stack.enter_context(desk(own, request.pachctl, _python(CLIENT, "-I", "-S"), _python(WHOLE, "-P")))
+                steps.append(("ro", str(programs), BIN))
             plan: Plan = {
                 "env": env,
                 "empty": str(own / "root"),
@@ -106,6 +112,11 @@ class SandboxExecutor:
                 worker.close()
 
 
+def _python(code: str, *flags: str) -> list[str]:
+    """The command that runs some code with this package at hand, inside as outside."""
+    return [sys.executable, *flags, "-c", f"import sys; sys.path.append({str(_PACKAGE.parent)!r}); {code}"]
+
+
 def _kernel() -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
 
@@ -118,37 +129,42 @@ def _proof() -> tuple[Path, str]:
 
 
 def arrange(request: WorkerRequest, own: Path) -> Steps:
-    """What stands where in a worker's root, over the read-only host: (kind, host path, path inside), to be done in this order.
+    """What stands where in a worker's root: (kind, host path, path inside), to be done in this order.
 
     Makes the folders that are the worker's own in `own`.
     """
+    steps: Steps = [("show", path, path) for path in host_paths()]
     private = {"/tmp": own / "tmp", "/var/tmp": own / "var-tmp"} | {home: own / f"home-{n}" for n, home in enumerate(_homes(request))}
     for inside, folder in private.items():
         folder.mkdir()
         folder.chmod(0o1777 if inside.endswith("tmp") or request.user else 0o755)
-    steps: Steps = [("rw", str(folder), inside) for inside, folder in private.items()]
-    # What must be seen although it lies below something hidden: under the name it is called by, and where links lead.
-    for path in request.visible:
-        for name in dict.fromkeys((os.path.abspath(path), str(path.resolve()))):
-            if path.exists() and any(_is_within(name, folder) for folder in private):
-                steps.append(("ro", str(path.resolve()), name))
-    steps += [("rw", str(path.resolve()), str(path.absolute())) for path in request.writable]
+        steps.append(("rw", str(folder), inside))
+    ours = (Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix), _PACKAGE) if request.pachctl else ()
+    steps += _visible((*request.visible, *ours, *asked_for()), [path for kind, path, _ in steps if kind == "show"], list(private))
     # A folder before what stands in it.
     steps += [("ro", str(source.resolve()), target) for target, source in sorted({**request.code, **request.mounts}.items())]
     steps += [("rw", str(request.pfs.resolve()), "/pfs"), ("rw", str(request.scratch.resolve()), "/pfs/.scratch")]
-    if request.bin:
-        steps.append(("ro", str(request.bin.resolve()), _BIN))
     steps.append(("folder", "", os.path.join("/", request.working_dir)))
-    return steps
+    return [*steps, *_hidden(request.hidden, steps)]
+
+
+def _visible(paths: Iterable[Path], shown: list[str], private: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Each of these under the name it is called by, and where links lead, unless it is there anyway."""
+    names = {str(name.absolute()): path.resolve() for path in paths if path.exists() for name in (*chain(path), path.resolve())}
+    for name, path in names.items():
+        if is_within(name, private) or not is_within(name, shown):
+            yield "ro", str(path), name
+
+
+def _hidden(paths: Iterable[Path], steps: Steps) -> Iterator[tuple[str, str, str]]:
+    """Where, in what the steps show of the host, these would be seen."""
+    for path in map(str, map(Path.resolve, paths)):
+        for kind, source, target in steps:
+            if kind in ("show", "ro") and is_within(path, [source]) and os.path.isdir(path):
+                yield "hide", "", target + path[len(source) :]
 
 
 def _homes(request: WorkerRequest) -> list[str]:
-    """The home folder of whoever runs this, which is hidden, for root everybody's, and that of user code, if they differ."""
-    homes = {pwd.getpwuid(os.getuid()).pw_dir, request.env.get("HOME", ""), *(("/home",) if os.geteuid() == 0 else ())}
-    return sorted(
-        os.path.normpath(home) for home in homes if home.startswith("/") and os.path.normpath(home) not in ("/", "/tmp", "/var/tmp")
-    )
-
-
-def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + "/")
+    """The home folder of whoever runs this, and that of user code, if they differ."""
+    homes = {os.path.normpath(home) for home in (pwd.getpwuid(os.getuid()).pw_dir, request.env.get("HOME", "")) if home.startswith("/")}
+    return sorted(homes - {"/", "/tmp", "/var/tmp"})

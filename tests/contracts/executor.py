@@ -21,12 +21,21 @@ from typing import Any
 import pytest
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import Executor, RunRequest, RunResult, Worker, WorkerRequest
+from local_runner.executors.base import Executor, Pachctl, RunRequest, RunResult, Worker, WorkerRequest
 from local_runner.executors.collect import Collected
 from local_runner.executors.terminal import Terminal
 from local_runner.executors.tree import Left, Tree
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
+# The runner's end of a call of pachctl.
+_ANSWER = """
+import os, socket
+from local_runner.executors.calls import receive, send
+line = socket.socket(fileno=0)
+kind, words = receive(line)
+send(line, b"1", os.environb[b"WHO"] + b": " + words.replace(b"\\0", b" ") + b"\\n")
+send(line, b"s", b"3")
+"""
 
 
 @dataclass
@@ -235,17 +244,15 @@ class ExecutorContract:
         bench.run("env", env={"COLOUR": "blue", "EMPTY": "", "my-repo": "x=y"})
         assert [line for line in bench.stdout if not line.startswith(("PATH=", "HOME="))] == ["COLOUR=blue", "EMPTY=", "my-repo=x=y"]
 
-    def test_programs_for_user_code_come_last_in_path(self, executor: Executor, tmp_path: Path) -> None:
-        programs = tmp_path / "programs"
-        programs.mkdir()
-        for name in ("hello", "true"):
-            (programs / name).write_text("#!/bin/sh\necho from $0\n")
-            (programs / name).chmod(0o755)
-        with self.open(executor, tmp_path, bin=programs) as worker:
+    def test_pachctl_comes_last_in_path_and_has_the_runner_do_what_is_asked(self, executor: Executor, tmp_path: Path) -> None:
+        variables = {"PYTHONPATH": str(Path(__file__).parents[2]), "WHO": "the runner"}
+        pachctl = Pachctl(("sh", "-c", 'echo "$WHO: $*"; exit 3', "sh"), (sys.executable, "-c", _ANSWER), variables)
+        with self.open(executor, tmp_path, pachctl=pachctl) as worker:
             bench = Bench(worker, tmp_path)
-            assert bench.sh("hello; true").accepted()
-            assert bench.run("hello").accepted()
-        assert [line.rpartition("/")[2] for line in bench.stdout] == ["hello", "hello"]
+            assert bench.run("pachctl", "list", "repo").exit_code == 3, bench.lines
+            assert bench.sh("echo $PATH").accepted()
+        assert bench.stdout[0] == "the runner: list repo"
+        assert bench.stdout[1].startswith(f"{PATH}:")
 
     def test_a_command_inherits_no_open_files(self, bench: Bench) -> None:
         bench.run("ls", "/proc/self/fd")

@@ -56,9 +56,11 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
         assert not Path("/tmp/left").exists()
         assert not Path(HOME, "left").exists()
 
-    def test_the_host_is_read_only(self, bench: Bench) -> None:
-        for path in ("/etc/local_runner-test", "/usr/local_runner-test", "/var/lib/local_runner-test"):
-            assert not bench.run("touch", path).accepted()
+    def test_the_host_is_read_only_and_what_is_made_beside_it_is_the_workers_own(self, bench: Bench) -> None:
+        assert not bench.run("touch", "/usr/local_runner-test").accepted()
+        assert not bench.sh("echo x >> /etc/passwd").accepted()
+        assert bench.run("touch", "/etc/local_runner-test", "/local_runner-test").accepted()
+        for path in ("/usr/local_runner-test", "/etc/local_runner-test", "/local_runner-test"):
             assert not Path(path).exists()
         assert not bench.sh("mount -o remount,rw,bind /usr").accepted()
 
@@ -97,20 +99,37 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
         assert not Path("/dev/shm/x").exists()
         assert bench.stdout == ["y"]
 
-    def test_what_is_hidden_is_shown_where_asked(self, executor: SandboxExecutor, tmp_path: Path) -> None:
-        project, secret, home = tmp_path / "project", tmp_path / "secret", tmp_path / "state"
-        for folder in (project, secret, home):
+    def test_what_is_hidden_is_shown_where_asked(self, executor: SandboxExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        project, secret, more = tmp_path / "project", tmp_path / "secret", tmp_path / "more"
+        for folder in (project, secret, more):
             folder.mkdir()
             (folder / "file").write_text(folder.name)
-        with self.open(executor, home, visible=(project, Path(sys.prefix), Path(sys.base_prefix)), writable=(home,)) as worker:
-            bench = Bench(worker, home)
-            bench.run("cat", str(project / "file"), str(home / "file"))
+        monkeypatch.setenv("LOCAL_RUNNER_VISIBLE", f"{more}:{tmp_path}/missing")
+        visible = (project, Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix))
+        with self.open(executor, tmp_path / "worker", visible=visible) as worker:
+            bench = Bench(worker, tmp_path / "worker")
+            bench.run("cat", str(project / "file"), str(more / "file"))
             assert not bench.run("cat", str(secret / "file")).accepted()
-            assert not bench.run("touch", str(project / "new")).accepted()
-            assert bench.run("touch", str(home / "new")).accepted()
+            for folder in (project, more):
+                assert not bench.run("touch", str(folder / "new")).accepted()
             assert bench.run(sys.executable, "-c", "import ssl, sqlite3").accepted()
-        assert bench.stdout == ["projectstate"]
-        assert (home / "new").exists()
+        assert bench.stdout == ["projectmore"]
+
+    def test_a_home_that_lies_in_what_is_shown_is_not_seen(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        """A project whose image is copied from its whole folder has the home in it."""
+        project = tmp_path / "project"
+        (project / ".local_runner").mkdir(parents=True)
+        for path in ("main", ".local_runner/records"):
+            (project / path).write_text("x")
+        (tmp_path / "link").symlink_to(project)
+        code, home = {"/app": tmp_path / "link"}, tmp_path / "link" / ".local_runner"
+        with self.open(executor, tmp_path / "worker", code=code, visible=(project,), hidden=(home,)) as worker:
+            bench = Bench(worker, tmp_path / "worker")
+            assert bench.run("ls", "-A", "/app", "/app/.local_runner", str(project / ".local_runner")).accepted()
+            assert not bench.run("touch", "/app/.local_runner/x").accepted()
+            assert not bench.sh("umount /app/.local_runner").accepted()
+        assert "records" not in bench.stdout
+        assert "main" in bench.stdout
 
     def test_code_is_read_only_and_the_folder_around_it_is_not_the_hosts(self, executor: SandboxExecutor, tmp_path: Path) -> None:
         (tmp_path / "main").write_text("main")
@@ -167,7 +186,7 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
                 "executor, folder = SandboxExecutor(), Path(sys.argv[1] + '.folder')\n"
                 "assert executor.why_not() == '', executor.why_not()\n"
                 "with executor.worker(WorkerRequest('w', pfs, folder, {'PATH': '/usr/bin:/bin', 'HOME': '/root'})) as worker:\n"
-                "    script = 'id -u; touch /pfs/file /tmp/x ~/x || exit 1; touch /etc/x && exit 2; cat /proc/1/comm'\n"
+                "    script = 'id -u; touch /pfs/file /tmp/x ~/x || exit 1; touch /usr/x && exit 2; cat /proc/1/comm'\n"
                 "    result = worker.run(RunRequest(('sh', '-c', script), {}, None, show))\n"
                 "    assert result.accepted(), result\n"
                 "    assert executor.capabilities.limits_processes\n"
@@ -198,6 +217,22 @@ def test_what_is_visible_anyway_is_not_mounted_again(tmp_path: Path) -> None:
     steps = arrange(request, tmp_path)
     assert [inside for kind, _, inside in steps if kind == "ro"] == [str(tmp_path)]
     assert [inside for kind, _, inside in steps if kind == "rw"][-2:] == ["/pfs", "/pfs/.scratch"]
+
+
+def test_every_link_on_the_way_to_an_interpreter_is_there(tmp_path: Path) -> None:
+    """As of one in a folder of its own, with a link that names its version and a virtual environment that names that."""
+    (tmp_path / "python-3.11.7").mkdir()
+    (tmp_path / "python-3.11.7" / "python3").touch()
+    (tmp_path / "python-3.11").symlink_to("python-3.11.7")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "python3").symlink_to(tmp_path / "bin-python3")
+    (tmp_path / "bin-python3").symlink_to("python-3.11/python3")
+    (tmp_path / "own").mkdir()
+    visible = (tmp_path / "venv" / "python3",)
+    steps = arrange(WorkerRequest("w", tmp_path / "pfs", tmp_path / "folder", {}, visible=visible), tmp_path / "own")
+    real = str(tmp_path / "python-3.11.7" / "python3")
+    names = ("venv/python3", "bin-python3", "python-3.11/python3", "python-3.11.7/python3")
+    assert [(source, inside) for kind, source, inside in steps if kind == "ro"] == [(real, str(tmp_path / name)) for name in names]
 
 
 def test_a_user_is_found_by_name_or_number_and_may_have_a_group(tmp_path: Path) -> None:
