@@ -118,10 +118,10 @@ class Database:
             with _translated(self.home):
                 self._refuse_loss()
                 lock.acquire(self._waiting)
-                if not session.is_prepared:
-                    prepare_to_write(connection)
-                    session.is_prepared = True
                 try:
+                    if not session.is_prepared:
+                        prepare_to_write(connection)
+                        session.is_prepared = True
                     connection.execute("BEGIN IMMEDIATE")
                     session.objects.added.clear()
                     before = connection.total_changes
@@ -131,9 +131,11 @@ class Database:
                         connection.execute("UPDATE written SET transactions = transactions + 1")
                         count = committed(connection)
                     connection.execute("COMMIT")
-                except BaseException:
+                except BaseException as error:
                     _roll_back(connection)
                     session.trees.forget()
+                    if _is_read_only(error):
+                        self.close_thread()
                     raise
             # It is done: nothing from here on may call it a failure.
             if is_changed:
@@ -206,6 +208,11 @@ def lost_transactions(home: Home, count: int) -> str:
     """The sentence about records whose last transactions are gone."""
     what = "transaction that was" if count == 1 else f"{count} transactions that were"
     return f"the records of {home.path} lost the last {what} reported done: their write-ahead log is missing or damaged"
+
+
+def _is_read_only(error: BaseException) -> bool:
+    """Whether SQLite had opened the file for reading alone, as it does after one failure; the next who writes opens it anew."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

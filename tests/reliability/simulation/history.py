@@ -39,6 +39,7 @@ class History:
         self._ran: list[tuple[str, str]] = []  # job and datum of each execution
         self._begun: list[Step] = []  # what people have begun in this step, and did not settle yet
         self._runner: Runner | None = None
+        self._usual: dict[str, int] = {}  # points of each kind of step
         self._ids = Random(self._random.randrange(1 << 30))
 
     # -- the whole -----------------------------------------------------------------------------------------------------
@@ -49,18 +50,20 @@ class History:
         try:
             with self.threads.patched(), self.disk.patched():
                 for _ in range(length):
-                    self._step(self._choose(), self._plan() if self._random.random() < 0.5 else Plan())
+                    self._step_by_chance()
                 self._come_to_rest()
                 self._drop_runner()
         finally:
             os.urandom = urandom
 
-    def _choose(self) -> Step:
-        return Step("work", self._work) if self._random.random() < 0.4 else self.people.choose()
+    def _step_by_chance(self) -> None:
+        step = Step("work", self._work) if self._random.random() < 0.4 else self.people.choose()
+        self._step(step, self._plan(step.words.split()[0]) if self._random.random() < 0.6 else Plan())
 
-    def _plan(self) -> Plan:
-        at = int(self._random.expovariate(1 / self._random.choice((5, 40, 200))))
-        if self._random.random() < 0.6:
+    def _plan(self, kind: str) -> Plan:
+        """A kill, or an error, at one of about so many points as this took the last time."""
+        at = self._random.randrange(self._usual.get(kind, 100) + 10)
+        if self._random.random() < 0.5:
             return Plan(kill_at=at)
         return Plan(fault_at=at, error=self._random.choice(_ERRORS), stays=self._random.random() < 0.3)
 
@@ -91,6 +94,8 @@ class History:
         self._begun = [step]
         end = self._process(step, plan)
         self.points += self.disk.points
+        if end == "done":
+            self._usual[step.words.split()[0]] = self.disk.points
         self.said[-1] += f" -> {end}; {'; '.join(self.disk.trace)}"
         if self.threads.crashes:
             raise Broken("a thread ended with a traceback") from self.threads.crashes.pop()
