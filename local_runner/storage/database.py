@@ -212,7 +212,7 @@ def lost_transactions(home: Home, count: int) -> str:
 
 def _is_read_only(error: BaseException) -> bool:
     """Whether SQLite had opened the file for reading alone, as it does after one failure; the next who writes opens it anew."""
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY
+    return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
