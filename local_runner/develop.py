@@ -31,7 +31,7 @@ from local_runner.repos.transaction import Transaction
 from local_runner.runner import Runner
 from local_runner.specs.effective import spec_json, user_spec
 from local_runner.specs.notes import notes
-from local_runner.specs.parse import parse_spec
+from local_runner.specs.parse import parse_new_spec
 from local_runner.specs.read import read_documents
 from local_runner.storage.database import Session
 from local_runner.storage.objects import Content
@@ -222,7 +222,7 @@ def wanted_specs(project: Project, current: str, defaults: Callable[[Mapping[str
             raise Invalid(f"{path} cannot be read: {error}") from None
         for document in read_documents(text, str(path)):
             try:
-                spec = parse_spec(defaults(document.values, current), current)
+                spec = parse_new_spec(defaults(document.values, current), current)
             except SpecError as error:
                 raise document.locate(error) from None
             yield document.values, spec, path

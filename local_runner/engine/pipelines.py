@@ -55,11 +55,11 @@ def effective(session: Session, document: Mapping[str, Any], project: str) -> di
 def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
     """Create a pipeline, or make a new version of one. Raises `AlreadyExists`, `SpecError`, `NotFound`, `Refused`."""
     from local_runner.specs.effective import spec_json, user_spec
-    from local_runner.specs.parse import parse_spec
+    from local_runner.specs.parse import parse_new_spec
 
     session = txn.session
     merged = effective(session, request.document, request.project)
-    spec = parse_spec(merged, request.project, now=txn.now)
+    spec = parse_new_spec(merged, request.project, now=txn.now)
     old = session.pipelines.pipeline(spec.pipeline)
     if old is not None and not request.update:
         raise AlreadyExists(f'pipeline "{spec.pipeline}"')

@@ -110,13 +110,13 @@ def of_spec(session: Session, document: Mapping[str, Any], project: str, pipelin
 
     A document without any other field of a spec is the input itself. Raises `SpecError`, `NotFound`.
     """
-    from local_runner.specs.parse import parse_spec
+    from local_runner.specs.parse import parse_new_spec
 
     row = find_pipeline(session, pipeline) if pipeline else None
     if not document.keys() & {"input", "transform", "pipeline"}:
         document = {"input": document}
     merged = effective(session, {**(json.loads(row.user_spec) if row else {}), **document}, project)
-    spec = parse_spec(merged, project, now=time.time())
+    spec = parse_new_spec(merged, project, now=time.time())
     commit, code = (row.spec_commit, row.code) if row else (new_id(), "")
     return Candidates("the spec", spec, commit, *_at_heads(session, spec), code=code)
 

@@ -15,6 +15,7 @@ from local_runner.model.units import parse_proto_duration, rfc3339
 from local_runner.specs.check import Document, normal
 from local_runner.specs.effective import DEFAULT_IMAGE, SERVICE_TYPES, tries
 from local_runner.specs.inputs import input_errors, parse_input
+from local_runner.specs.kubernetes import name_errors
 
 _NAME_LENGTH = 51
 _KUBERNETES_LENGTH = 63  # of "<project>-<pipeline>-v99"; such a pipeline could never move to a cluster
@@ -55,9 +56,21 @@ def parse_spec(effective: Document, default_project: str = DEFAULT_PROJECT, *, n
     )
 
 
+def parse_new_spec(effective: Document, default_project: str = DEFAULT_PROJECT, *, now: float | None = None) -> PipelineSpec:
+    """As `parse_spec`, for a spec that is about to be used for the first time: names that only Kubernetes refuses are errors, too."""
+    for error in spec_errors(effective, default_project):
+        raise error
+    return parse_spec(effective, default_project, now=now)
+
+
 def spec_errors(effective: Document, default_project: str = DEFAULT_PROJECT) -> Iterator[LocalRunnerError]:
-    """Everything for which `parse_spec` refuses what `merged_spec` made, in the cluster's order: it raises the first."""
-    return _errors(normal(effective, snake=True), default_project)
+    """Everything for which a pipeline is refused that `merged_spec` made: first what `parse_spec` raises, in the cluster's order.
+
+    Names that only Kubernetes refuses are looked at when a pipeline is made, not when it is read: older homes may have them.
+    """
+    request = normal(effective, snake=True)
+    yield from _errors(request, default_project)
+    yield from name_errors(request)
 
 
 def _errors(request: Request, default_project: str) -> Iterator[LocalRunnerError]:

@@ -253,3 +253,17 @@ def test_a_wrong_value_through_the_python_api_is_an_error_of_its_field(tmp_path)
             with pytest.raises(SpecError):
                 runner.create_pipeline(document, project="default")  # type: ignore[arg-type]
         assert not runner.list_pipeline()
+
+
+def test_a_name_that_kubernetes_refuses_is_found_in_its_file(repo, tmp_path) -> None:
+    spec = tmp_path / "p.yaml"
+    spec.write_text(
+        "pipeline: {name: p}\ninput: {pfs: {repo: data, glob: /}}\ntransform:\n  cmd: [sh]\n  secrets:\n"
+        "  - {name: s, key: k, env_var: A}\n  - name: s\n    key: k\n    env_var: $(touch x)\n"
+    )
+    for line in ("create pipeline -f p.yaml", "update pipeline -f p.yaml", "check p.yaml", "run -f p.yaml"):
+        ended = repo(line)
+        assert ended.status == 2, line
+        said = (ended.err + ended.out).replace("error: ", "")
+        assert "p.yaml:9:5: transform.secrets[1].env_var: '$(touch x)' is no name of" in said, line
+    assert not repo.ok("list pipeline --raw").documents
