@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Invalid, NotFound
+from local_runner.specs.kubernetes import is_image
 
 PROJECT_FILE = "local_runner.toml"
 DEFAULT_BRANCH = "master"
@@ -185,6 +186,8 @@ class _Reader:
             raise self.wrong("images: expected the name of an image and its folder on each line", "", "images", 1)
         images = {name: self.path.parent / folder for name, folder in listed.items()}
         for name, folder in images.items():
+            if not is_image(name):
+                raise self.wrong(f"images: {name!a} is no name of an image", name, "images", 1, hint="write it as in code or me/code")
             if not (folder / "Dockerfile").is_file():
                 raise self.wrong(f"images: {name}: {folder} has no Dockerfile", name, "images", 1)
         return images

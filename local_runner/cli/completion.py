@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from local_runner.cli.door import Door, command
+from local_runner.cli.streams import printable
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
 from local_runner.errors import LocalRunnerError
 from local_runner.model.refs import SPEC, PipelineRef, parse_commit, parse_repo
@@ -100,7 +101,7 @@ def completion(door: Door, shell: str, words: bool, line: Sequence[str]) -> None
         door.out.line(_SCRIPTS[shell].replace("PROGRAM", f"{shlex.quote(sys.executable)} -m local_runner").rstrip("\n"))
         return
     for offer in offers(line or ("",)):
-        door.out.line(offer.value if shell == "bash" or not offer.help else f"{offer.value}\t{offer.help}")
+        door.out.line(offer.value if shell == "bash" or not offer.help else f"{offer.value}\t{printable(offer.help, newlines=False)}")
 
 
 def offers(words: Sequence[str]) -> Iterator[Offer]:

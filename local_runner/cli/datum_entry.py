@@ -17,6 +17,7 @@ import click
 from local_runner.cli.door import Door, in_project
 from local_runner.cli.output import note
 from local_runner.cli.sources import STDIN, read_text
+from local_runner.cli.streams import printable
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.model.refs import PipelineRef
 
@@ -157,7 +158,7 @@ def _closable() -> Iterator[None]:
 def describe(entry: Entry) -> str:
     """ "datum 7c71b022… of edges: images:/liberty.jpg"."""
     files = ", ".join(f"{file.source.name}:{file.path}" for file in entry.datum.inputs)
-    return f"datum {entry.datum.id} of {short(entry.spec.pipeline)}: {files}"
+    return printable(f"datum {entry.datum.id} of {short(entry.spec.pipeline)}: {files}", newlines=False)
 
 
 def short(pipeline: PipelineRef) -> str:
@@ -167,7 +168,10 @@ def short(pipeline: PipelineRef) -> str:
 def command_text(spec: PipelineSpec, translate: Callable[[str], str] = str) -> str:
     """The command as one would type it."""
     words, lines = shlex.join(spec.transform.cmd), spec.transform.stdin
-    text = "\n".join([f"{words} <<'END'", *lines, "END"]) if lines else words
+    end = "END"
+    while end in "\n".join(lines).split("\n"):
+        end += "_"
+    text = "\n".join([f"{words} <<'{end}'", *lines, end]) if lines else words
     return translate(text)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., object])
 
 _TEST = '''\
-"""{about}
-
-Its command still makes of these inputs what it made of them in {job}. Written by `datum test`; yours to change.
-"""
+# {about}
+"""The command of a datum still makes of its inputs what it made of them in {job}. Written by `datum test`; yours to change."""
 
 import shutil
 import subprocess
@@ -81,7 +80,7 @@ def export(door: Door, job: str, rest: Sequence[str], spec: str, executor: str) 
         raise Invalid("datum export takes a datum and a folder", hint="the folder comes last")
     entry = find_entry(door, _named(words, spec, executor))
     write_folder(door.runner.database, entry, _request(door, entry, executor), Path(folder))
-    note(f"{describe(entry)}: written to {folder}; sh {os.path.join(folder, 'run.sh')} runs it")
+    note(f"{describe(entry)}: written to {folder}; sh {_argument(os.path.join(folder, 'run.sh'))} runs it")
 
 
 @command(f"datum test {EXAMPLE} tests/test_liberty.py")
@@ -109,13 +108,17 @@ def test(door: Door, job: str, rest: Sequence[str], spec: str, executor: str) ->
         _TEST.format(
             about=describe(entry),
             job=f"{short(before.job.pipeline)}@{before.job.id}",
-            folder=json.dumps(folder.name),
+            folder=ascii(folder.name),
             code=json.dumps(code, indent=4),
             name=_identifier(entry),
             codes=sorted({0, *entry.spec.transform.accept_return_code}),
         )
     )
-    note(f"{describe(entry)}: pytest {file} tests it")
+    note(f"{describe(entry)}: pytest {_argument(str(file))} tests it")
+
+
+def _argument(path: str) -> str:
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
 def _named(words: Sequence[str], spec: str, executor: str) -> Named:

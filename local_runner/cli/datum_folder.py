@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from local_runner.cli.datum_entry import command_text, describe
 from local_runner.errors import Refused
 from local_runner.model.inputs import Pfs
+from local_runner.specs.kubernetes import is_variable
 
 if TYPE_CHECKING:
     from local_runner.engine.reenter import Entry
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _NEXT_DATUM = "next_datum.py"
 _OURS = ("LOCAL_RUNNER_HOME", "PPS_WORKER_GRPC_PORT")  # they lead to this runner
+_SECRETS = "secrets"
+_IDENTIFIER = re.compile("[_a-zA-Z][_a-zA-Z0-9]*")  # of a shell; a container's variables may have other names
 _HOLE = re.compile("\0(pfs|code)\0")  # where a path goes that is known only when the script runs
 
 _README = """\
@@ -49,7 +52,7 @@ here=$(cd "$(dirname "$0")" && pwd -P)
 run() {{
     pfs=$1 code=$2
     cd {folder} || exit
-    {stdin}env \\
+    {stdin}env -- \\
 {env}
         {command}{null}
 }}
@@ -156,6 +159,8 @@ def write_folder(database: Database, entry: Entry, request: WorkerRequest, folde
     (folder / "pfs/out").mkdir(parents=True)
     (folder / "code").mkdir()
     _write_inputs(database, entry, folder / "pfs")
+    if any(not _IDENTIFIER.fullmatch(name) for name in writer.secrets):
+        (folder / _SECRETS).mkdir()
     (folder / "pfs/.env").write_text("".join(f"{name}={value}\n" for name, value in {**writer.env, **entry.env}.items()))
     for target, source in sorted(request.code.items()) if with_code else ():
         copy_code(source, folder / "code" / target[1:])
@@ -212,23 +217,26 @@ class _Writer:
         from local_runner.engine.environment import host_env
 
         host = host_env()
-        left_out = {*_OURS, *self._secrets}
+        left_out = {*_OURS, *self.secrets}
         return {name: value for name, value in self.request.env.items() if name not in left_out and host.get(name) != value}
 
     @property
-    def _secrets(self) -> list[str]:
-        return [secret.env_var for secret in self.entry.spec.transform.secrets if secret.env_var]
+    def secrets(self) -> list[str]:
+        """The variables that are secret; no shell has one of another name than these (`is_variable`)."""
+        return [secret.env_var for secret in self.entry.spec.transform.secrets if is_variable(secret.env_var)]
 
     def script(self) -> str:
         from local_runner.engine.environment import job_env
 
         transform, fill = self.entry.spec.transform, self._fill()
         own = job_env(self.entry.job_id) if transform.datum_batching else self.entry.env
-        words = [fill(f"{name}={value}") for name, value in {**self.env, **own}.items()]
-        words += [f'{name}="${{{name}:?is a secret of the pipeline: set it}}"' for name in self._secrets]
+        words = [fill(f"{name}={value}") for name, value in {**self.env, **own}.items() if name and "=" not in name]
+        words += map(_secret_word, self.secrets)
         # The Python that runs it here; where it is not, the next one is taken.
         words.append(f'PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
         command = [fill(word) for word in transform.cmd]
+        if "=" in transform.cmd[0]:  # `env` would take it for one more variable
+            command = ["sh", "-c", """'exec "$0" "$@"'""", *command]
         if transform.datum_batching:
             command = ["python3", f'"$here"/{_NEXT_DATUM}', '"$pfs"/.env', *command]
         lines = " ".join(fill(line) for line in transform.stdin)
@@ -243,9 +251,10 @@ class _Writer:
 
     def readme(self) -> str:
         spec = self.entry.spec
-        secrets = f"\nSet these first, they are secrets: {', '.join(self._secrets)}\n" if self._secrets else ""
+        secrets = f"\nSet these first, they are secrets: {', '.join(map(_secret_place, self.secrets))}\n" if self.secrets else ""
         command = "\n".join(f"    {line}" for line in command_text(spec).splitlines())
-        return _README.format(about=describe(self.entry), command=command, image=spec.transform.image or "IMAGE", more=secrets)
+        image = shlex.quote(spec.transform.image) if spec.transform.image else "IMAGE"
+        return _README.format(about=describe(self.entry), command=command, image=image, more=secrets)
 
     def _fill(self) -> _Fill:
         from local_runner.executors.process import translator
@@ -253,6 +262,17 @@ class _Writer:
         paths = {self.working_dir, *self.request.code} - {"/"}
         places = {path: f"\0code\0{path}" for path in paths if not f"{path}/".startswith("/pfs/")}
         return _Fill(translator({"/pfs": "\0pfs\0", **places}))
+
+
+def _secret_place(name: str) -> str:
+    """Where `run.sh` looks for a secret: in the shell's variables, or in a file if those cannot be called so."""
+    return name if _IDENTIFIER.fullmatch(name) else f"{name} (in the file {_SECRETS}/{name})"
+
+
+def _secret_word(name: str) -> str:
+    if _IDENTIFIER.fullmatch(name):
+        return f'{name}="${{{name}:?is a secret of the pipeline: set it}}"'
+    return f'{name}="$(cat "$here"/{_SECRETS}/{name})"'
 
 
 class _Fill:

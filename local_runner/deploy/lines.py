@@ -24,7 +24,8 @@ def lines(plan: Plan, address: str, tool: str, reprocess: bool = False, wait: bo
     for image in plan.images:
         yield from image_lines(image, tool, plan.root)
     for project in plan.projects:
-        yield f"pachctl inspect project {project} >/dev/null 2>&1 || pachctl create project {project}"
+        name = shlex.quote(project)
+        yield f"pachctl inspect project {name} >/dev/null 2>&1 || pachctl create project {name}"
     for repo in plan.inputs:
         yield from _input_lines(repo, plan.root)
     for pipeline in plan.pipelines:
@@ -41,8 +42,7 @@ def image_lines(image: Image, tool: str, root: Path) -> list[str]:
 def _input_lines(repo: InputFiles, root: Path) -> Iterator[str]:
     """One commit. Folders are emptied first, of what earlier deployments put there."""
     branch = _named(repo.branch)
-    project = repo.branch.repo.project
-    yield f"pachctl update repo {repo.branch.repo.name} --project {project}"
+    yield f"pachctl update repo {shlex.quote(repo.branch.repo.name)} --project {shlex.quote(repo.branch.repo.project)}"
     yield f"pachctl start commit {branch}"
     for top in repo.tops:
         if top not in repo.files:
@@ -57,7 +57,7 @@ def _input_lines(repo: InputFiles, root: Path) -> Iterator[str]:
 
 def _pipeline_line(pipeline: Pipeline, root: Path, reprocess: bool) -> str:
     """`update pipeline` makes one that is not there."""
-    command = f"pachctl update pipeline --project {pipeline.spec.pipeline.project}{' --reprocess' * reprocess}"
+    command = f"pachctl update pipeline --project {shlex.quote(pipeline.spec.pipeline.project)}{' --reprocess' * reprocess}"
     if pipeline.source is not None:
         return f"{command} -f {shlex.quote(_shown(pipeline.source, root))}"
     return f"{command} -f - <<'{_END_OF_SPEC}'\n{json.dumps(pipeline.document, indent=2, ensure_ascii=False)}\n{_END_OF_SPEC}"
@@ -66,11 +66,12 @@ def _pipeline_line(pipeline: Pipeline, root: Path, reprocess: bool) -> str:
 def _named(branch: BranchRef, path: str = "") -> str:
     """A branch, or a file on it. The project is always said: the person's context may have another current one."""
     what = f"{branch.repo.name}@{branch.name}"
-    return f"{shlex.quote(f'{what}:{path}' if path else what)} --project {branch.repo.project}"
+    return f"{shlex.quote(f'{what}:{path}' if path else what)} --project {shlex.quote(branch.repo.project)}"
 
 
 def _shown(path: Path, root: Path) -> str:
-    return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
+    shown = os.path.relpath(path, root) if path.is_relative_to(root) else str(path)
+    return f"./{shown}" if shown.startswith("-") else shown  # else it would be read as a flag
 
 
 def _format(content: bytes) -> str:

@@ -40,6 +40,11 @@ def is_variable(name: str) -> bool:
     return _VARIABLE.fullmatch(name) is not None and name != "." and not name.startswith("..")
 
 
+def is_image(name: str) -> bool:
+    """Whether an image may have this name, with or without registry, tag and digest."""
+    return _IMAGE.fullmatch(name) is not None and len(name) <= _LONGEST
+
+
 def _transform_errors(transform: Request) -> Iterator[SpecError]:
     for name, value in transform.get("env", {}).items():
         if not is_variable(name):
@@ -51,7 +56,7 @@ def _transform_errors(transform: Request) -> Iterator[SpecError]:
             if "\0" in word:
                 yield _wrong("a null character, which no argument can have", f"transform.{field}[{number}]", "give it by stdin, or a file")
     image, user, folder = (transform.get(field, "") for field in ("image", "user", "working_dir"))
-    if image and (not _IMAGE.fullmatch(image) or len(image) > _LONGEST):
+    if image and not is_image(image):
         yield _wrong(f"{image[:_LONGEST]!a} is no name of an image", "transform.image", "write it as in python:3.12 or ghcr.io/me/code:1")
     if user and not _USER.fullmatch(user):
         yield _wrong(f"{user!a} is no name of a user", "transform.user", "a name or a number, as in nobody or 1000")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -248,3 +249,62 @@ def test_a_test_that_is_there_is_left_alone(edges, tmp_path):
     (tmp_path / "test_it.py").write_text("mine")
     assert edges("datum test edges /good test_it.py").status == 1
     assert (tmp_path / "test_it.py").read_text() == "mine"
+
+
+EVIL = "a`touch x1`\"\"\"''';touch x2;#$x3 -e\\"  # what a file of a repo may be called
+EVIL_ENV = {
+    "A": "$(touch x4)`touch x5`'\"\n; touch x6",
+    "a.b-c": "dots & dashes",
+    "-Stouch": "x7",
+    "--chdir": "/nowhere",
+    ".x": "\\n%s\\",
+}
+
+
+@pytest.fixture
+def evil(pachctl, tmp_path):
+    """A datum whose names and values would all do something in a shell, a Python or a command line."""
+    pachctl.ok("create repo data")
+    pachctl.ok("put file", f"data@master:/{EVIL}", "-f", "-", stdin="1\n")
+    pachctl.ok("create secret -f -", stdin='{"metadata": {"name": "vault"}, "stringData": {"key": "hush"}}')
+    secrets = [{"name": "vault", "key": "key", "env_var": name} for name in ("TOKEN", "a.secret", "-Stouch-x8")]
+    show = "import json, os, shutil; shutil.copytree('/pfs/in', '/pfs/out', dirs_exist_ok=True); print(json.dumps(dict(os.environ)))"
+    command = ["python3", "-c", show, "$(touch x0)", "-x"]
+    pachctl.ok("create pipeline -f -", stdin=spec(cmd=command, env=EVIL_ENV, secrets=secrets, stdin=["END", "`touch x`"]))
+    return pachctl
+
+
+def test_what_is_written_to_be_run_takes_names_and_values_as_data(evil, tmp_path):
+    assert "sh './-x y/run.sh' runs it" in evil.ok("datum export -- edges", "-x y").err
+    folder = moved(tmp_path, "-x y")
+    for name in ("a.secret", "-Stouch-x8"):
+        (folder / "secrets" / name).write_text(f"of {name}\n")
+    work = tmp_path / "work"
+    work.mkdir()
+    given = {"PATH": os.environ["PATH"], "TOKEN": "$(touch x9)"}
+    done = subprocess.run(["sh", folder / "run.sh"], env=given, capture_output=True, text=True, check=False, cwd=work, timeout=20)
+    found = json.loads(done.stdout)
+    assert found.items() >= EVIL_ENV.items()
+    assert found["TOKEN"] == "$(touch x9)"
+    assert found["a.secret"] == "of a.secret"
+    assert found["-Stouch-x8"] == "of -Stouch-x8"
+    assert outputs(folder / "pfs/out") == {EVIL: "1\n"}
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("x")]
+    assert "<<'END_'" in (folder / "README").read_text()
+
+
+def test_the_source_of_a_written_test_is_not_its_datums_to_choose(evil, tmp_path):
+    evil.ok("datum test edges test_it.py")
+    ended = subprocess.run(
+        [sys.executable, "-c", "import ast, sys; [print(type(node).__name__) for node in ast.parse(open('test_it.py').read()).body]"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.split() == ["Expr", "Import", "Import", "ImportFrom", "Assign", "Assign", "Assign", "FunctionDef", "FunctionDef"]
+
+
+@pytest.mark.parametrize("name", ["A=b", "A;touch x", "$(touch x)", "A\nB"])
+def test_a_variable_that_no_container_can_have_is_never_written(evil, name):
+    document = spec(name="more", env={name: "x"}, stdin=[])
+    assert evil("create pipeline -f -", stdin=document).status == 2
