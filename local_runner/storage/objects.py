@@ -21,10 +21,11 @@ from local_runner.model.file_hash import FileHasher, file_hash
 from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
 from local_runner.storage.home import Home, disk_full
-from local_runner.storage.sums import BLOCK, Known, Summer, blocks, covers, fingerprint, fits
+from local_runner.storage.sums import BLOCK, Known, Summer, blocks, covers, fingerprint, fits, sums_of
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
 INLINE_BYTES = 64 * 1024
+_SUMMED_BYTES = 8 * 1024  # a smaller content is hashed sooner than its sum is looked up
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
 
 
@@ -117,10 +118,12 @@ class Objects:
         """
         for content in contents:
             self.added.append(content.name)
+            sums = content.sums
             if content.inline is not None:
                 self._put("object", content.name, content.inline)
-            elif content.sums is not None:
-                self._put("block_sums", content.name, content.sums)
+                sums = sums_of(content.inline) if len(content.inline) > _SUMMED_BYTES else None
+            if sums is not None:
+                self._put("block_sums", content.name, sums)
 
     def _put(self, table: str, name: bytes, value: bytes) -> None:
         self._connection.execute(put_row(table), (name, value))
@@ -133,9 +136,14 @@ class Objects:
     def inline(self, name: bytes) -> bytes | None:
         """A small content, or None if it is a large one (or not there). Raises `ContentLost` for a damaged one."""
         content = self.stored(name)
-        if content is not None and (not isinstance(content, bytes) or file_hash(content) != name):
+        if content is not None and not self._is_whole(name, content):
             raise ContentLost(name.hex())
         return content
+
+    def _is_whole(self, name: bytes, content: object) -> bool:
+        if not isinstance(content, bytes):
+            return False
+        return (len(content) > _SUMMED_BYTES and self._sums(name) == sums_of(content)) or file_hash(content) == name
 
     def problem(self, name: bytes, size: int, *, read: bool) -> str:
         """What is wrong with a stored content that should have so many bytes, as the end of a sentence; "" if nothing is.

@@ -41,6 +41,13 @@ class Summer:
         return b"".join(each.to_bytes(_WIDTH, "big") for each in self._sums)
 
 
+def sums_of(content: bytes) -> bytes:
+    """The sums of a content that is in memory."""
+    summer = Summer()
+    summer.update(content)
+    return summer.sums()
+
+
 def blocks(file: BinaryIO, offset: int = 0) -> Iterator[bytes]:
     """An unbuffered file from an offset to its end; all but the last block end where a summed one does."""
     file.seek(offset)

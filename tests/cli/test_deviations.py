@@ -118,13 +118,21 @@ def test_the_requests_of_a_transaction_are_shown_as_they_are_kept(data):
     assert request == {"create_repo": {"repo": ["default", "more", "user"], "description": "", "update": False}}
 
 
-def test_a_check_mends_nothing(data):
+def test_a_check_mends_from_the_files_of_the_project_and_says_what_is_lost(data):
     with sqlite3.connect(Path("home/records.sqlite")) as connection:
         connection.execute("UPDATE object SET content = CAST('9' AS BLOB) WHERE content = CAST('3' AS BLOB)")
     connection.close()
+    refused = data("get file data@master:/a")
+    assert (refused.status, "is damaged" in refused.err, "fsck --fix" in refused.err) == (5, True, True)
     ended = data("fsck --fix")
-    assert (ended.status, ended.err.partition(":")[0]) == (1, "nothing was mended")
+    assert (ended.status, "the above is lost" in ended.err) == (1, True)
     assert data("fsck").out == ended.out
+    Path("a").write_text("3")
+    Path("local_runner.toml").write_text('[[repo]]\nname = "data"\nfiles = { "/a" = "a" }\n')
+    ended = data("fsck --fix")
+    assert (ended.status, ended.out) == (0, "No errors found.\n")
+    assert "put the content of default/data@" in ended.err
+    assert data.ok("get file data@master:/a").out == "3"
 
 
 @pytest.mark.parametrize("name", ["auth", "enterprise", "debug", "mount", "connect"])
