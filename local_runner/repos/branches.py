@@ -53,7 +53,7 @@ def create_branch(
         raise LocalRunnerError(f"repo {ref.repo} cannot be in the provenance of its own branch")
     rows = [found for source in sources if (found := session.repos.branch(source))]
     _check_no_cycle(session, row, rows)
-    session.repos.set_sources(row.key, [(source.key, source.ref in never) for source in rows])
+    txn.connect(row.key, [(source.key, source.ref in never) for source in rows])
     if target is not None:
         txn.move(row.key, target.key)
         row = row._replace(head=target.key)
@@ -150,9 +150,8 @@ def _empty_head(txn: Transaction, row: BranchRow, sources: list[int]) -> None:
 
 
 def _check_no_cycle(session: Session, branch: BranchRow, sources: Sequence[BranchRow]) -> None:
-    below = subvenance(session, branch.key)
     for source in sources:
-        if source.key in below:
+        if session.repos.stands_on(source.key, branch.key):
             names = (f"{b.ref.repo.project}/{b.ref.repo.name}.{b.ref.repo.type}@{b.ref.name}" for b in (source, branch))
             raise LocalRunnerError("cycle detected because {} is already in the subvenance of {}".format(*names))
 

@@ -18,7 +18,7 @@ from local_runner.model.names import check_branch
 from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRef, PipelineRef, RepoRef
 from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
 from local_runner.repos.check_tree import first_collision
-from local_runner.repos.provenance import commit_provenance, commit_subvenance
+from local_runner.repos.provenance import sources_first
 from local_runner.repos.transaction import Transaction, has_datums, may_write_output, open_commit
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -85,11 +85,8 @@ def _ancestor(session: Session, query: CommitQuery, row: CommitRow) -> CommitRow
 
 
 def _alias(session: Session, repo: RepoRow, commit_id: str) -> CommitRow | None:
-    for member in session.commits.of_set(commit_id):
-        for row in commit_provenance(session, member.key).values():
-            if row.repo == repo.key:
-                return row
-    return None
+    members = [row.key for row in session.commits.of_set(commit_id)]
+    return next((row for row in session.commits.provenance(members) if row.repo == repo.key), None)
 
 
 # -- content -----------------------------------------------------------------------------------------------------------
@@ -123,15 +120,11 @@ def content_root(session: Session, row: CommitRow) -> Root:
 
 def writable_root(session: Session, row: CommitRow) -> Root:
     """The tree an open commit is written on; what it builds on may be open itself, and counts as it is now."""
-    if row.begun or row.finished is not None:
-        return row.tree
-    parent = row.parent
-    while parent is not None:
-        ancestor = session.commits.at(parent)
-        if not ancestor.error:
-            return writable_root(session, ancestor)
-        parent = ancestor.parent
-    return None
+    while not row.begun and row.finished is None and row.parent is not None:
+        row = session.commits.at(row.parent)
+        while row.error and row.parent is not None:
+            row = session.commits.at(row.parent)
+    return None if row.error else row.tree
 
 
 # -- starting and finishing --------------------------------------------------------------------------------------------
@@ -175,14 +168,18 @@ def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error
     session = txn.session
     if not row.is_open:
         raise Refused(f"commit {row.ref} has already finished")
-    pipeline = PipelineRef(row.ref.repo.project, row.ref.repo.name)
-    is_output = session.commits.sources(row.key) and session.pipelines.pipeline(pipeline) and has_datums(session, row.ref.repo)
-    if is_output and not force:
+    if not force and is_output(session, row):
         raise Refused("cannot finish a pipeline output or meta commit, use 'stop job' instead")
     values: dict[str, object] = {"finishing": txn.now} | ({"description": description} if description else {})
     session.commits.update(row.key, **values)
     _complete(txn, row, error)
     return session.commits.at(row.key)
+
+
+def is_output(session: Session, row: CommitRow) -> bool:
+    """Whether a commit is the output, or the bookkeeping, of a pipeline that makes its output of datums."""
+    pipeline = session.pipelines.pipeline(PipelineRef(row.ref.repo.project, row.ref.repo.name))
+    return pipeline is not None and has_datums(session, row.ref.repo) and bool(session.commits.sources(row.key))
 
 
 def _complete(txn: Transaction, row: CommitRow, error: str = "") -> None:
@@ -215,10 +212,19 @@ def _base_or_nothing(session: Session, row: CommitRow) -> Root:
     return None
 
 
+def check_not_output(session: Session, row: CommitRow) -> None:
+    """Raises `Refused` if a commit is written by a job alone: what others write there would be taken for what its datums wrote."""
+    if is_output(session, row):
+        raise Refused(
+            f"commit {row.ref} is written by a job of pipeline {row.ref.repo.name}", hint="stop job ends it, and closes its commit"
+        )
+
+
 def clear_commit(txn: Transaction, row: CommitRow) -> None:
-    """Take back everything written to an open commit. Raises `Refused` for a finished one."""
+    """Take back everything written to an open commit. Raises `Refused` for a finished one, and for the output of a job."""
     if not row.is_open:
         raise Refused("cannot clear finished commit")
+    check_not_output(txn.session, row)
     txn.session.commits.update(row.key, tree=None, begun=False)
 
 
@@ -303,21 +309,9 @@ def commit_set(session: Session, commit_id: str) -> CommitSetInfo:
     own = session.commits.of_set(commit_id)
     if not own:
         raise CommitSetNotFound(commit_id)
-    rows = {row.key: row for member in own for row in commit_provenance(session, member.key).values() if row.ref.id != commit_id}
-    rows |= {row.key: row for row in own}
-    ordered: dict[int, CommitRow] = {}
-
-    def visit(row: CommitRow) -> None:
-        if row.key in ordered:
-            return
-        for source in session.commits.sources(row.key):
-            if source.key in rows:
-                visit(source)
-        ordered[row.key] = row
-
-    for row in rows.values():
-        visit(row)
-    return CommitSetInfo(commit_id, tuple(commit_info(session, row) for row in ordered.values()))
+    rows = {row.key: row for row in session.commits.provenance([row.key for row in own])} | {row.key: row for row in own}
+    graph = {key: [source.key for source in session.commits.sources(key)] for key in rows}
+    return CommitSetInfo(commit_id, tuple(commit_info(session, rows[key]) for key, _ in sources_first(graph)))
 
 
 def list_commit_set(session: Session, project: str = "") -> list[CommitSetInfo]:
@@ -342,7 +336,7 @@ def drop_commit_set(txn: Transaction, commit_id: str) -> list[CommitRef]:
 def remove_commit(txn: Transaction, query: CommitQuery, recursive: bool, squash: bool) -> list[CommitRef]:
     """Squash or drop one commit and all that stand on it. Returns what was removed. Raises `Refused`."""
     row = resolve(txn.session, query)
-    rows = [row, *commit_subvenance(txn.session, row.key).values()]
+    rows = [row, *txn.session.commits.subvenance([row.key])]
     if len(rows) > 1 and not recursive:
         verb = "squash" if squash else "drop"
         raise Refused(f"cannot {verb} commit ({row.ref}) with subvenance without recursive", hint="--recursive removes those too")
@@ -351,7 +345,7 @@ def remove_commit(txn: Transaction, query: CommitQuery, recursive: bool, squash:
 
 def _removable_set(session: Session, commit_id: str) -> list[CommitRow]:
     own = session.commits.of_set(commit_id)
-    others = {row.ref.id for member in own for row in commit_subvenance(session, member.key).values()} - {commit_id}
+    others = {row.ref.id for row in session.commits.subvenance([row.key for row in own])} - {commit_id}
     if others:
         names = ", ".join(sorted(others))
         raise Refused(f'commit set "{commit_id}" cannot be dropped because it has subvenant commit sets: {names}')
@@ -374,37 +368,32 @@ def _remove(txn: Transaction, rows: Sequence[CommitRow], squash: bool) -> list[C
         for child in children:
             if child.finished is None:
                 raise Refused(f"cannot squash until child commit {child.ref} is finished")
-    for row in rows:
-        _remove_one(txn, row)
+    headless = [branch for row in rows for branch in _remove_one(session, row)]
+    # When all are gone: a new head is not to stand on one that goes next.
+    for key, _ in sources_first({key: [source.branch.key for source in session.repos.sources(key)] for key in headless}):
+        _new_head(txn, session.repos.branch_at(key))
     return [row.ref for row in rows]
 
 
-def _remove_one(txn: Transaction, row: CommitRow) -> None:
-    """Trees are whole in every commit, so children need nothing but a new parent."""
-    session = txn.session
-    headless: list[BranchRow] = []
-    for branch in session.repos.branches_at(row.key):
-        if row.parent is None:
-            headless.append(branch)
-        else:
-            session.repos.set_head(branch.key, row.parent)
+def _remove_one(session: Session, row: CommitRow) -> list[int]:
+    """Trees are whole in every commit, so children need nothing but a new parent. Returns the branches that have no head now."""
+    heads = session.repos.branches_at(row.key)
+    for branch in heads:
+        session.repos.set_head(branch.key, row.parent)
     for child in session.commits.children(row.key):
         session.commits.update(child.key, parent=row.parent)
     session.commits.remove(row.key)
-    for branch in headless:
-        _new_head(txn, branch._replace(head=None))
+    return [branch.key for branch in heads] if row.parent is None else []
 
 
 def _new_head(txn: Transaction, branch: BranchRow) -> None:
+    """An empty commit at the head of a branch, open if it stands on others; or the one of this set that its repo has already."""
     session = txn.session
-    repo = find_repo(session, branch.ref.repo)
-    existing = session.commits.find(repo.key, txn.id)
+    existing = session.commits.find(branch.repo, txn.id)
     if existing is None:
-        sources = [source.branch.key for source in session.repos.sources(branch.key)]
-        open_commit(txn, branch, sources)
-        existing = session.commits.find(repo.key, txn.id)
-        assert existing is not None
+        sources = [source.branch for source in session.repos.sources(branch.key)]
+        key = open_commit(txn, branch, sources)
         if not sources:
-            session.commits.update(existing.key, finishing=txn.now, finished=txn.now)
-            txn.opened.remove(existing.key)
-    session.repos.set_head(branch.key, existing.key)
+            session.commits.update(key, finishing=txn.now, finished=txn.now)
+    else:
+        session.repos.set_head(branch.key, existing.key)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from local_runner.errors import AlreadyExists, LocalRunnerError, ProjectNotFound, Refused
 from local_runner.model.names import DEFAULT_PROJECT, check_name, check_project
-from local_runner.model.refs import USER, BranchRef, PipelineRef, RepoRef
+from local_runner.model.refs import META, SPEC, USER, BranchRef, PipelineRef, RepoRef
 from local_runner.model.repos import ProjectInfo, RepoInfo
 from local_runner.repos.branches import delete_branch
 from local_runner.repos.commits import find_repo, was_given_up
-from local_runner.repos.provenance import provenance
+from local_runner.repos.provenance import sources_first
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -40,12 +40,15 @@ def inspect_project(session: Session, name: str) -> ProjectInfo:
 
 
 def delete_project(txn: Transaction, name: str, force: bool = False) -> None:
-    """Raises `Refused` while repos remain, unless it is forced, which takes them along."""
+    """Raises `Refused` while repos remain, unless it is forced, which takes them along, and the pipelines with their jobs."""
     inspect_project(txn.session, name)
     remaining = txn.session.repos.repos([name])
     if remaining and not force:
         names = "; ".join(f"repo {row.ref} still exists" for row in remaining)
         raise Refused(f"cannot delete project {name}: {names}", hint="delete its pipelines and repos first, or use --force")
+    for pipeline in txn.session.pipelines.of_project(name):
+        txn.session.pipelines.remove_pipeline(pipeline)
+    remove_repos(txn, remaining, force=True)
     txn.session.repos.remove_project(name)
     if name == DEFAULT_PROJECT:
         txn.session.repos.add_project(ProjectInfo(DEFAULT_PROJECT, "", txn.now))
@@ -96,16 +99,19 @@ def _check_no_pipeline(session: Session, ref: RepoRef) -> None:
 
 def related_repos(session: Session, ref: RepoRef) -> list[RepoRow]:
     """The repo; for a user repo, the meta and spec repos of the same name too."""
-    rows = session.repos.repos([ref.project])
-    return [row for row in rows if row.ref.name == ref.name and ref.type in (USER, row.ref.type)]
+    types = (USER, META, SPEC) if ref.type == USER else (ref.type,)
+    return [row for type in types if (row := session.repos.repo(ref._replace(type=type)))]
 
 
 def remove_repos(txn: Transaction, rows: Sequence[RepoRow], force: bool) -> None:
     """Remove repos, their branches from the lowest in the graph upward. Raises `Refused` if others stand on one, unless forced."""
-    branches = [branch for row in rows for branch in txn.session.repos.branches(row.key)]
-    for branch in sorted(branches, key=lambda b: -len(provenance(txn.session, b.key))):
-        delete_branch(txn, branch.ref, force)
+    repos = txn.session.repos
+    branches = {branch.key: branch for row in rows for branch in repos.branches(row.key)}
+    graph = {key: [source.branch.key for source in repos.sources(key)] for key in branches}
+    for key, _ in reversed(list(sources_first(graph))):
+        delete_branch(txn, branches[key].ref, force)
     for row in rows:
+        txn.bereft.update(dict.fromkeys(txn.session.commits.unfinished_on(row.key)))
         txn.session.repos.remove_repo(row.key)
 
 

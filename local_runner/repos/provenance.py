@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.repo_records import BranchRow
-
-_Row = TypeVar("_Row", BranchRow, CommitRow)
 
 
 def provenance(session: Session, branch: int) -> dict[int, BranchRow]:
@@ -22,30 +19,8 @@ def subvenance(session: Session, branch: int) -> dict[int, BranchRow]:
     return _closure(branch, lambda key: (source.branch for source in session.repos.dependants(key)))
 
 
-def related(session: Session, branch: int) -> list[BranchRow]:
-    """Every branch of the graph this one is part of, itself included."""
-
-    def neighbours(key: int) -> Iterable[BranchRow]:
-        repos = session.repos
-        return [*(source.branch for source in repos.sources(key)), *(source.branch for source in repos.dependants(key))]
-
-    found = _closure(branch, neighbours)
-    found.setdefault(branch, session.repos.branch_at(branch))
-    return list(found.values())
-
-
-def commit_provenance(session: Session, commit: int) -> dict[int, CommitRow]:
-    """All commits this one stands on, by key."""
-    return _closure(commit, session.commits.sources)
-
-
-def commit_subvenance(session: Session, commit: int) -> dict[int, CommitRow]:
-    """All commits that stand on this one, by key."""
-    return _closure(commit, session.commits.dependants)
-
-
-def _closure(start: int, neighbours: Callable[[int], Iterable[_Row]]) -> dict[int, _Row]:
-    found: dict[int, _Row] = {}
+def _closure(start: int, neighbours: Callable[[int], Iterable[BranchRow]]) -> dict[int, BranchRow]:
+    found: dict[int, BranchRow] = {}
     waiting = [start]
     while waiting:
         for row in neighbours(waiting.pop()):
@@ -53,3 +28,21 @@ def _closure(start: int, neighbours: Callable[[int], Iterable[_Row]]) -> dict[in
                 found[row.key] = row
                 waiting.append(row.key)
     return found
+
+
+def sources_first(graph: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Sequence[int]]]:
+    """The keys of a graph, given with what each stands on, each after those it stands on; else in the order they came."""
+    waits = {key: sum(source in graph for source in sources) for key, sources in graph.items()}
+    dependants: dict[int, list[int]] = {key: [] for key in graph}
+    for key, sources in graph.items():
+        for source in sources:
+            if source in graph:
+                dependants[source].append(key)
+    ready = deque(key for key, count in waits.items() if not count)
+    while ready:
+        key = ready.popleft()
+        yield key, graph[key]
+        for dependant in dependants[key]:
+            waits[dependant] -= 1
+            if not waits[dependant]:
+                ready.append(dependant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from local_runner.model.refs import CommitRef, RepoRef
@@ -56,6 +56,11 @@ class CommitRecords:
         """The commit with this key, which must exist."""
         return _commit(self._db.execute(f"{_COMMIT} WHERE c.key = ?", (key,)).fetchone())
 
+    def get(self, key: int) -> CommitRow | None:
+        """The commit with this key, if it is still there."""
+        found = self._db.execute(f"{_COMMIT} WHERE c.key = ?", (key,)).fetchone()
+        return _commit(found) if found else None
+
     def find(self, repo: int, commit_id: str) -> CommitRow | None:
         found = self._db.execute(f"{_COMMIT} WHERE c.repo = ? AND c.id = ?", (repo, commit_id)).fetchone()
         return _commit(found) if found else None
@@ -92,6 +97,28 @@ class CommitRecords:
             query = f"SELECT key FROM commits WHERE finished IS NULL AND key IN ({', '.join('?' * len(some))})"
             found.update(row[0] for row in self._db.execute(query, some))
         return found
+
+    def unfinished_on(self, repo: int) -> list[int]:
+        """The keys of unfinished commits in other repos that stand directly on commits of this one."""
+        query = """
+            SELECT DISTINCT d.key FROM commits c JOIN commit_source s ON s.source = c.key JOIN commits d ON d.key = s."commit"
+            WHERE c.repo = ? AND d.repo != c.repo AND d.finished IS NULL"""
+        return [row[0] for row in self._db.execute(query, (repo,))]
+
+    def provenance(self, keys: Collection[int]) -> list[CommitRow]:
+        """All commits that these stand on, over any number of steps, in order of creation."""
+        return self._closure(keys, "source", '"commit"')
+
+    def subvenance(self, keys: Collection[int]) -> list[CommitRow]:
+        """All commits that stand on these, over any number of steps, in order of creation."""
+        return self._closure(keys, '"commit"', "source")
+
+    def _closure(self, keys: Collection[int], there: str, here: str) -> list[CommitRow]:
+        """Along the rows of commit_source, from the column `here` to the column `there`."""
+        first = f"SELECT {there} FROM commit_source WHERE {here} IN ({', '.join('?' * len(keys))})"
+        step = f"SELECT s.{there} FROM found JOIN commit_source s ON s.{here} = found.key"
+        query = f"WITH RECURSIVE found(key) AS ({first} UNION {step}) {_COMMIT} JOIN found ON found.key = c.key ORDER BY c.key"
+        return self._all(query, *keys)
 
     def add(self, repo: int, commit_id: str, *, branch: str, origin: str, parent: int | None, description: str, started: float) -> int:
         """A new open commit without content; returns its key."""

@@ -75,6 +75,10 @@ class PipelineRecords:
         query = "SELECT project, name, max(version), state, reason, stopped, salt, updated FROM pipeline GROUP BY project, name"
         return [(PipelineRef(row[0], row[1]), row[2:]) for row in self._db.execute(query)]
 
+    def of_project(self, project: str) -> list[PipelineRef]:
+        """Those of a project."""
+        return [PipelineRef(*row) for row in self._db.execute("SELECT DISTINCT project, name FROM pipeline WHERE project = ?", (project,))]
+
     def versions(self, ref: PipelineRef) -> list[PipelineRow]:
         """All versions, newest first."""
         query = f"{_PIPELINE} WHERE project = ? AND name = ? ORDER BY version DESC"
@@ -120,10 +124,11 @@ class PipelineRecords:
         """Newest first."""
         return [row[0] for row in self._db.execute("SELECT id FROM job GROUP BY id ORDER BY max(key) DESC")]
 
-    def unfinished_jobs(self) -> list[JobInfo]:
-        """Oldest first."""
+    def unfinished_jobs(self, pipeline: PipelineRef | None = None) -> list[JobInfo]:
+        """Oldest first; of one pipeline, if given."""
+        where, values = (" AND project = ? AND pipeline = ?", tuple(pipeline)) if pipeline else ("", ())
         marks = ", ".join("?" * len(_UNFINISHED))
-        return [_job(row) for row in self._db.execute(f"{_JOB} WHERE state IN ({marks}) ORDER BY key", _UNFINISHED)]
+        return [_job(row) for row in self._db.execute(f"{_JOB} WHERE state IN ({marks}){where} ORDER BY key", (*_UNFINISHED, *values))]
 
     def unfinished(self) -> list[tuple[JobRef, str, bool]]:
         """Oldest first: each unfinished job, its state, and whether the engine is asked something; nothing else of it is looked at."""
