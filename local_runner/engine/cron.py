@@ -73,11 +73,13 @@ def run_cron(database: Database, ref: PipelineRef) -> list[str]:
 
 
 def next_tick(session: Session, clock: Cron) -> float | None:
-    """When a clock ticks next, in seconds since the epoch; that may be past. None for never, and after a file whose name is no time."""
+    """When a clock ticks next, in seconds since the epoch; that may be past. None for never, without the repo that it
+    ticks in, and after a file whose name is no time.
+    """
     from local_runner.model.schedule import Never, parse_schedule  # 5 ms, for the few that have clocks
 
     schedule = parse_schedule(clock.spec)
-    if isinstance(schedule, Never):
+    if isinstance(schedule, Never) or session.repos.repo(clock.source.repo) is None:
         return None
     since = parse_rfc3339(clock.start) if clock.start else 0.0
     branch = session.repos.branch(clock.source)

@@ -25,9 +25,8 @@ from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.entries import entry_key, entry_value, folder_range
 from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec
-from local_runner.model.refs import META
+from local_runner.model.refs import META, JobRef
 from local_runner.repos.check_tree import first_collision
-from local_runner.repos.commits import base_root
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -133,7 +132,10 @@ class JobRun:
             job = bytes.fromhex(self.info.job.id)
             marks = read_marks(session.trees, meta.marks)
             return frozenset(name for name, mark in marks if mark.job == job and mark.state is DatumState.PROCESSED)
-        session.commits.update(output.key, tree=base_root(session, output), begun=True)
+        # Not what the output's parent holds: somebody may have moved the branch, put files on it while the pipeline was stopped, or
+        # deleted the record of the job before. What the datums of the base wrote is what their marks speak of.
+        before = output_commit(session, JobRef(self.info.job.pipeline, base.ref.id)) if base else None
+        session.commits.update(output.key, tree=before.tree if before else None, begun=True)
         session.commits.update(meta.key, tree=base.tree if base else None, marks=base.marks if base else None, begun=True)
         return frozenset()
 

@@ -139,17 +139,25 @@ def stop_job(txn: Transaction, ref: JobRef, reason: str = "") -> None:
 
 def stop_jobs_of(txn: Transaction, pipeline: PipelineRef, why: str) -> None:
     """Kill all unfinished jobs of a pipeline, the oldest first."""
-    for info in txn.session.pipelines.unfinished_jobs():
-        if info.job.pipeline == pipeline:
-            end_job(txn, info, JobState.KILLED, f"all jobs killed because pipeline was {why} for user unknown_username")
+    for info in txn.session.pipelines.unfinished_jobs(pipeline):
+        end_job(txn, info, JobState.KILLED, f"all jobs killed because pipeline was {why} for user unknown_username")
 
 
 def forget_removed(txn: Transaction, removed: Sequence[CommitRef]) -> None:
     """Kill unfinished jobs whose output commits were squashed or dropped."""
     for commit in removed:
-        info = txn.session.pipelines.job(JobRef(PipelineRef(commit.repo.project, commit.repo.name), commit.id))
-        if info is not None and not info.state.is_final:
-            end_job(txn, info, JobState.KILLED, "output commit removed")
+        _kill_job_of(txn, commit, "output commit removed")
+
+
+def forget_finished(txn: Transaction, commit: CommitRef) -> None:
+    """Kill the unfinished job whose output or meta commit somebody closed by force."""
+    _kill_job_of(txn, commit, "output commit finished")
+
+
+def _kill_job_of(txn: Transaction, commit: CommitRef, reason: str) -> None:
+    info = txn.session.pipelines.job(JobRef(PipelineRef(commit.repo.project, commit.repo.name), commit.id))
+    if info is not None and not info.state.is_final:
+        end_job(txn, info, JobState.KILLED, reason)
 
 
 def delete_job(txn: Transaction, ref: JobRef) -> None:

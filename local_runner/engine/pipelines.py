@@ -115,11 +115,7 @@ def _connect(txn: Transaction, spec: PipelineSpec, stopped: bool) -> None:
     except LocalRunnerError as error:
         error.message = f"could not create/update output branch: {error.message}"
         raise
-    if spec.kind == SPOUT:
-        row = session.repos.repo(spec.output.repo)
-        commit = session.commits.find(row.key, txn.id) if row else None
-        if commit is not None and commit.is_open:
-            finish_commit(txn, commit, "close spout commit", force=True)
+    _close_spout_commit(txn, spec)
     for leaf in leaves(spec.input):
         if isinstance(leaf, Pfs) and leaf.trigger:
             existing = session.repos.branch(leaf.source)
@@ -128,6 +124,16 @@ def _connect(txn: Transaction, spec: PipelineSpec, stopped: bool) -> None:
     if spec.kind == TRANSFORM:
         create_repo(txn, spec.meta.repo, f"Meta repo for pipeline {spec.pipeline.name}", update=True)
         create_branch(txn, spec.meta, sources=sources, never=never)
+    else:  # it may have been one that makes its output of datums
+        remove_repos(txn, related_repos(session, spec.meta.repo), force=True)
+
+
+def _close_spout_commit(txn: Transaction, spec: PipelineSpec) -> None:
+    """No job would: what a spout writes is in commits of its own."""
+    row = txn.session.repos.repo(spec.output.repo) if spec.kind == SPOUT else None
+    commit = txn.session.commits.find(row.key, txn.id) if row else None
+    if commit is not None and commit.is_open:
+        finish_commit(txn, commit, "close spout commit", force=True)
 
 
 def find_pipeline(session: Session, ref: PipelineRef, back: int = 0) -> PipelineRow:
@@ -169,7 +175,11 @@ def start_pipeline(txn: Transaction, ref: PipelineRef) -> None:
     """Let a stopped pipeline work again, on the present heads of its inputs. Raises `NotFound`."""
     spec = spec_of(find_pipeline(txn.session, ref))
     sources, never = sources_of(spec)
+    row = txn.session.repos.branch(spec.output)
+    if spec.kind == TRANSFORM and (row is None or {s.branch.ref for s in txn.session.repos.sources(row.key)} != set(sources)):
+        create_branch(txn, spec.meta)  # somebody may have cut the output branch alone: both begin anew, in one set
     create_branch(txn, spec.output, sources=sources, never=never)
+    _close_spout_commit(txn, spec)
     if spec.kind == TRANSFORM:
         create_branch(txn, spec.meta, sources=sources, never=never)
     txn.session.pipelines.set_pipeline_state(ref, PipelineState.STARTING, stopped=False)
@@ -189,6 +199,7 @@ def delete_pipeline(txn: Transaction, ref: PipelineRef, force: bool = False, kee
     """Remove a stopped pipeline, its jobs and repos; `keep_repo` leaves the output as a plain repo. Raises `Refused`, `NotFound`."""
     session = txn.session
     spec = spec_of(find_pipeline(session, ref))
+    stop_jobs_of(txn, ref, "deleted")
     session.pipelines.remove_pipeline(ref)
     doomed = related_repos(session, ref.repo)
     if keep_repo:

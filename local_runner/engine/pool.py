@@ -52,6 +52,7 @@ class Pool:
         self._database, self._staffing, self._report = database, staffing, report
         self._slots: dict[tuple[PipelineRef, int], list[Slot]] = {}
         self._leaving: list[Slot] = []  # of former versions: told to go, and not gone yet
+        self._created: dict[PipelineRef, float] = {}  # the pipelines they were hired for
 
     @property
     def all(self) -> list[Slot]:
@@ -135,10 +136,10 @@ class Pool:
                     slot.cool()
 
     def keep(self, rows: Mapping[PipelineRef, PipelineRow]) -> None:
-        """Let the workers of former versions go."""
+        """Let the workers of former versions go, and of a pipeline that was deleted and created anew, which begins at version 1 again."""
         for key in list(self._slots):
             row = rows.get(key[0])
-            if row is None or row.version != key[1]:
+            if row is None or row.version != key[1] or row.created != self._created[key[0]]:
                 for slot in self._slots.pop(key):
                     slot.close()
                     self._leaving.append(slot)
@@ -166,6 +167,7 @@ class Pool:
             row = session.pipelines.version(info.job.pipeline, info.pipeline_version)
         if row is None:
             raise LocalRunnerError(f"pipeline {info.job.pipeline} is gone")
+        self._created[info.job.pipeline] = row.created
         name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}"
         request = self._staffing.request_for(row, spec)
         attendants = self._staffing.attendants if spec.transform.datum_batching else None

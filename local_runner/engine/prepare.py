@@ -124,7 +124,10 @@ def inputs_state(session: Session, spec: PipelineSpec, output: CommitRow) -> tup
 
     Nothing is known before all its inputs are finished.
     """
-    commits = input_commits(session, spec, output)
+    try:
+        commits = input_commits(session, spec, output)
+    except CommitNotFound as error:
+        return f"unrunnable because an input is gone: {error.message}", 0
     for row in commits.values():
         if row.finished is None:
             return "", row.key

@@ -105,7 +105,7 @@ class Resident(threading.Thread):
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
-Key = tuple[PipelineRef, int, str]  # pipeline, version, id of a service's job or ""
+Key = tuple[PipelineRef, int, str]  # pipeline, version, id of a service's job or of a spout's spec commit
 
 
 class Residents:
@@ -131,14 +131,15 @@ class Residents:
 
     def keep(self, rows: Mapping[PipelineRef, PipelineRow], unfinished: Iterable[JobRef]) -> list[PipelineRow]:
         """End all but spouts whose pipelines run, and services of unfinished jobs; returns the pipelines whose spouts are to `attend`."""
-        spouts = {(row.pipeline, row.version, ""): row for row in rows.values() if is_live_spout(row)}
+        # One that was deleted and created anew begins at version 1 again; its spec commit is another.
+        spouts = {(row.pipeline, row.version, row.spec_commit): row for row in rows.values() if is_live_spout(row)}
         wanted = spouts.keys() | {(job.pipeline, rows[job.pipeline].version, job.id) for job in unfinished if job.pipeline in rows}
         self._dismiss(self._all.keys() - wanted)
         return [row for key, row in spouts.items() if key not in self._all or self._all[key].has_ended]
 
     def attend(self, row: PipelineRow) -> None:
         """Start the spout of a pipeline that has none, or note that it ended of itself."""
-        key = (row.pipeline, row.version, "")
+        key = (row.pipeline, row.version, row.spec_commit)
         if key in self._all:
             self._note_end(row)
         else:

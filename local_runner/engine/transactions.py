@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local_runner.engine.jobs import forget_removed, stop_job
+from local_runner.engine.jobs import forget_finished, forget_removed, stop_job
 from local_runner.engine.pipelines import Request, create_pipeline
 from local_runner.errors import NotFound, Unsupported
 from local_runner.model.refs import Ancestry, BranchRef, CommitQuery, JobRef, PipelineRef, RepoRef
@@ -14,7 +14,7 @@ from local_runner.model.repos import Trigger
 from local_runner.repos.branches import create_branch, delete_branch
 from local_runner.repos.commits import drop_commit_set, finish_commit, remove_commit, resolve, squash_commit_set, start_commit
 from local_runner.repos.lifecycle import create_repo, delete_repo
-from local_runner.repos.transaction import Transaction
+from local_runner.repos.transaction import Transaction, has_datums
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PendingRow
 
@@ -57,7 +57,9 @@ def _job(document: list[Any]) -> JobRef:
 
 
 def _finish(txn: Transaction, a: Document) -> None:
-    finish_commit(txn, resolve(txn.session, _some_commit(a["commit"])), a["description"], a["error"], a["force"])
+    row = finish_commit(txn, resolve(txn.session, _some_commit(a["commit"])), a["description"], a["error"], a["force"])
+    if has_datums(txn.session, row.ref.repo):
+        forget_finished(txn, row.ref)
 
 
 def _create_branch(txn: Transaction, a: Document) -> None:

@@ -6,13 +6,14 @@ import datetime
 import time
 from collections.abc import Iterable
 
-from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.jobs import end_job, output_commit
+from local_runner.engine.specs_at_rest import lost_inputs, wiring_of
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState
-from local_runner.model.pipelines import SPOUT
-from local_runner.model.refs import USER, JobRef, PipelineRef
+from local_runner.model.refs import META, USER, JobRef, PipelineRef
 from local_runner.model.repos import ORIGIN_AUTO, Trigger
 from local_runner.model.units import parse_size
+from local_runner.repos.commits import finish_commit
 from local_runner.repos.transaction import Transaction, propagate
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session
@@ -20,24 +21,36 @@ from local_runner.storage.repo_records import BranchRow
 
 
 def settle(txn: Transaction) -> None:
-    """End a transaction: spread its changes downstream and make a job for each open commit on a pipeline's output branch."""
+    """End a transaction: spread its changes downstream, make a job for each open commit on a pipeline's output branch, and end those
+    that can never run, as what they stand on was removed.
+    """
     propagate(txn)
-    for key in dict.fromkeys(txn.opened):
-        row = txn.session.commits.at(key)
-        if row.is_open and row.ref.repo.type == USER:
-            _make_job(txn, row)
+    for key in dict.fromkeys((*txn.opened, *txn.bereft)):
+        row = txn.session.commits.get(key)
+        if row is not None and row.is_open and row.ref.repo.type in (USER, META):
+            _settle_commit(txn, row)
 
 
-def _make_job(txn: Transaction, row: CommitRow) -> None:
+def _settle_commit(txn: Transaction, row: CommitRow) -> None:
     pipelines = txn.session.pipelines
     found = pipelines.pipeline(PipelineRef(row.ref.repo.project, row.ref.repo.name))
     if found is None:
         return
-    spec = spec_of(found)
-    job = JobRef(found.pipeline, row.ref.id)
-    if spec.kind == SPOUT or row.branch != spec.output_branch or pipelines.job(job):
+    wiring, job = wiring_of(found), JobRef(found.pipeline, row.ref.id)
+    output = row if row.ref.repo.type == USER else output_commit(txn.session, job)
+    if output is None:  # the output branch is gone, or stands on something else
+        finish_commit(txn, row, error="output commit missing", force=True)
         return
-    pipelines.add_job(JobInfo(job, found.version, spec.output_branch, JobState.CREATED, "", txn.now, None, None))
+    if row.ref.repo.type == META or wiring.is_spout or row.branch != wiring.output_branch:
+        return
+    info = pipelines.job(job)
+    if info is None:
+        info = JobInfo(job, found.version, wiring.output_branch, JobState.CREATED, "", txn.now, None, None)
+        pipelines.add_job(info)
+    lost = lost_inputs(txn.session, found, row)
+    if lost and not info.state.is_final:
+        names = ", ".join(map(str, lost))
+        end_job(txn, info, JobState.UNRUNNABLE, f"unrunnable because the pipeline lost inputs: {names}; an update connects it again")
 
 
 def due_triggers(session: Session, commit: CommitRow, moved_branch: str = "") -> list[tuple[BranchRow, CommitRow]]:
@@ -63,14 +76,18 @@ def fire_triggers(database: Database, finished: Iterable[int]) -> None:
     """Move the branches that watch for these commits, for each commit in a set of its own."""
     for key in finished:
         with database.read() as session:
-            row = session.commits.at(key)
-            moved = due_triggers(session, row) if row.ref.repo.type == USER else []
-        if moved:
+            due = _due(session, key)
+        if due:
             with database.write() as session:
                 txn = Transaction(session, new_id(), time.time())
-                for branch, commit in moved:
+                for branch, commit in _due(session, key):  # somebody may have removed them since
                     txn.move(branch.key, commit.key)
                 settle(txn)
+
+
+def _due(session: Session, key: int) -> list[tuple[BranchRow, CommitRow]]:
+    row = session.commits.get(key)
+    return due_triggers(session, row) if row is not None and row.ref.repo.type == USER else []
 
 
 def _fires(session: Session, trigger: Trigger, old: CommitRow, new: CommitRow) -> bool:

@@ -13,6 +13,7 @@ from local_runner.model.refs import META, USER, RepoRef
 from local_runner.repos.check_records import RECORDS
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.finding import Finding, guarded
+from local_runner.repos.transaction import has_datums
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.trees import Root
@@ -176,11 +177,11 @@ def _folder_trees(view: _View) -> Iterator[Finding]:
 
 
 def _jobs(view: _View) -> Iterator[Finding]:
-    """The output and meta commit of a job must be open exactly as long as the job is unfinished."""
+    """The output and meta commit of a job must be open exactly as long as the job is unfinished; people may close that of a service."""
     for info in view.session.pipelines.jobs():
         for kind in (USER, META):
             row = _commit_of(view.session, info, kind)
-            if row is not None and row.is_open == info.state.is_final:
+            if row is not None and row.is_open == info.state.is_final and (row.is_open or has_datums(view.session, row.ref.repo)):
                 yield Finding(f"job {info.job}", f"it is {info.state.word}, but {row.ref} is {'open' if row.is_open else 'finished'}")
 
 

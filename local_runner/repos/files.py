@@ -12,7 +12,7 @@ from local_runner.model.globs import compile_glob
 from local_runner.model.names import check_path, clean_path
 from local_runner.model.refs import Ancestry, BranchRef, CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
-from local_runner.repos.commits import content_root, finish_commit, resolve, start_commit, writable_root
+from local_runner.repos.commits import check_not_output, content_root, finish_commit, resolve, start_commit, writable_root
 from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
@@ -83,6 +83,7 @@ def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change]) -> C
             raise
         row = None
     if row is not None and row.is_open:
+        check_not_output(session, row)
         return _write(txn, row, changes)
     if row is not None and query.id:
         raise Refused(f"commit {row.ref} has already finished", hint="put files on a branch to make a new commit")
