@@ -139,7 +139,7 @@ class Pool:
         """Let the workers of former versions go, and of a pipeline that was deleted and created anew, which begins at version 1 again."""
         for key in list(self._slots):
             row = rows.get(key[0])
-            if row is None or row.version != key[1] or row.created != self._created[key[0]]:
+            if row is None or row.version != key[1] or row.created != self._created.get(key[0], row.created):
                 for slot in self._slots.pop(key):
                     slot.close()
                     self._leaving.append(slot)
