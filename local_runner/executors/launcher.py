@@ -446,7 +446,7 @@ def _prepare(plan: Plan, control: int) -> None:
         mounts.build_root(plan["empty"], plan["steps"], memory=plan["memory"], processes=0 if is_new_user else plan["processes"])
         if is_new_user and plan["processes"]:
             linux.limit_processes(plan["processes"])
-        linux.hide_keys()
+        linux.refuse_calls()
         linux.keep_container_capabilities()
     elif sys.platform == "linux":
         from local_runner.executors import linux  # as above; before the user changes, who may not be able to read it

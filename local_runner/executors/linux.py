@@ -25,20 +25,46 @@ _MOUNT_ATTR_RDONLY, _AT_FDCWD, _AT_RECURSIVE = 0x1, -100, 0x8000
 # setpcap, net_bind_service, net_raw, sys_chroot, audit_write, setfcap. Not mknod: a container may not open what it makes with it.
 _CONTAINER_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31})
 _LAST_CAPABILITY = 63
+_CAPABILITY_VERSION, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 0x20080522, 47, 4
 
-# The number of add_key, by what linux/audit.h calls the architecture; request_key and keyctl follow it.
-_ADD_KEY = {
-    0xC000003E: 248,  # x86_64
-    0x40000003: 286,  # i386
-    0xC00000B7: 217,  # aarch64
-    0x40000028: 309,  # arm
-    0xC00000F3: 217,  # riscv64
-    0xC0000102: 217,  # loongarch64
-    0xC0000015: 269,  # ppc64le
-    0x80000016: 278,  # s390x
+# Calls that user code is refused, by what linux/audit.h calls the architecture, as (first, last) of numbers that follow each other:
+# those of keyrings, of which root's and a session's are the host's in any namespace; those that make or change mounts and namespaces, and
+# what only an attacker of the kernel wants from inside (bpf, perf events, userfaultfd, io_uring, handles of files, modules, kexec).
+_OF_ALL = ((425, 433), (442, 442))  # io_uring_*, open_tree, move_mount, fs*; mount_setattr
+_OF_GENERIC = (
+    (39, 41),
+    (97, 97),
+    (104, 106),
+    (217, 219),
+    (241, 241),
+    (264, 265),
+    (268, 268),
+    (273, 273),
+    (280, 280),
+    (282, 282),
+    (294, 294),
+)
+_OF_X86_64 = (
+    *((155, 155), (165, 169), (172, 173), (175, 176), (246, 246), (248, 250), (272, 272), (298, 298), (303, 304), (308, 308)),
+    *((313, 313), (320, 321), (323, 323)),
+)
+_REFUSED = {
+    0xC000003E: _OF_X86_64 + _OF_ALL,
+    0xC00000B7: _OF_GENERIC + _OF_ALL,  # aarch64
+    0xC00000F3: _OF_GENERIC + _OF_ALL,  # riscv64
+    0xC0000102: _OF_GENERIC + _OF_ALL,  # loongarch64
+    # Of others no more than keyrings are refused.
+    0x40000003: ((286, 288),),  # i386
+    0x40000028: ((309, 311),),  # arm
+    0xC0000015: ((269, 271),),  # ppc64le
+    0x80000016: ((278, 280),),  # s390x
 }
+_CLONE = {0xC000003E: 56, 0xC00000B7: 220, 0xC00000F3: 220, 0xC0000102: 220}  # whose first argument says which namespaces are new
+_CLONE3 = 435  # whose argument lies in memory, where nobody can look; libraries then do with clone
+_NEW_NAMESPACES = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWTIME
 _SECCOMP_MODE_FILTER, _SECCOMP_ALLOW, _SECCOMP_ERROR = 2, 0x7FFF0000, 0x00050000
-_LOAD, _EQUAL, _AT_LEAST, _ABOVE, _AND, _RETURN = 0x20, 0x15, 0x35, 0x25, 0x54, 0x06  # instructions of linux/filter.h
+_LOAD, _EQUAL, _AT_LEAST, _ABOVE, _ANY_OF, _AND, _RETURN = 0x20, 0x15, 0x35, 0x25, 0x45, 0x54, 0x06  # instructions of linux/filter.h
+_OF_ARCHITECTURE, _OF_CALL, _OF_FIRST_ARGUMENT = 4, 0, 16  # where they stand in struct seccomp_data
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -143,21 +169,32 @@ def keep_container_capabilities() -> None:
     for capability in range(_LAST_CAPABILITY + 1):
         if capability not in _CONTAINER_CAPABILITIES:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # EINVAL beyond the kernel's last one
+    # What root executes may have what is inheritable whether or not it is in that set.
+    header, data = struct.pack("II", _CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, data), "capget")
+    data[2] = data[5] = 0
+    _check(_libc.capset(header, data), "capset")
+    _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
-def hide_keys() -> None:
-    """For this process and all it starts there are no keyrings: those of root and of a session are the host's, in any namespace."""
-    program = [(_LOAD, 0, 0, 4)]  # the architecture
-    for architecture, first in _ADD_KEY.items():
-        program += [
-            (_EQUAL, 0, 6, architecture),
-            (_LOAD, 0, 0, 0),  # the call
-            (_AND, 0, 0, 0xBFFFFFFF),  # of x32, which has numbers like those of x86_64
-            (_AT_LEAST, 0, 2, first),
-            (_ABOVE, 1, 0, first + 2),
-            (_RETURN, 0, 0, _SECCOMP_ERROR | errno.ENOSYS),
-            (_RETURN, 0, 0, _SECCOMP_ALLOW),
-        ]
+def refuse_calls() -> None:
+    """Of the kernel, for this process and all it starts: what nobody inside needs, and what the host could be hurt by."""
+    program = [(_LOAD, 0, 0, _OF_ARCHITECTURE)]
+    for architecture, ranges in _REFUSED.items():
+        block = [(_LOAD, 0, 0, _OF_CALL), (_AND, 0, 0, 0xBFFFFFFF)]  # of x32, which has numbers like those of x86_64
+        for first, last in ranges:
+            block += [(_AT_LEAST, 0, 2, first), (_ABOVE, 1, 0, last), (_RETURN, 0, 0, _SECCOMP_ERROR | errno.EPERM)]
+        if clone := _CLONE.get(architecture):
+            block += [
+                (_EQUAL, 0, 1, _CLONE3),
+                (_RETURN, 0, 0, _SECCOMP_ERROR | errno.ENOSYS),
+                (_EQUAL, 0, 3, clone),
+                (_LOAD, 0, 0, _OF_FIRST_ARGUMENT),
+                (_ANY_OF, 0, 1, _NEW_NAMESPACES),
+                (_RETURN, 0, 0, _SECCOMP_ERROR | errno.EPERM),
+            ]
+        block.append((_RETURN, 0, 0, _SECCOMP_ALLOW))
+        program += [(_EQUAL, 0, len(block), architecture), *block]
     program.append((_RETURN, 0, 0, _SECCOMP_ALLOW))
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *instruction) for instruction in program))
     header = struct.pack("HP", len(program), ctypes.addressof(code))
