@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import gc
 import os
 import sys
@@ -18,27 +16,24 @@ from local_runner.engine.loop import SOMEBODY_ELSE, Engine
 from local_runner.engine.observers import Observer, Silent
 from local_runner.engine.pool import Staffing
 from local_runner.engine.slots import MakeRequest
-from local_runner.errors import Busy, Invalid, Unavailable
+from local_runner.errors import Busy, Invalid
 from local_runner.executors.base import Executor, Pachctl, WorkerRequest
 from local_runner.executors.images import ImageSource, image_digest, image_folder, image_notes, read_image
 from local_runner.executors.resources import Resources, read_resources
-from local_runner.executors.tree import remove_folder, remove_left
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.model.secrets import values_of
 from local_runner.project import read_project
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
-from local_runner.storage.home import VARIABLE, Home
+from local_runner.storage.home import VARIABLE
 from local_runner.storage.locks import FileLock
 from local_runner.storage.pipeline_records import PipelineRow
+from local_runner.storage.workers import leave_place, make_place
 
 _PACKAGE = Path(__file__).parent
-_OWNER = "home"  # a file in a workers folder that says whose it is
-_PASSAGE = 0o711  # the user of a `transform.user` gets through to a worker's folder, and sees no other
 # How user code is given the network: for a pipeline by an annotation in the `metadata` of its spec, for all by a variable.
 _NETWORK_ANNOTATION, _NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
-_GET_FLAGS, _SET_FLAGS, _TOP_OF_HIERARCHY = 0x80086601, 0x40086602, 0x00020000  # of linux/fs.h, on machines of 64 bits
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
 _HANDOVER = 3.0  # seconds an engine that is asked to give way has before anybody is told
 
@@ -49,7 +44,7 @@ class Crew:
 
     `images` is asked again for each worker that is hired and each job that begins: an engine may live for days, and see edits.
     With `residents` it lets spouts and services run as well, and then stays for ever: that is for engines in the background.
-    `may_begin`, `ignore_failures` and `attendants` are as in `Staffing`.
+    `may_begin`, `ignore_failures` and `attendants` are as in `Staffing`. `warn` is told what is wrong but stops nobody.
     """
 
     executor: Executor
@@ -60,6 +55,7 @@ class Crew:
     may_begin: Callable[[JobInfo], bool] = lambda info: True
     ignore_failures: bool = False
     attendants: Attendants = field(default_factory=Attendants)
+    warn: Callable[[str], None] = lambda text: None
 
 
 @contextlib.contextmanager
@@ -81,7 +77,7 @@ def engine_of(runner: Runner, crew: Crew, *, waiting: Callable[[str], None] | No
         # for 60 000 datums). What goes round in circles is little, and may wait.
         gc.set_threshold(200_000, 20, 100)
         _withdraw(runner.database)
-        _clear_workers(runner.database.home)
+        make_place(runner.database.home, crew.warn)
         requests = _Requests(runner.database, crew)
         staffing = Staffing(
             crew.executor,
@@ -98,9 +94,7 @@ def engine_of(runner: Runner, crew: Crew, *, waiting: Callable[[str], None] | No
             yield engine
     finally:
         gc.set_threshold(*collector)
-        for folder in runner.database.home.workers:
-            with contextlib.suppress(OSError):
-                remove_folder(str(folder))
+        leave_place(runner.database.home)
         lock.release()
 
 
@@ -269,49 +263,3 @@ def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
     """What stands behind an image, if the project has its folder; the tag does not count."""
     folder = image_folder(image, images)
     return read_image(folder) if folder else None
-
-
-def _clear_workers(home: Home) -> None:
-    """Remove what workers of engines that were killed left behind: of this home, and of homes that are gone."""
-    for folder in home.workers:
-        folder.parent.mkdir(mode=0o700, exist_ok=True)
-        if folder.parent.stat().st_uid != os.getuid():
-            raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
-        if os.geteuid() == 0:
-            folder.parent.chmod(_PASSAGE)
-        for other in folder.parent.glob("[!.]*"):
-            if other == folder or not _is_owned(other):
-                remove_left(str(other))  # another engine may be at it, too
-        # It appears with its owner's name in it, or another engine might take it for one that is left over.
-        draft = folder.with_name(f".{folder.name}")
-        draft.mkdir(mode=_PASSAGE, exist_ok=True)
-        (draft / _OWNER).write_text(str(home.path))
-        _spread(draft)
-        draft.rename(folder)
-
-
-def _is_owned(folder: Path) -> bool:
-    """Whether the home is there that its workers work for; another engine may be removing the folder now."""
-    try:
-        return Path((folder / _OWNER).read_text()).exists()
-    except OSError:
-        return False
-
-
-def _spread(folder: Path) -> None:
-    """Ask a disk to place each folder in this one for itself, as it does at the top of a file system; ext4 knows how.
-
-    It else places all files near each other, where, without a journal, it passes over each place that was given up in the last minutes:
-    after thousands of datums a new file took 250 µs, in a place of its own 23.
-    """
-    if sys.platform != "linux":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        flags = array.array("l", [0])
-        with contextlib.suppress(OSError):  # another file system
-            fcntl.ioctl(descriptor, _GET_FLAGS, flags)
-            flags[0] |= _TOP_OF_HIERARCHY
-            fcntl.ioctl(descriptor, _SET_FLAGS, flags)
-    finally:
-        os.close(descriptor)

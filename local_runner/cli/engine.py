@@ -10,6 +10,7 @@ from functools import partial
 import click
 
 from local_runner.cli.door import Door, command
+from local_runner.cli.output import note
 
 EXECUTOR_VARIABLE = "LOCAL_RUNNER_EXECUTOR"
 JOBS_VARIABLE = "LOCAL_RUNNER_JOBS"
@@ -28,7 +29,7 @@ def engine(door: Door) -> None:
     click.echo(why, err=True)
     # The home may have been removed since the command that started us: then there is nothing to do.
     with Runner.open(background=False, create=False) as runner:
-        serve(runner, Crew(executor, jobs_from_environment(), partial(images_of, runner.home), residents=True))
+        serve(runner, Crew(executor, jobs_from_environment(), partial(images_of, runner.home), residents=True, warn=note))
 
 
 def jobs_from_environment() -> int:

@@ -174,6 +174,7 @@ def _work(runner: Runner, project: Project, todo: ToDo, flags: Flags, until: Cal
             may_begin=may_begin,
             ignore_failures=flags.ignore_errors,
             attendants=attendants,
+            warn=note,
         )
         with engine_of(runner, crew, waiting=wait_for) as engine:
             if waited:  # who had it may have done some of it

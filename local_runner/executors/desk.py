@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from local_runner import beneath
 from local_runner.executors.base import Pachctl
 from local_runner.executors.calls import SOCKET
 
@@ -111,7 +111,8 @@ class Desk:
         process.wait()
         with self._lock:
             self._running.discard(process)
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            beneath.remove(folder)
         self._threads.discard(threading.current_thread())
         self._free.release()
 

@@ -19,7 +19,7 @@ from local_runner.executors.base import Output, RunRequest, RunResult, WorkerReq
 from local_runner.executors.collect import Collected, collected
 from local_runner.executors.messages import CHUNK, Plan, pack, unpack
 from local_runner.executors.terminal import Terminal
-from local_runner.executors.tree import Left, Tree, remove_folder
+from local_runner.executors.tree import Left, Tree, remove_left
 
 # A longer line reaches `output` in pieces: a program that never ends a line must not fill the engine's memory.
 _LONGEST_LINE = 1 << 20
@@ -302,13 +302,11 @@ def own_folder(request: WorkerRequest) -> Iterator[Path]:
     """A folder for what a worker has of its own besides /pfs; it goes with the worker. The one for datums is there then, too."""
     request.scratch.mkdir(parents=True, exist_ok=True)
     folder = request.folder.resolve() / "own"
-    if folder.exists():
-        remove_folder(str(folder))  # left by an engine that was killed
     folder.mkdir()
     try:
         yield folder
     finally:
-        remove_folder(str(folder))
+        remove_left(str(folder))
 
 
 def link_scratch(request: WorkerRequest) -> None:
