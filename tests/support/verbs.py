@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from hypothesis import strategies as st
 
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.scripted import ScriptedDatum
@@ -20,66 +20,97 @@ Verb = tuple[Any, ...]  # its name, then what it is done to
 Shape = tuple[str, Any, Any]
 
 PROJECT = "default"
-REPOS = st.sampled_from(["x", "y"])
-PIPELINES = st.sampled_from("abcd")
-BOTH = st.sampled_from("xxyabcd")
-TYPES = st.sampled_from(["user"] * 6 + ["meta", "spec"])
-BRANCHES = st.sampled_from(["master"] * 4 + ["dev"])
-PATHS = st.sampled_from(["/1", "/2", "/d/3"])
-CONTENTS = st.sampled_from(["one", "two", "three", "bad"])
-FLAG = st.booleans()
-PLACE = st.integers(0, 3)
-BRANCH = st.tuples(BOTH, TYPES, BRANCHES)
-
-KINDS = st.sampled_from(["single"] * 3 + ["cross", "cross", "union", "spout", "service"])
-LEAVES = st.sampled_from(["pfs"] * 5 + ["cron", "trigger", "never"])
+Draw = Callable[[random.Random], Any]
 
 
-def shapes_over(names: str) -> st.SearchStrategy[Shape]:
+def one_of(*values: object) -> Draw:
+    """Any of these values; what comes twice comes twice as often."""
+    return lambda chance: chance.choice(values)
+
+
+def tuple_of(*draws: object) -> Draw:
+    """A tuple; what is no draw stands for itself."""
+    return lambda chance: tuple(draw(chance) if callable(draw) else draw for draw in draws)
+
+
+def any_of(*draws: Draw) -> Draw:
+    """What any of these draws."""
+    return lambda chance: chance.choice(draws)(chance)
+
+
+def list_of(draw: Draw, least: int, most: int) -> Draw:
+    return lambda chance: [draw(chance) for _ in range(chance.randint(least, most))]
+
+
+REPOS, PIPELINES, BOTH = one_of(*"xy"), one_of(*"abcd"), one_of(*"xxyabcd")
+TYPES = one_of(*["user"] * 6, "meta", "spec")
+BRANCHES = one_of(*["master"] * 4, "dev")
+PATHS, CONTENTS = one_of("/1", "/2", "/d/3"), one_of("one", "two", "three", "bad")
+FLAG, PLACE = one_of(True, False), one_of(0, 1, 2, 3)
+BRANCH = tuple_of(BOTH, TYPES, BRANCHES)
+KINDS = one_of(*["single"] * 3, "cross", "cross", "union", "spout", "service")
+LEAVES = one_of(*["pfs"] * 5, "cron", "trigger", "never")
+
+
+def shape_over(names: str) -> Draw:
     """What a pipeline is, and the two inputs it may have, of repos of these names."""
-    leaf = st.tuples(LEAVES, st.sampled_from(names), BRANCHES)
-    return st.tuples(KINDS, leaf, leaf)
+    leaf = tuple_of(LEAVES, one_of(*names), BRANCHES)
+    return tuple_of(KINDS, leaf, leaf)
 
 
-SHAPE = shapes_over("xyabcd")
+SHAPE = shape_over("xyabcd")
 # Each over those before it: chains, diamonds, and what hangs on none of them.
-GRAPH = st.tuples(*(shapes_over("xxy" + "abc"[:number] * 2) for number in range(4)))
+GRAPH = tuple_of(*(shape_over("xxy" + "abc"[:number] * 2) for number in range(4)))
 
-FILES: st.SearchStrategy[Verb] = st.one_of(
-    st.tuples(st.just("put"), BOTH, BRANCHES, PATHS, CONTENTS),
-    st.tuples(st.just("put"), REPOS, st.just("master"), PATHS, CONTENTS),
-    st.tuples(st.just("remove"), REPOS, BRANCHES, PATHS),
+FILES = any_of(
+    tuple_of("put", BOTH, BRANCHES, PATHS, CONTENTS),
+    tuple_of("put", REPOS, "master", PATHS, CONTENTS),
+    tuple_of("remove", REPOS, BRANCHES, PATHS),
 )
-OF_PIPELINES: st.SearchStrategy[Verb] = st.one_of(
-    st.tuples(st.just("update"), PIPELINES, SHAPE, FLAG),
-    st.tuples(st.just("delete_pipeline"), PIPELINES, FLAG, FLAG),
-    st.tuples(st.sampled_from(["stop_pipeline", "stop_pipeline", "start_pipeline", "rerun_pipeline", "run_cron"]), PIPELINES),
-    st.tuples(st.sampled_from(["delete_job", "clear_commit"]), PIPELINES, PLACE),
+OF_PIPELINES = any_of(
+    tuple_of("update", PIPELINES, SHAPE, FLAG),
+    tuple_of("delete_pipeline", PIPELINES, FLAG, FLAG),
+    tuple_of(one_of("stop_pipeline", "stop_pipeline", "start_pipeline", "rerun_pipeline", "run_cron"), PIPELINES),
+    tuple_of(one_of("delete_job", "clear_commit"), PIPELINES, PLACE),
 )
-WORK: st.SearchStrategy[Verb] = st.tuples(st.sampled_from(["work", "glance"]))
-EVERYTHING: st.SearchStrategy[Verb] = st.tuples(st.just("delete_project"), FLAG) | st.tuples(st.just("delete_all"))
-OF_COMMITS: st.SearchStrategy[Verb] = st.one_of(
-    st.tuples(st.just("start_commit"), BRANCH),
-    st.tuples(st.just("finish_commit"), BRANCH, FLAG),
-    st.tuples(st.sampled_from(["squash_set", "drop_set"]), PLACE),
-    st.tuples(st.sampled_from(["squash", "drop"]), BOTH, TYPES, PLACE, FLAG),
-    st.tuples(st.just("stop_job"), PIPELINES, PLACE),
+WORK = tuple_of(one_of("work", "glance"))
+EVERYTHING = any_of(tuple_of("delete_project", FLAG), tuple_of("delete_all"))
+OF_COMMITS = any_of(
+    tuple_of("start_commit", BRANCH),
+    tuple_of("finish_commit", BRANCH, FLAG),
+    tuple_of(one_of("squash_set", "drop_set"), PLACE),
+    tuple_of(one_of("squash", "drop"), BOTH, TYPES, PLACE, FLAG),
+    tuple_of("stop_job", PIPELINES, PLACE),
 )
-OF_REPOS: st.SearchStrategy[Verb] = st.one_of(
-    st.tuples(st.just("create_repo"), BOTH, TYPES),
-    st.tuples(st.just("delete_repo"), BOTH, TYPES, FLAG),
-    st.tuples(st.just("create_branch"), BRANCH, st.none() | BRANCH, st.lists(BRANCH, max_size=2)),
-    st.tuples(st.just("trigger"), BOTH, BRANCHES, BRANCHES),
-    st.tuples(st.just("delete_branch"), BRANCH, FLAG),
+OF_REPOS = any_of(
+    tuple_of("create_repo", BOTH, TYPES),
+    tuple_of("delete_repo", BOTH, TYPES, FLAG),
+    tuple_of("create_branch", BRANCH, any_of(one_of(None), BRANCH), list_of(BRANCH, 0, 2)),
+    tuple_of("trigger", BOTH, BRANCHES, BRANCHES),
+    tuple_of("delete_branch", BRANCH, FLAG),
 )
-JOINING = OF_COMMITS | OF_REPOS | st.tuples(st.just("create_pipeline"), PIPELINES, SHAPE)
-TRANSACTION: st.SearchStrategy[Verb] = st.tuples(st.just("transaction"), st.lists(JOINING, min_size=2, max_size=4))
-VERBS = st.one_of(FILES, FILES, OF_PIPELINES, OF_PIPELINES, WORK, JOINING, OF_COMMITS, OF_REPOS, TRANSACTION, EVERYTHING)
+JOINING = any_of(OF_COMMITS, OF_REPOS, tuple_of("create_pipeline", PIPELINES, SHAPE))
+TRANSACTION = tuple_of("transaction", list_of(JOINING, 2, 4))
+VERB = any_of(*[FILES] * 6, *[OF_PIPELINES] * 6, *[WORK] * 3, *[OF_COMMITS] * 4, *[OF_REPOS] * 4, *[TRANSACTION] * 3, EVERYTHING)
 
 
-def sequences(longest: int) -> st.SearchStrategy[list[Verb]]:
-    """What happens after `begin`."""
-    return st.lists(VERBS, min_size=3, max_size=longest)
+@dataclass(frozen=True, slots=True)
+class History:
+    """Pipelines `a` to `d`, and what happens then."""
+
+    graph: tuple[Shape, ...]
+    verbs: list[Verb]
+
+    @classmethod
+    def of(cls, seed: object, longest: int) -> History:
+        """The one of a seed."""
+        chance = random.Random(repr(seed))
+        return cls(GRAPH(chance), list_of(VERB, 3, longest)(chance))
+
+    def shorter(self) -> Iterator[History]:
+        """Itself without one of its verbs."""
+        for at in range(len(self.verbs)):
+            yield replace(self, verbs=self.verbs[:at] + self.verbs[at + 1 :])
 
 
 def begin(lab: Lab, graph: Sequence[Shape]) -> None:
