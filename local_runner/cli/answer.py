@@ -26,6 +26,7 @@ from local_runner.cli.table import ALONE, NOUNS, singular
 from local_runner.cli.tree import ROOT_FLAGS, load
 from local_runner.errors import Invalid, Refused
 from local_runner.executors.calls import CHUNK, Gone, receive, send
+from local_runner.storage.atomic import write_all
 
 # What user code may ask for: verbs over data and jobs. Not what makes or changes a pipeline, which could be given any folder of the host
 # (egress), any secret and the network; not transactions, which would hold the verbs of whoever works outside; nothing of the project.
@@ -243,7 +244,7 @@ class _Answer:
                 kind, data = _or_end(lambda: receive(self._line))
                 try:
                     if kind == b"i":
-                        os.write(writes, data)
+                        write_all(writes, data)
                     elif kind == b"I":
                         os.close(writes)
                 except OSError:  # the command reads no further

@@ -14,6 +14,7 @@ from local_runner.model.refs import USER, BranchRef, PipelineRef, RepoRef
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
+from local_runner.storage.rows import MISREADINGS, damaged_row
 
 _KEPT = 4096  # versions of pipelines: a home of 500 is looked through again and again
 
@@ -31,7 +32,10 @@ def _parsed(effective: str, project: str, updated: float) -> PipelineSpec:
     """Parsing takes a millisecond; rows are read far more often than they change."""
     from local_runner.specs.parse import parse_spec  # 25 ms, and most commands meet no spec
 
-    return parse_spec(json.loads(effective), project, now=updated)
+    try:
+        return parse_spec(json.loads(effective), project, now=updated)
+    except MISREADINGS as error:
+        raise damaged_row(f"a spec of project {project} cannot be read", error) from error
 
 
 def spec_of(row: PipelineRow) -> PipelineSpec:

@@ -53,7 +53,7 @@ def _sums(session: Session) -> Iterator[Finding]:
     """A row must be what was written, and none may have gone."""
     if has_additions(session.connection):
         for wrong in wrong_rows(session.connection):
-            yield Finding(f"row {wrong.row} of {wrong.table}", "is not what was written" if wrong.found else "has gone")
+            yield Finding(f"row {wrong.row} of {wrong.table}", wrong.problem)
 
 
 def _keys(session: Session) -> Iterator[Finding]:

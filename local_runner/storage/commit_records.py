@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from local_runner.model.refs import CommitRef, RepoRef
+from local_runner.storage.rows import damaged_row, reads
 
 
 class CommitRow(NamedTuple):
@@ -54,7 +55,10 @@ class CommitRecords:
 
     def at(self, key: int) -> CommitRow:
         """The commit with this key, which must exist."""
-        return _commit(self._db.execute(f"{_COMMIT} WHERE c.key = ?", (key,)).fetchone())
+        found = self._db.execute(f"{_COMMIT} WHERE c.key = ?", (key,)).fetchone()
+        if found is None:
+            raise damaged_row(f"commit {key} is not there, though something points to it")
+        return _commit(found)
 
     def get(self, key: int) -> CommitRow | None:
         """The commit with this key, if it is still there."""
@@ -150,5 +154,6 @@ class CommitRecords:
         return [_commit(row) for row in self._db.execute(query, values)]
 
 
+@reads("commits")
 def _commit(row: tuple) -> CommitRow:  # type: ignore[type-arg]  # nineteen columns say less than the names above
     return CommitRow(row[0], CommitRef(RepoRef(*row[1:4]), row[4]), *row[5:18], bool(row[18]))  # type: ignore[call-arg]

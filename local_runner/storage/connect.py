@@ -34,13 +34,17 @@ def connect(home: Home, *, create: bool) -> sqlite3.Connection:
     connection = _open(home.database, "rwc" if create else "rw")
     try:
         connection.executescript(_WRITING)
-        if create and not is_laid_out(connection):
+        is_new = not is_laid_out(connection)  # which reads the schema: better here than anywhere
+        if create and is_new:
             lock = FileLock(home.write_lock)
             try:
                 lock.acquire()
                 lay_out(connection)
             finally:
                 lock.release()
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema
+        connection.close()
+        raise sqlite3.DatabaseError(error.object.decode(errors="backslashreplace")) from None
     except BaseException:
         connection.close()
         raise

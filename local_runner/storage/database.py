@@ -18,6 +18,8 @@ from local_runner.storage.locks import FileLock
 from local_runner.storage.objects import ObjectFiles, Objects, put_row
 from local_runner.storage.pipeline_records import PipelineRecords
 from local_runner.storage.repo_records import RepoRecords
+from local_runner.storage.row_sums import first_wrong_row
+from local_runner.storage.rows import MISREADINGS, damaged_row
 from local_runner.storage.trees import Trees
 
 
@@ -91,7 +93,8 @@ class Database:
                 self._refuse_loss()
             session.connection.execute("BEGIN")
             try:
-                yield session
+                with _explained(session):
+                    yield session
             finally:
                 _roll_back(session.connection)
 
@@ -103,7 +106,8 @@ class Database:
             self._refuse_loss()
             try:
                 session.connection.execute("BEGIN")
-                yield session
+                with _explained(session):
+                    yield session
             finally:
                 _roll_back(session.connection)
                 self._apart.append(session)
@@ -125,7 +129,8 @@ class Database:
                     connection.execute("BEGIN IMMEDIATE")
                     session.objects.added.clear()
                     before = connection.total_changes
-                    yield session
+                    with _explained(session):
+                        yield session
                     is_changed = connection.total_changes != before
                     if is_changed:
                         connection.execute("UPDATE written SET transactions = transactions + 1")
@@ -222,6 +227,18 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
+def _explained(session: Session) -> Iterator[None]:
+    """What goes wrong because a row is damaged, in words. Whoever reads rows does not check them, but who fails over one looks."""
+    try:
+        yield
+    except (*MISREADINGS, sqlite3.IntegrityError) as error:
+        wrong = first_wrong_row(session.connection)
+        if wrong:
+            raise damaged_row(f"row {wrong.row} of {wrong.table} {wrong.problem}", error) from error
+        raise
+
+
+@contextlib.contextmanager
 def _translated(home: Home) -> Iterator[None]:
     """Errors of SQLite, and of the disk about files of the home, in words. Others are about what somebody does meanwhile."""
     try:
@@ -237,4 +254,8 @@ def _translated(home: Home) -> Iterator[None]:
             raise disk_full(home.path) from error
         if not home.database.exists():
             raise Unavailable(f"the home {home.path} is gone", hint="somebody removed it; what it held went with it") from error
-        raise Unavailable(f"cannot use the store in {home.path}: {text}", hint="nothing was changed") from error
+        is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        hint = (
+            "run fsck to see what is damaged, or put records.sqlite back from a copy of the home" if is_damaged else "nothing was changed"
+        )
+        raise Unavailable(f"cannot use the store in {home.path}: {text}", hint=hint) from error

@@ -12,6 +12,7 @@ from local_runner.model.datums import DatumStats
 from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.storage.rows import read_json, reads
 
 
 class PipelineRow(NamedTuple):
@@ -165,7 +166,7 @@ class PipelineRecords:
         found = self._db.execute(
             "SELECT request FROM job WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id)
         ).fetchone()
-        return json.loads(found[0]) if found and found[0] else []
+        return read_json(found[0], f"job {ref}") if found and found[0] else []
 
     def answered(self, ref: JobRef) -> None:
         """Forget what was asked."""
@@ -175,11 +176,11 @@ class PipelineRecords:
 
     def pending(self, transaction: str) -> PendingRow | None:
         found = self._db.execute("SELECT id, started, requests FROM pending WHERE id = ?", (transaction,)).fetchone()
-        return PendingRow(found[0], found[1], json.loads(found[2])) if found else None
+        return PendingRow(found[0], found[1], read_json(found[2], f"transaction {transaction}")) if found else None
 
     def all_pending(self) -> list[PendingRow]:
         rows = self._db.execute("SELECT id, started, requests FROM pending ORDER BY started")
-        return [PendingRow(row[0], row[1], json.loads(row[2])) for row in rows]
+        return [PendingRow(row[0], row[1], read_json(row[2], f"transaction {row[0]}")) for row in rows]
 
     def put_pending(self, row: PendingRow) -> None:
         self._db.execute("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", (row.id, row.started, json.dumps(row.requests)))
@@ -189,7 +190,7 @@ class PipelineRecords:
 
     def secret(self, name: str) -> Mapping[str, Any] | None:
         found = self._db.execute("SELECT document FROM secret WHERE name = ?", (name,)).fetchone()
-        return json.loads(found[0]) if found else None
+        return read_json(found[0], f"secret {name}") if found else None
 
     def secrets(self) -> list[tuple[str, float]]:
         """Names and times of creation."""
@@ -206,10 +207,12 @@ def _counts(counters: Counters) -> tuple[int, ...]:
     return counters.total, counters.processed, counters.skipped, counters.failed, counters.recovered
 
 
+@reads("pipeline")
 def _pipeline(row: tuple) -> PipelineRow:  # type: ignore[type-arg]  # thirteen columns say less than the names above
     return PipelineRow(PipelineRef(row[0], row[1]), *row[2:7], PipelineState(row[7]), row[8], bool(row[9]), *row[10:])  # type: ignore[call-arg]
 
 
+@reads("job")
 def _job(row: tuple) -> JobInfo:  # type: ignore[type-arg]
     counters, stats, *more = json.loads(row[10]) if row[10] else ((), ())
     running = tuple(RunningDatum(r[0], r[1], tuple(r[2]), r[3], tuple(r[4])) for r in json.loads(row[12])) if row[12] else ()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from local_runner.model.refs import BranchRef, RepoRef
 from local_runner.model.repos import ProjectInfo, Trigger
+from local_runner.storage.rows import reads
 
 
 class RepoRow(NamedTuple):
@@ -208,6 +209,7 @@ def _repo(row: tuple[int, str, str, str, str, float]) -> RepoRow:
     return RepoRow(row[0], RepoRef(*row[1:4]), row[4], row[5])
 
 
+@reads("branch")
 def _branch(row: tuple[int, str, str, str, str, int | None, str | None, float, int]) -> BranchRow:
     trigger = Trigger(**json.loads(row[6])) if row[6] else None
     return BranchRow(row[0], BranchRef(RepoRef(*row[1:4]), row[4]), row[5], trigger, row[7], row[8])

@@ -6,11 +6,14 @@ call a function of this module; they lie in a table of their own, and a reader n
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from local_runner.storage.rows import MISREADINGS
 
 TABLES = (
     "setting",
@@ -38,6 +41,11 @@ class WrongRow(NamedTuple):
     table: str
     row: str
     found: bool
+
+    @property
+    def problem(self) -> str:
+        """The end of a sentence."""
+        return "is not what was written" if self.found else "has gone"
 
 
 def sum_of_row(*values: object) -> int:
@@ -97,6 +105,13 @@ def wrong_rows(connection: sqlite3.Connection) -> Iterator[WrongRow]:
                 yield WrongRow(table, name, False)
     finally:
         connection.text_factory = before
+
+
+def first_wrong_row(connection: sqlite3.Connection) -> WrongRow | None:
+    """One of them; None also where that cannot be told."""
+    with contextlib.suppress(sqlite3.Error, *MISREADINGS):
+        return next(wrong_rows(connection), None)
+    return None
 
 
 class _Expressions(NamedTuple):

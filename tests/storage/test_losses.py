@@ -252,3 +252,57 @@ def test_a_home_of_an_earlier_version_gets_its_sums_with_its_first_write(home: P
         connection.execute("UPDATE repo SET description = 'something else'")
     connection.close()
     assert {finding.problem for finding in found(home)} == {"is not what was written"}
+
+
+def test_who_fails_over_a_damaged_row_is_told_which(lab: Lab) -> None:
+    busy(lab)
+    home = lab.runner.home
+    lab.close()
+    with sqlite3.connect(home / "records.sqlite") as connection:
+        connection.execute("UPDATE commits SET started = 'once' WHERE key = 1")
+    connection.close()
+    database = Database(open_home(home))
+    with pytest.raises(Unavailable, match="row 1 of commits is not what was written") as error, database.read() as session:
+        assert session.commits.at(1).started > 0
+    assert "fsck" in error.value.hint
+    database.close()
+
+
+UPGRADE = """
+import os, sys
+from pathlib import Path
+from local_runner.storage.database import Database
+from local_runner.storage.home import open_home
+left = [int(sys.argv[2])]
+def count(statement):
+    left[0] -= 1
+    if not left[0]:
+        os._exit(9)
+database = Database(open_home(Path(sys.argv[1])))
+database._session().connection.set_trace_callback(count)
+with database.write() as session:
+    session.repos.set_setting("a", "1")
+os._exit(0)
+"""
+
+
+def test_a_home_of_an_earlier_version_may_be_killed_at_each_step_of_its_first_write(home: Path) -> None:
+    lab = Lab(home)
+    busy(lab)
+    lab.close()
+    with sqlite3.connect(home / "records.sqlite") as connection:
+        for table in ("block_sums", "row_sum", "written"):
+            connection.execute(f"DROP TABLE {table}")
+    connection.close()
+    os.unlink(home / "committed")
+    pristine = home.with_name("pristine")
+    shutil.copytree(home, pristine)
+    step, status = 1, 9
+    while status == 9:
+        shutil.rmtree(home)
+        shutil.copytree(pristine, home)
+        status = subprocess.run([sys.executable, "-c", UPGRADE, str(home), str(step)], check=False).returncode
+        assert found(home) == [], step
+        step += 13 if step > 8 else 1
+    assert status == 0
+    assert step > 30
