@@ -19,6 +19,8 @@ from local_runner.repos import lifecycle
 from local_runner.repos.check import check
 from local_runner.repos.check_home import Leftover, check_home, leftovers
 from local_runner.repos.finding import Finding
+from local_runner.repos.gc import GcPlan, plan_gc
+from local_runner.repos.gc_sweep import Sweep
 from local_runner.repos.mend import Files, mend
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
@@ -73,6 +75,17 @@ class Runner(Versions, Pipelines, Transactions):
     def leftovers(self) -> list[Leftover]:
         """What killed processes left in the home; it costs room only, and `mend` removes it."""
         return leftovers(self.database.home)
+
+    def plan_gc(self) -> GcPlan:
+        """What no commit, running job or open transaction needs."""
+        return plan_gc(self.database)
+
+    def gc(self, plan: GcPlan | None = None, progress: Callable[[int], None] = lambda size: None) -> bool:
+        """Remove what a plan says, or all that nobody needs, while others work; says whether all of it could go.
+
+        Large contents stay while somebody reads what the home held before. `progress` is told the bytes that went since the last call.
+        """
+        return Sweep(self.database, plan or self.plan_gc(), progress).run()
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
         """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `Invalid`, `AlreadyExists`.

@@ -178,8 +178,12 @@ class Versions(Access):
         """
         self._look(lambda session: commits.find_repo(session, commit.repo))
         changes = FileChanges(self.database)
-        yield changes
-        self.change(lambda txn: files.modify(txn, commit, changes.changes))
+        try:
+            yield changes
+            self.change(lambda txn: files.modify(txn, commit, changes.changes))
+        except BaseException:
+            changes.give_up()
+            raise
 
     def list_file(self, file: FileQuery) -> Iterator[FileInfo]:
         return self._stream(lambda session: files.list_file(session, file))

@@ -96,6 +96,8 @@ ALONE: Mapping[str, str] = {
     "doctor": "doctor:doctor",
     "engine": "engine:engine",
     "fsck": "admin:fsck",
+    "garbage-collect": "gc:garbage_collect",
+    "gc": "gc:gc",
     "help": "help:help_",
     "logs": "logs:logs",
     "plan": "plan:plan",
@@ -107,7 +109,7 @@ ALONE: Mapping[str, str] = {
     "why": "why:why",
 }
 
-HIDDEN = frozenset({"engine", "next"})
+HIDDEN = frozenset({"engine", "garbage-collect", "next"})  # the second is pachctl 1.x's word for gc
 
 VERBS: Mapping[str, str] = {
     "build": "Build the images of the project.",
@@ -128,6 +130,8 @@ VERBS: Mapping[str, str] = {
     "find": "Find the commits that changed a file.",
     "finish": "Finish a commit or a transaction.",
     "fsck": "Check that the home is whole.",
+    "garbage-collect": "Give back room that nobody needs.",
+    "gc": "Give back room that nobody needs.",
     "get": "Get files out of a repo.",
     "glob": "List files that match a pattern.",
     "help": "Explain a command, or all of them.",

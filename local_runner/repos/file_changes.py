@@ -9,7 +9,6 @@ from local_runner.model.names import check_path
 from local_runner.model.refs import FileQuery
 from local_runner.repos.files import Change, Copy, Delete, Put, check_change
 from local_runner.storage.database import Database
-from local_runner.storage.objects import Content
 
 _INLINE_BUDGET = 32 * 1024 * 1024  # small contents held in memory before they are stored
 
@@ -39,11 +38,17 @@ class FileChanges:
         """Write a file or folder of some commit under another path; a missing source copies nothing."""
         self.changes.append(check_change(Copy(source, path, append)))
 
+    def give_up(self) -> None:
+        """Say that no commit will refer to what was brought."""
+        brought = (change.content for change in self.changes if isinstance(change, Put))
+        self._database.files.arrivals.release(content.name for content in brought if content.inline is None)
+
     def _store(self) -> None:
         """Make rows of what is held before the commit refers to them."""
-        self._database.files.arrivals.hold(change.content.name for change in self.changes if isinstance(change, Put))
+        small = [change.content for change in self.changes if isinstance(change, Put) and change.content.inline is not None]
+        self._database.files.arrivals.hold(content.name for content in small)
         with self._database.write() as session:
-            session.objects.add(change.content for change in self.changes if isinstance(change, Put))
+            session.objects.add(small)
             session.objects.added.clear()  # they are in no commit yet
-        self.changes = [Put(c.path, Content(c.content.name, c.content.size), c.append) if isinstance(c, Put) else c for c in self.changes]
+        self.changes = [Put(c.path, c.content._replace(inline=None), c.append) if isinstance(c, Put) else c for c in self.changes]
         self._held = 0

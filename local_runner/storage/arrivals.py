@@ -52,6 +52,7 @@ class Arrivals:
         """Give a draft its name, and keep it as `hold` does."""
         with self._lock, _door(self._home, fcntl.LOCK_SH):
             self._note([name])
+            path.parent.mkdir(exist_ok=True)  # a folder that got empty is removed
             os.replace(draft, path)
 
     def release(self, names: Iterable[bytes]) -> None:

@@ -17,11 +17,14 @@ from local_runner.errors import Unavailable
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.storage.home import Home
 from local_runner.storage.locks import FileLock
+from local_runner.storage.pages import BUSY_SECONDS, INCREMENTAL
 from local_runner.storage.row_sums import keep_sums, sum_all
 
 _SCHEMA, _ADDITIONS = (Path(__file__).with_name(name) for name in ("schema.sql", "additions.sql"))
 # NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last transactions, and never the whole.
-_WRITING = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
+# auto_vacuum counts for records that are made now, and has to come first.
+_WRITING = f"PRAGMA auto_vacuum = {INCREMENTAL}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
+_WRITING += "PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
 
 
 def connect(home: Home, *, create: bool) -> sqlite3.Connection:
@@ -97,7 +100,7 @@ def prepare_to_write(connection: sqlite3.Connection) -> None:
 def _open(path: Path, mode: str) -> sqlite3.Connection:
     # isolation_level None: transactions are ours. Threads: `Database.close` is called by the one that opened it.
     address = f"file:{quote(str(path))}?{'' if mode.startswith('immutable') else 'mode='}{mode}"
-    return sqlite3.connect(address, uri=True, isolation_level=None, timeout=60, check_same_thread=False)
+    return sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
 
 
 def _has_table(connection: sqlite3.Connection, name: str) -> bool:

@@ -151,6 +151,19 @@ class Database:
             self.files.arrivals.release(session.objects.added)
         ring_all(self.home.bells)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """The connection of this thread while nobody else writes, outside of any transaction: to keep house."""
+        session = self._session()
+        lock = FileLock(self.home.write_lock, self.home.path)
+        try:
+            with _translated(self.home):
+                self._refuse_loss()
+                lock.acquire(self._waiting)
+                yield session.connection
+        finally:
+            lock.release()
+
     def accept_loss(self) -> None:
         """Go on with what the records hold, though they lost something."""
         session = self._session()

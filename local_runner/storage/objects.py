@@ -82,9 +82,7 @@ class ObjectFiles:
             finally:
                 os.close(descriptor)
             name = hasher.digest()
-            path = self.path(name)
-            path.parent.mkdir(exist_ok=True)
-            self.arrivals.shelve(draft, name, path)
+            self.arrivals.shelve(draft, name, self.path(name))
         except BaseException as error:
             Path(draft).unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -151,6 +151,20 @@ class Trees:
         node = self._read(root)
         return [value[:32] for value in node.values] if node.level else []
 
+    def reach(self, root: Root, seen: set[bytes]) -> Iterator[bytes]:
+        """Names of the contents that a tree leads to through pieces that are not `seen`, which grows by them. Remembers no piece."""
+        waiting = [root] if root is not None else []
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            node = self._read(name)
+            seen.add(name)
+            if node.level:
+                waiting += [value[:32] for value in node.values]
+            elif len(node.values[0]) == _SIZED:
+                yield from (value[:32] for value in node.values)
+
     # -- changing --------------------------------------------------------------------------------------------------
 
     def edit(self, root: Root, edits: Edits) -> Root:
@@ -252,9 +266,9 @@ class Trees:
         keys = b"\n".join(node.keys)
         content = b"".join((_HEAD.pack(node.level, len(node.values[0]), len(node.keys), len(keys)), keys, *node.values))
         name = digest(content)
-        if name not in self._cache:
-            self._nodes.put_node(name, content)
-            self._remember(name, node)
+        # Also one that is remembered: it may have been collected since, as nobody needed it.
+        self._nodes.put_node(name, content)
+        self._remember(name, node)
         return _CHILD.pack(name, *self._totals(node))
 
     def _node(self, name: bytes) -> _Node:

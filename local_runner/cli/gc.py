@@ -1,0 +1,61 @@
+"""`gc`: giving back the room of what nobody needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from local_runner.cli.door import Door, command
+from local_runner.cli.meter import Meter, with_progress
+from local_runner.cli.output import note
+from local_runner.model.units import human_size
+
+if TYPE_CHECKING:
+    from local_runner.repos.gc import GcPlan
+
+HEADER = ("WHAT", "NUMBER", "SIZE")
+
+
+@command("gc --dry-run")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@with_progress
+def gc(door: Door, dry_run: bool, progress: bool | None) -> None:
+    """Give back the room of what no commit, running job or open transaction needs; nobody has to stop for it."""
+    _collect(door, dry_run, progress)
+
+
+@command("garbage-collect --dry-run", hidden=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@with_progress
+def garbage_collect(door: Door, dry_run: bool, progress: bool | None) -> None:
+    """Do as `gc` does, under the name it had in pachctl 1.x."""
+    _collect(door, dry_run, progress)
+
+
+def _collect(door: Door, dry_run: bool, progress: bool | None) -> None:
+    plan = door.runner.plan_gc()
+    door.out.table(HEADER, _rows(plan))
+    if dry_run:
+        return
+    with Meter(progress, plan.size) as meter:
+        is_all = door.runner.gc(plan, meter.add)
+    if not is_all:
+        note("large contents stay for now: somebody reads what was there before; run gc again later")
+
+
+def _rows(plan: GcPlan) -> list[tuple[str, ...]]:
+    counted = [
+        ("large contents", len(plan.large.names), plan.large.size),
+        ("small contents", len(plan.small.names), plan.small.size),
+        ("pieces of trees", len(plan.pieces.names), plan.pieces.size + plan.sums.size),
+        ("left by the killed", len(plan.leftovers), sum(leftover.size for leftover in plan.leftovers)),
+        ("logs", len(plan.logs), sum(log.size for log in plan.logs)),
+    ]
+    rows = [(what, str(number), human_size(size)) for what, number, size in counted]
+    return [
+        *rows,
+        ("free in the records", "", human_size(plan.free)),
+        ("goes", "", human_size(plan.size)),
+        ("stays", "", human_size(plan.stays)),
+    ]

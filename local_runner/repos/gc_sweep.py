@@ -1,0 +1,111 @@
+"""Removing what a plan says, a moment at a time, beside whoever reads, writes and runs (FORMAT.md, *Giving room back*)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+
+from local_runner.repos.check_home import remove_leftovers
+from local_runner.repos.gc import Doomed, GcPlan, gone_logs
+from local_runner.storage.arrivals import no_arrivals
+from local_runner.storage.database import Database, Session
+from local_runner.storage.pages import empty_log, free_bytes, give_back, is_incremental, used_bytes, write_anew
+
+_SLICE = 0.1  # seconds that others may have to wait for us
+_PAUSE = 0.02  # between slices; who waits for the lock is next in line
+_FEW = 100  # things between two looks at the clock
+_PATIENCE = 2.0  # seconds for those who read what was before
+# Bytes of the records: free ones that are worth it to write them anew, and used ones that take but a moment (10 ms for each MiB).
+_WORTH_IT, _QUICK = 1 << 20, 32 << 20
+
+Progress = Callable[[int], None]  # bytes that went since the last call
+
+
+class Sweep:
+    """Carries out a plan. Whatever moment it is killed at, what is left is whole, and the next one goes on."""
+
+    def __init__(self, database: Database, plan: GcPlan, progress: Progress = lambda size: None) -> None:
+        self._database = database
+        self._plan = plan
+        self._progress = progress
+
+    def run(self, *, patiently: bool = True) -> bool:
+        """Do all of it; says whether that is so: large contents stay while somebody reads what the records were before.
+
+        `patiently`, large records made by an earlier version are written anew once, for which others wait. Raises `Unavailable`.
+        """
+        plan = self._plan
+        for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums)):
+            self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
+        is_read = bool(plan.large.names) and self._is_read()
+        if not is_read:
+            self._in_slices(plan.large, self._remove_file)
+        self._progress(sum(leftover.size for leftover in remove_leftovers(self._database.home)))
+        self._remove_logs()
+        self._cut_records(patiently)
+        return not is_read
+
+    def _is_read(self) -> bool:
+        """Whether somebody reads what the records were before, and may be about to open a large content that goes."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with self._database.alone() as connection:
+                if empty_log(connection):
+                    return False
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(_PAUSE)
+
+    def _in_slices(self, doomed: Doomed, remove: Callable[[Session, bytes], None]) -> None:
+        """Remove each that is still needed by nobody. What commits and writers came to need meanwhile is known: both locks are held."""
+        waiting, needed = deque(doomed.names), self._plan.needed
+        share = doomed.size / max(len(waiting), 1)
+        while waiting:
+            with self._database.write() as session:
+                needed.look(session)
+                with no_arrivals(self._database.home) as held:
+                    gone, deadline = 0, time.monotonic() + _SLICE
+                    while waiting:
+                        name = waiting.popleft()
+                        if name not in needed.contents and name not in needed.pieces and name not in held:
+                            remove(session, name)
+                        gone += 1
+                        if gone % _FEW == 0 and time.monotonic() >= deadline:
+                            break
+            self._progress(round(gone * share))
+            if waiting:
+                time.sleep(_PAUSE)
+
+    def _remove_row(self, session: Session, table: str, name: bytes) -> None:
+        session.connection.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+
+    def _remove_file(self, session: Session, name: bytes) -> None:
+        path = session.objects.files.path(name)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another lies there
+            path.parent.rmdir()
+
+    def _remove_logs(self) -> None:
+        doomed = {log.path: log.size for log in self._plan.logs}
+        with self._database.read() as session:
+            gone = {log.path for log in gone_logs(session, self._database.home, float("inf"))}  # not those of a job that came to life
+        for path in doomed.keys() & gone:
+            path.unlink(missing_ok=True)
+            for folder in (path.parent, path.parent.parent):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            self._progress(doomed[path])
+
+    def _cut_records(self, patiently: bool) -> None:
+        """Give back the pages that hold nothing: by writing the records anew where that is quick, else bit by bit."""
+        while True:
+            with self._database.alone() as connection:
+                free, is_quick = free_bytes(connection), used_bytes(connection) <= _QUICK
+                if free >= _WORTH_IT and (is_quick or (patiently and not is_incremental(connection))):
+                    write_anew(connection)
+                if not is_incremental(connection) or give_back(connection, _SLICE):
+                    empty_log(connection)
+                    return
+            time.sleep(_PAUSE)
