@@ -185,6 +185,30 @@ def test_an_installed_version_does_not_meet(clauses: str) -> None:
     assert unmet([f"pytest{clauses}"]) == (f"pytest{clauses} ({PYTEST} is installed)",)
 
 
+@pytest.mark.parametrize(
+    ("installed", "wanted", "met"),
+    [
+        ("2.0rc1", ">=2.0", False),
+        ("2.0", ">=2.0rc1", True),
+        ("1!1.0", ">2.0", True),
+        ("1.0.post1", ">1.0", False),
+        ("1.0+local", "==1.0", True),
+        ("1.0", ">=2 ; python_version >= '3'", False),
+        ("1.0", "[extra]>=2", False),
+        ("1.0", "no requirement at all", True),
+    ],
+)
+def test_versions_are_compared_as_pip_does(monkeypatch: pytest.MonkeyPatch, installed: str, wanted: str, met: bool) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: installed)
+    assert unmet([f"some{wanted}"]) == (() if met else (f"some{wanted} ({installed} is installed)",))
+
+
+def test_requirements_may_name_each_other(folder: Path) -> None:
+    (folder / "more.txt").write_text("a\n-r requirements.txt\n-r more.txt\n")
+    source = read(folder, "FROM x\nCOPY requirements.txt more.txt ./\nRUN pip install -r requirements.txt\n")
+    assert source.requirements == ("pytest", "a")
+
+
 def test_a_changed_file_is_told_by_its_digest(folder: Path) -> None:
     before = code_digest(read(folder, "FROM x\nCOPY train.py lib /app/\n"))
     assert set(before) == {"Dockerfile", "train.py", "lib/a.py", "lib/deep/b.py"}

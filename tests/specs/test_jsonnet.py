@@ -78,3 +78,12 @@ def test_arguments_are_given_as_key_and_value():
     assert parse_args(["a=1", "b=x=y", "a=2", "c="]) == {"a": "2", "b": "x=y", "c": ""}
     with pytest.raises(Invalid, match='invalid template argument "name": must have form "key=value"'):
         parse_args(["name"])
+
+
+def test_a_template_that_does_not_end_is_refused(monkeypatch):
+    pytest.importorskip("_jsonnet")
+    monkeypatch.setattr("local_runner.specs.jsonnet._LIMITS", (1, 1 << 30))
+    for text in ("[x for x in std.range(0, 1e9)]", "local f(n) = f(n + 1) tailstrict; f(0)"):
+        with pytest.raises(SpecError, match="template err") as refused:
+            render(text)
+        assert refused.value.message.startswith("one.jsonnet: ")
