@@ -27,7 +27,7 @@ from local_runner.errors import (
     RepoNotFound,
     Unavailable,
 )
-from local_runner.model.names import DEFAULT_PROJECT, is_id
+from local_runner.model.names import DEFAULT_PROJECT, is_id, is_text
 from local_runner.model.refs import (
     BranchRef,
     CommitQuery,
@@ -89,7 +89,7 @@ class Door:
             from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
             from local_runner.storage.home import VARIABLE, find_home
 
-            if not _is_text(str(find_home())):
+            if not is_text(str(find_home())):
                 raise Unavailable(f"the path of the home is no UTF-8 text: {str(find_home())!a}", hint=f"{VARIABLE} names another")
             self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional, waiting=_say_who_writes))
             self._stack.push(_let_go)
@@ -243,13 +243,8 @@ def _check_text(param: click.Parameter, value: object) -> None:
     """Names, patterns and words are UTF-8; only what names something on this machine may be any bytes. Raises `Invalid`."""
     if _LOCAL.isdisjoint(param.opts):
         for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and not _is_text(text):
+            if isinstance(text, str) and not is_text(text):
                 raise Invalid(f"{param.human_readable_name} is no UTF-8 text: {text!a}"[:_SHOWN])
-
-
-def _is_text(text: str) -> bool:
-    """Whether it is free of bytes that are no UTF-8, which Python has as halves of surrogate pairs."""
-    return text.isascii() or text.encode(errors="replace") == text.encode(errors="ignore")
 
 
 def command(

@@ -85,7 +85,8 @@ def _get_folder(door: Door, query: FileQuery, target: Path, progress: bool | Non
         target.mkdir(parents=True, exist_ok=True)
         with _Below(target) as below:
             for info, chunks in door.runner.get_files(query):
-                below.put(info.path.removeprefix(top.path), None if info.is_folder else meter.chunks(chunks))
+                if not info.is_folder:  # those are there for their files
+                    below.put(info.path.removeprefix(top.path), meter.chunks(chunks))
 
 
 class _Below:
@@ -103,12 +104,9 @@ class _Below:
             os.unlink(self._draft, dir_fd=self._root)
         os.close(self._root)
 
-    def put(self, path: str, chunks: Iterable[bytes] | None) -> None:
-        """Write a file, or without content make a folder. Raises `Unavailable`."""
+    def put(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Write a file, and the folders on its way. Raises `Unavailable`."""
         try:
-            if chunks is None:
-                os.close(beneath.make_folders(self._root, path))
-                return
             with os.fdopen(beneath.create_file(self._root, self._draft), "wb") as out:
                 out.writelines(chunks)
             beneath.replace(self._root, self._draft, path)

@@ -15,7 +15,7 @@ from local_runner.errors import Invalid
 from local_runner.model.glob_machine import Machine
 from local_runner.model.glob_syntax import Sequence, parse, regex
 from local_runner.model.glob_ways import Ways, ways_of
-from local_runner.model.names import clean_path
+from local_runner.model.names import check_text, clean_path
 
 _SPECIAL = re.compile(r"[*?\[\]{}!()@+^]")
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>[0-9]+)|\{(?P<braced>[0-9]+)\})")
@@ -89,7 +89,7 @@ class Glob:
 
 def compile_glob(pattern: str) -> Glob:
     """The glob behind a pattern as it was typed. Raises `Invalid` for one that does not compile."""
-    cleaned = clean_path(pattern)
+    cleaned = clean_path(check_text(pattern))
     special = _SPECIAL.search(cleaned)
     prefix = cleaned[: special.start()] if special else cleaned
     # Paths lose their trailing slash before they are matched, the root too.

@@ -21,6 +21,18 @@ def is_id(text: str) -> bool:
     return _UUID4.fullmatch(text) is not None
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8: bytes that are none are halves of surrogate pairs in Python."""
+    return text.isascii() or text.encode(errors="replace") == text.encode(errors="ignore")
+
+
+def check_text(text: str) -> str:
+    """Text as it is, if it can be stored. Raises `Invalid`."""
+    if not is_text(text):
+        raise Invalid(f"{text!a:.80} is no UTF-8 text")
+    return text
+
+
 def check_name(name: str) -> str:
     """The name of a repo, branch or pipeline, as it is. Raises `Invalid`."""
     if not _NAME.fullmatch(name):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from local_runner.errors import Invalid
-from local_runner.model.names import DEFAULT_PROJECT, clean_path, is_id
+from local_runner.model.names import DEFAULT_PROJECT, check_text, clean_path, is_id
 
 USER, META, SPEC = "user", "meta", "spec"
 
@@ -114,7 +114,7 @@ _SUFFIX = re.compile(r"(?P<name>[^.^~]*)(?:\.(?P<root>-?\d+))?(?P<back>[\^~].*)?
 
 def parse_repo(text: str, project: str = DEFAULT_PROJECT) -> RepoRef:
     """A repo from `name`, `name.meta` or `project/name`; `project` is taken where the text names none. Raises `Invalid`."""
-    head, slash, name = text.rpartition("/")
+    head, slash, name = check_text(text).rpartition("/")
     if slash:
         project = head
     name, dot, kind = name.partition(".")
@@ -127,7 +127,7 @@ def parse_repo(text: str, project: str = DEFAULT_PROJECT) -> RepoRef:
 
 def parse_branch(text: str, project: str = DEFAULT_PROJECT) -> BranchRef:
     """A branch from `repo@branch`. Raises `Invalid`."""
-    repo, at, branch = text.partition("@")
+    repo, at, branch = check_text(text).partition("@")
     if not at or not branch:
         raise Invalid(f'invalid format "{text}": expected a repo and a branch as repo@branch')
     return BranchRef(parse_repo(repo, project), branch)
@@ -135,7 +135,7 @@ def parse_branch(text: str, project: str = DEFAULT_PROJECT) -> BranchRef:
 
 def parse_ancestry(text: str) -> tuple[str, Ancestry]:
     """Cuts `master^2`, `master.3~` or an id with a suffix into its name and how far to go back. Raises `Invalid`."""
-    found = _SUFFIX.fullmatch(text)
+    found = _SUFFIX.fullmatch(check_text(text))
     back = (found["back"] or "") if found else ""
     if not found or not _BACK.fullmatch(back):
         raise Invalid(f'invalid ancestry syntax "{text}"')
@@ -157,7 +157,7 @@ def parse_commit(text: str, project: str = DEFAULT_PROJECT) -> CommitQuery:
     """A commit from `repo`, `repo@branch-or-id` with an ancestry suffix, or `repo@branch=id`. Raises `Invalid`."""
     repo_text, _, rest = text.partition("@")
     repo = parse_repo(repo_text, project)
-    branch, equals, identity = rest.partition("=")
+    branch, equals, identity = check_text(rest).partition("=")
     if not equals:
         name, ancestry = parse_ancestry(rest)
         return CommitQuery(repo, "", name, ancestry) if is_id(name) else CommitQuery(repo, name, "", ancestry)
@@ -167,7 +167,7 @@ def parse_commit(text: str, project: str = DEFAULT_PROJECT) -> CommitQuery:
 
 def parse_file(text: str, project: str = DEFAULT_PROJECT) -> FileQuery:
     """A file from `repo@commit:/path`; without a path it is the root. Raises `Invalid`."""
-    commit, colon, path = text.partition(":")
+    commit, colon, path = check_text(text).partition(":")
     cleaned = clean_path(path) if colon else "/"
     if path.endswith("/") and cleaned != "/":
         cleaned += "/"

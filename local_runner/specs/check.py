@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from local_runner.errors import Invalid
+from local_runner.model.names import is_text
 from local_runner.model.units import is_proto_duration, parse_go_duration, parse_proto_duration, parse_rfc3339, proto_duration, rfc3339
 from local_runner.specs.fields import BY_KEY, ENUMS, MAP, MESSAGES, ONE_OF, REMOVED, REQUEST, Field
 
@@ -152,7 +153,7 @@ def _in_range(kind: str) -> Callable[[object], bool]:
 
 def _is_text(value: object) -> bool:
     """Text that can be stored: half a surrogate pair, as in "\\ud800", cannot."""
-    return isinstance(value, str) and (value.isascii() or value.encode(errors="replace") == value.encode(errors="ignore"))
+    return isinstance(value, str) and is_text(value)
 
 
 def _is_time(value: object) -> bool:

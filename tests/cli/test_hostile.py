@@ -187,7 +187,7 @@ def test_files_are_never_got_through_a_link_of_the_target(repo, tmp_path, place)
     assert (outside / "f").read_text() == "old"
     if place == "out/d":
         assert ended.status == 5
-        assert "out/d: a link on the way" in ended.err
+        assert "out/d/f: a link on the way" in ended.err
     else:
         assert Path(place).read_text() == "new"
     assert not list(Path("out").glob(".get-*"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_runner.errors import LocalRunnerError, SpecError
@@ -290,3 +291,24 @@ PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.samp
 def test_json_reads_the_same_as_yaml(extra):
     text = json.dumps({"pipeline": {"name": "p"}, **extra}, ensure_ascii=False)
     assert read(text) == read(f"--- {text}")
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["[", "{", "- ", "? ", '{"a":', "[a, ", "{a: ", "[ [", "- ["]), st.integers(101, 50_000))
+def test_a_text_nested_deeply_is_refused_where_it_begins_to_be(opening, times):
+    began = time.process_time()
+    error = refusal(opening * times)
+    assert "it is nested too deeply, more than 100 times" in error.message
+    assert int(error.message.split(":")[2]) <= len(opening) * 101 + 1  # the column
+    assert time.process_time() - began < 20  # 2,000 brackets took ten, and four times that for twice as many
+
+
+def test_a_hundred_levels_are_not_too_deep():
+    text = "[" * 99 + "]" * 99
+    assert "nested too deeply" not in refusal(f'{{"pipeline": {text}}}').message
+    assert "nested too deeply" not in refusal(f"pipeline: {text}").message
+
+
+def test_a_bomb_of_aliases_does_not_go_off():
+    bomb = "\n".join([f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(50)])
+    assert "alias nodes not supported" in refusal(f"a0: &a0 x\n{bomb}").message
