@@ -44,7 +44,7 @@ class Report:
 
     def __str__(self) -> str:
         did = ", ".join(f"{number:,} {what}" for what, number in self.did.items() if number)
-        told = "".join(f"\n  {line[:600]}" for line in self.broken[:_TOLD])
+        told = "".join(f"\n  {line[:3000]}" for line in self.broken[:_TOLD])
         return f"{self.attack}: {did or self.skipped}; {len(self.broken)} promises broken{told}"
 
 
@@ -60,7 +60,7 @@ class Project:
         self._mark = f"RELIABILITY_MARK={uuid.uuid4().hex}"
         name, value = self._mark.split("=")
         mine = {"LOCAL_RUNNER_HOME": str(self.home), "LOCAL_RUNNER_EXECUTOR": executor, "LOCAL_RUNNER_JOBS": "2"}
-        self.env = {**os.environ, **mine, name: value, "PYTHONPATH": str(ROOT)}
+        self.env = {**os.environ, **mine, name: value, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -145,10 +145,12 @@ def project(executor: str = "process") -> Iterator[Project]:
 
 
 def end_of(process: subprocess.Popen[bytes], timeout: float) -> tuple[int, str]:
-    """Status and output of a process, whose group is killed if it does not end in time."""
+    """Status and output of a process; one that does not end in time is told to say where it is, and its group is killed."""
     try:
         output, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # it says where its threads are
+        time.sleep(1)
         kill_group(process.pid)
         output, _ = process.communicate()
         return HANG, output.decode(errors="replace")

@@ -10,31 +10,26 @@ import signal
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.table import EXECUTORS
-from local_runner.model.refs import CommitQuery, FileQuery, PipelineRef, parse_file, parse_repo
+from local_runner.model.refs import CommitQuery, FileQuery, parse_file, parse_repo
 from local_runner.runner import Runner
 from tests.reliability.attack import HANG, Project, Report, descendants, end_of, is_traceback, kill_group, project, scaled
 
 RUN_SHARE, VERB_SHARE = 12, 24  # kills
 _FILES = 24
-_NAMES = ("a", "b", "c")
+_PATIENCE = 30  # seconds
 _BATCH = """
-import os, shutil, sys
-from pathlib import Path
+import os, shutil
 from python_pachyderm import batch_all_datums
 def one():
-    with open(os.environ["SIDE"], "a") as side:
-        side.write("%s %s\\n" % (sys.argv[1], os.environ["PACH_DATUM_ID"]))
+    print("ran", flush=True)
     for file in Path("/pfs/a").iterdir():
         shutil.copy(file, "/pfs/out/" + file.name)
 batch_all_datums(one)()
 """
-_SHELL = (
-    'f=$(ls /pfs/{source}); echo "{name} $PACH_DATUM_ID" >> {side}; cp /pfs/{source}/$f /pfs/out/; echo {name} >> /pfs/out/$f; sleep 0.02'
-)
+_SHELL = "echo ran; f=$(ls /pfs/{source}); cp /pfs/{source}/$f /pfs/out/; echo {name} >> /pfs/out/$f; sleep 0.02"
 
 Files = dict[str, str]
 
@@ -67,17 +62,14 @@ def attack_verbs(scale: float, seed: int) -> Report:
 
 def _lay_out(place: Project) -> Files:
     """The project; returns what its last pipeline has to hold."""
-    side = place.folder / "shared" / "side"
-    side.parent.mkdir()
-    (side.parent / "batch.py").write_text(_BATCH)
-    place.spec("a", "data", [_SHELL.format(source="data", name="a", side=side)], datum_set_spec={"number": 5})
+    place.spec("a", "data", [_SHELL.format(source="data", name="a")], datum_set_spec={"number": 5})
     if importlib.util.find_spec("python_pachyderm"):
-        transform = {"cmd": [sys.executable, str(side.parent / "batch.py"), "b"], "datum_batching": True, "env": {"SIDE": str(side)}}
+        transform = {"cmd": [sys.executable, "-c", _BATCH], "datum_batching": True}
         document = {"pipeline": {"name": "b"}, "input": {"pfs": {"repo": "a", "glob": "/*"}}, "transform": transform}
         (place.folder / "b.json").write_text(json.dumps({**document, "datum_set_spec": {"number": 10}}))
     else:
-        place.spec("b", "a", [_SHELL.format(source="a", name="b", side=side).replace("echo b >>", "true >>")])
-    place.spec("c", "b", [_SHELL.format(source="b", name="c", side=side)], datum_set_spec={"number": 3})
+        place.spec("b", "a", ["echo ran; cp /pfs/a/* /pfs/out/"])
+    place.spec("c", "b", [_SHELL.format(source="b", name="c")], datum_set_spec={"number": 3})
     (place.folder / "data").mkdir()
     files = {f"f{number:03}": f"content {number}\n" * 20 for number in range(_FILES)} | {"large": "0123456789abcdef" * 8192}
     for name, text in files.items():
@@ -90,9 +82,8 @@ def _lay_out(place: Project) -> Files:
 
 def _kill_until_done(report: Report, choice: random.Random, place: Project) -> None:
     expected = _lay_out(place)
-    side, kept = place.folder / "shared" / "side", Counter[str]()
+    kept: Counter[str] = Counter()  # how often each datum that is done ran
     for number in range(40):
-        before = _lines(side)
         process = place.start("--executor", executor())
         time.sleep(choice.uniform(0.1, 2.5))
         kind = "nobody"
@@ -100,13 +91,13 @@ def _kill_until_done(report: Report, choice: random.Random, place: Project) -> N
             kind = _kill_somebody(choice, process.pid)
             report.count("kills", int(kind != "nobody"))
             report.count(f"of {kind}", int(kind != "nobody"))
-        status, output = end_of(process, 120)
+        status, output = end_of(process, _PATIENCE)
         if status == HANG:
-            report.breaks(f"it hangs after a kill of {kind}: {output[-300:]}")
+            report.breaks(f"it hangs after a kill of {kind}: {output[-3000:]}")
         if is_traceback(output):
             report.breaks(f"traceback after a kill of {kind}: {output[-500:]}")
         report.broken += [f"left after a kill of {kind}: {what}" for what in place.left()]
-        _look_after(report, kind, place, side, before, kept)
+        _look_after(report, kind, place, kept)
         if kind == "nobody" and status == 0:
             break
         if kind not in ("nobody", "the group", "the engine") and status:
@@ -144,31 +135,31 @@ def _role(line: str) -> str:
     return "a launcher" if "launcher" in line else "an attendant" if "attendant" in line else "a user process"
 
 
-def _lines(side: Path) -> list[str]:
-    return side.read_text().splitlines() if side.exists() else []
-
-
-def _look_after(report: Report, kind: str, place: Project, side: Path, before: list[str], kept: Counter[str]) -> None:
+def _look_after(report: Report, kind: str, place: Project, kept: Counter[str]) -> None:
     """fsck, the datums that were done, and which ran again."""
     if not (place.home / "FORMAT").exists():
         return
     with Runner.open(place.home, background=False) as runner:
         report.broken += [f"after a kill of {kind} fsck finds {tuple(found)}" for found in runner.fsck()]
-        done = {f"{name} {datum}" for name in _NAMES for datum in _done(runner, name)}
-        lost = kept.keys() - done
-        again = [line for line in _lines(side)[len(before) :] if line in kept]
-        if lost:
-            report.breaks(f"after a kill of {kind} {len(lost)} finished datums are gone: {sorted(lost)[:3]}")
-        if again:
-            report.breaks(f"after a kill of {kind} {len(again)} finished datums ran again: {again[:3]}")
-        kept.update(done)
+        done, ran = _done_and_ran(runner)
+    lost = kept.keys() - done
+    again = [datum for datum, times in kept.items() if ran[datum] > times]
+    if lost:
+        report.breaks(f"after a kill of {kind} {len(lost)} finished datums are gone: {sorted(lost)[:3]}")
+    if again:
+        report.breaks(f"after a kill of {kind} {len(again)} finished datums ran again: {again[:3]}")
+    kept.update({datum: ran[datum] - kept[datum] for datum in done})
 
 
-def _done(runner: Runner, name: str) -> set[str]:
-    if name not in {info.pipeline.name for info in runner.list_pipeline()}:
-        return set()
-    jobs = list(runner.list_job(pipeline=PipelineRef("default", name)))
-    return {datum.datum.id for job in jobs for datum in runner.list_datum(job.job) if datum.state == "success"}
+def _done_and_ran(runner: Runner) -> tuple[set[str], Counter[str]]:
+    """The datums that are done, and how often the log says that each ran; both as pipeline and id."""
+    done, ran = set(), Counter[str]()
+    for info in runner.list_pipeline():
+        for job in runner.list_job(pipeline=info.pipeline):
+            done |= {f"{info.pipeline.name} {datum.datum.id}" for datum in runner.list_datum(job.job) if datum.state == "success"}
+        lines = (line for line in runner.logs(info.pipeline) if line["message"] == "ran")
+        ran.update(f"{info.pipeline.name} {line['datumId']}" for line in lines)
+    return done, ran
 
 
 def _files(runner: Runner, name: str) -> Files:
