@@ -19,7 +19,7 @@ from tests.reliability.attack import HANG, Project, Report, descendants, end_of,
 
 RUN_SHARE, VERB_SHARE = 12, 24  # kills
 _FILES = 24
-_PATIENCE = 30  # seconds
+_PATIENCE = 240  # seconds
 _BATCH = """
 import os, shutil
 from python_pachyderm import batch_all_datums
@@ -66,7 +66,7 @@ def _lay_out(place: Project) -> Files:
     if importlib.util.find_spec("python_pachyderm"):
         transform = {"cmd": [sys.executable, "-c", _BATCH], "datum_batching": True}
         document = {"pipeline": {"name": "b"}, "input": {"pfs": {"repo": "a", "glob": "/*"}}, "transform": transform}
-        (place.folder / "b.json").write_text(json.dumps({**document, "datum_set_spec": {"number": 10}}))
+        (place.folder / "b.json").write_text(json.dumps({**document, "datum_set_spec": {"number": 30}}))
     else:
         place.spec("b", "a", ["echo ran; cp /pfs/a/* /pfs/out/"])
     place.spec("c", "b", [_SHELL.format(source="b", name="c")], datum_set_spec={"number": 3})
