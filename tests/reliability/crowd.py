@@ -16,7 +16,7 @@ from tests.reliability.attack import HANG, ROOT, Project, Report, is_traceback, 
 
 SHARE = 15.0  # seconds
 _PEOPLE = 8
-_REFUSALS = (
+_REFUSALS = ("does not exist", "there is no repo", "not found", "already exists", "has already finished", "no commits")
     "does not exist",
     "there is no repo",
     "not found",
@@ -26,7 +26,7 @@ _REFUSALS = (
     "not finished",
     "has not been finished",
 )
-_MORE_REFUSALS = ("open commit", "cannot squash", "ancest", "parent")
+_MORE_REFUSALS = ("open commit", "cannot squash", "ancest", "parent", "not finished", "has not been finished")
 
 
 def attack(scale: float, seed: int) -> Report:
