@@ -27,7 +27,7 @@ def choose(name: str) -> tuple[Executor, str]:
     if name == "auto":
         sandbox = EXECUTORS["sandbox"]()
         if not (why_not := sandbox.why_not()):
-            return sandbox, "executor sandbox: user code sees its data at /pfs, the host read-only, and no network"
+            return sandbox, "executor sandbox: user code sees its data at /pfs, the host's programs read-only, and no network"
         container = EXECUTORS["container"]()
         if not container.why_not():
             return container, f"executor container: user code runs in the images as built ({why_not})"
