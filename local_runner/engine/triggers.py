@@ -25,23 +25,25 @@ def settle(txn: Transaction) -> None:
     that can never run, as what they stand on was removed.
     """
     propagate(txn)
-    for key in dict.fromkeys((*txn.opened, *txn.bereft)):
-        row = txn.session.commits.get(key)
-        if row is not None and row.is_open and row.ref.repo.type in (USER, META):
-            _settle_commit(txn, row)
+    rows = [row for row in txn.session.commits.those_of({*txn.opened, *txn.bereft}) if row.is_open]
+    outputs = {JobRef(_pipeline_of(row), row.ref.id): row for row in rows if row.ref.repo.type == USER}
+    for job, row in outputs.items():
+        _settle_output(txn, job, row)
+    for row in rows:
+        job = JobRef(_pipeline_of(row), row.ref.id)
+        if row.ref.repo.type == META and job not in outputs:
+            _settle_meta(txn, job, row)
 
 
-def _settle_commit(txn: Transaction, row: CommitRow) -> None:
+def _pipeline_of(row: CommitRow) -> PipelineRef:
+    return PipelineRef(row.ref.repo.project, row.ref.repo.name)
+
+
+def _settle_output(txn: Transaction, job: JobRef, row: CommitRow) -> None:
     pipelines = txn.session.pipelines
-    found = pipelines.pipeline(PipelineRef(row.ref.repo.project, row.ref.repo.name))
-    if found is None:
-        return
-    wiring, job = wiring_of(found), JobRef(found.pipeline, row.ref.id)
-    output = row if row.ref.repo.type == USER else output_commit(txn.session, job)
-    if output is None:  # the output branch is gone, or stands on something else
-        finish_commit(txn, row, error="output commit missing", force=True)
-        return
-    if row.ref.repo.type == META or wiring.is_spout or row.branch != wiring.output_branch:
+    found = pipelines.pipeline(job.pipeline)
+    wiring = wiring_of(found) if found else None
+    if found is None or wiring is None or wiring.is_spout or row.branch != wiring.output_branch:
         return
     info = pipelines.job(job)
     if info is None:
@@ -51,6 +53,12 @@ def _settle_commit(txn: Transaction, row: CommitRow) -> None:
     if lost and not info.state.is_final:
         names = ", ".join(map(str, lost))
         end_job(txn, info, JobState.UNRUNNABLE, f"unrunnable because the pipeline lost inputs: {names}; an update connects it again")
+
+
+def _settle_meta(txn: Transaction, job: JobRef, row: CommitRow) -> None:
+    """Close what has no output, and so no job: the output branch is gone, or stands on something else."""
+    if txn.session.pipelines.pipeline(job.pipeline) and output_commit(txn.session, job) is None:
+        finish_commit(txn, row, error="output commit missing", force=True)
 
 
 def due_triggers(session: Session, commit: CommitRow, moved_branch: str = "") -> list[tuple[BranchRow, CommitRow]]:

@@ -19,7 +19,7 @@ from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRe
 from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.provenance import sources_first
-from local_runner.repos.transaction import Transaction, has_datums, may_write_output, open_commit
+from local_runner.repos.transaction import Transaction, has_datums, may_write_output, open_commit, second_of_set
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.repo_records import BranchRow, RepoRow
@@ -156,7 +156,7 @@ def start_commit(txn: Transaction, ref: BranchRef, parent: CommitQuery | None = 
 def check_first_of_set(txn: Transaction, repo: RepoRow) -> None:
     """Raises `Refused` if the repo has a commit of this set already."""
     if txn.session.commits.find(repo.key, txn.id):
-        raise Refused(f"inconsistent dependencies: cannot create commit {repo.ref}@{txn.id}: the transaction has one in this repo already")
+        raise second_of_set(txn, repo.ref)
 
 
 def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error: str = "", force: bool = False) -> CommitRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from local_runner.errors import LocalRunnerError
+from local_runner.errors import LocalRunnerError, Refused
 from local_runner.model.refs import META, SPEC, CommitRef, RepoRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.provenance import sources_first
@@ -49,15 +49,29 @@ def propagate(txn: Transaction) -> None:
     """Give every branch below a moved one an open commit in this set, if it has none yet.
 
     Its provenance is, for each source, the commit of this set or else the source's head; its parent is the previous head.
-    Raises `LocalRunnerError` if two branches of one repo meet in a graph, as they only can where branches were connected.
+    Raises `LocalRunnerError` if two branches of one repo meet in a graph, as they only can where branches were connected; `Refused` if a
+    repo has a commit of this set on another branch.
     """
-    repos = txn.session.repos
+    session = txn.session
     for branch in txn.connected:
-        _check_one_branch_per_repo(txn.session, branch)
-    for key, sources in sources_first(repos.awakened(txn.moved)):
-        found = [repos.branch_at(source) for source in sources]
-        if [source.ref.repo.type for source in found] != [SPEC]:  # the output of a spout, whose commits are its own affair
-            open_commit(txn, repos.branch_at(key), found)
+        _check_one_branch_per_repo(session, branch)
+    graph = session.repos.awakened(txn.moved)
+    rows = session.repos.branches_with({*graph, *(source for sources in graph.values() for source in sources)})
+    made = {row.repo: row for row in session.commits.of_set(txn.id)}
+    for key, sources in sources_first(graph):
+        row, found = rows[key], [rows[source] for source in sources]
+        if [source.ref.repo.type for source in found] == [SPEC]:  # the output of a spout, whose commits are its own affair
+            continue
+        if row.repo not in made:
+            rows[key] = row._replace(head=open_commit(txn, row, found))
+        elif made[row.repo].key != row.head:
+            raise second_of_set(txn, row.ref.repo)
+
+
+def second_of_set(txn: Transaction, repo: RepoRef) -> Refused:
+    """What is wrong when a repo has a commit of this set already."""
+    text = f"inconsistent dependencies: cannot create commit {repo}@{txn.id}: the transaction has one in this repo already"
+    return Refused(text, hint="do one of them in a transaction of its own")
 
 
 def may_write_output(txn: Transaction, repo: RepoRef, sources: Sequence[Source]) -> bool:
@@ -74,10 +88,8 @@ def has_datums(session: Session, repo: RepoRef) -> bool:
 
 
 def open_commit(txn: Transaction, branch: BranchRow, sources: Sequence[BranchRow]) -> int:
-    """A new open AUTO commit at the head of a branch that stands on `sources`, or the head if it is of this set; returns its key."""
+    """A new open AUTO commit, the first of this set in its repo, at the head of a branch that stands on `sources`; returns its key."""
     commits = txn.session.commits
-    if branch.head is not None and commits.at(branch.head).ref.id == txn.id:
-        return branch.head
     key = commits.add(branch.repo, txn.id, branch=branch.ref.name, origin=ORIGIN_AUTO, parent=branch.head, description="", started=txn.now)
     commits.set_sources(key, {source.head for source in sources if source.head is not None})
     txn.session.repos.set_head(branch.key, key)

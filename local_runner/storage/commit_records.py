@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -64,6 +65,10 @@ class CommitRecords:
         """The commit with this key, if it is still there."""
         found = self._db.execute(f"{_COMMIT} WHERE c.key = ?", (key,)).fetchone()
         return _commit(found) if found else None
+
+    def those_of(self, keys: Iterable[int]) -> list[CommitRow]:
+        """Those of these commits that are still there, in order of creation."""
+        return self._all(f"{_COMMIT} WHERE c.key IN (SELECT value FROM json_each(?)) ORDER BY c.key", json.dumps(list(keys)))
 
     def find(self, repo: int, commit_id: str) -> CommitRow | None:
         found = self._db.execute(f"{_COMMIT} WHERE c.repo = ? AND c.id = ?", (repo, commit_id)).fetchone()

@@ -118,6 +118,11 @@ class RepoRecords:
     def branch_at(self, key: int) -> BranchRow:
         return _branch(self._db.execute(_BRANCH.format("") + " WHERE b.key = ?", (key,)).fetchone())
 
+    def branches_with(self, keys: Collection[int]) -> dict[int, BranchRow]:
+        """Those with these keys."""
+        query = _BRANCH.format("") + " WHERE b.key IN (SELECT value FROM json_each(?))"
+        return {row[0]: _branch(row) for row in self._db.execute(query, (json.dumps(list(keys)),))}
+
     def branches(self, repo: int | None = None) -> list[BranchRow]:
         """Newest first; of one repo, if given."""
         where, values = (" WHERE b.repo = ?", (repo,)) if repo is not None else ("", ())

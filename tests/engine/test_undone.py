@@ -219,3 +219,14 @@ def test_a_spout_that_was_stopped_and_started_leaves_no_commit_open(lab: Lab) ->
     lab.runner.stop_pipeline(P)
     lab.runner.start_pipeline(P)
     assert all(info.finished for info in lab.runner.list_commit(parse_repo("p")))
+
+
+def test_a_set_with_a_commit_on_another_branch_of_an_output_repo_is_refused_in_words(lab: Lab) -> None:
+    lab.put("data@master", {"/1": "one"})
+    lab.pipeline("p", "data:/*")
+    lab.run_all()
+    with transaction(lab) as runner:
+        runner.start_commit(parse_branch("data@master"))
+        with pytest.raises(Refused, match="has one in this repo already"):
+            runner.start_commit(parse_branch("p@aside"))
+        runner.finish_commit(parse_commit("data@master"))
