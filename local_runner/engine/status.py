@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from local_runner.model.pipelines import SPOUT, PipelineSpec, PipelineState
 from local_runner.model.refs import BranchRef, CommitRef, PipelineRef
 from local_runner.model.repos import RepoInfo
 from local_runner.repos.lifecycle import list_repo
-from local_runner.repos.provenance import provenance
+from local_runner.repos.provenance import sources_first
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
@@ -68,14 +68,23 @@ def pipeline_status(session: Session, projects: Sequence[str] | None = None) -> 
     """All pipelines, each after those it reads from; of these projects, if given."""
     rows = [row for row in session.pipelines.pipelines() if projects is None or row.pipeline.project in projects]
     unfinished = [info.job.pipeline for info in session.pipelines.unfinished_jobs()]
-    ordered = sorted(rows, key=lambda row: (_depth(session, row), row.pipeline))
+    levels = _levels(session)
+    ordered = sorted(rows, key=lambda row: (_depth(session, row, levels), row.pipeline))
     return [_status(session, row, unfinished.count(row.pipeline)) for row in ordered]
 
 
-def _depth(session: Session, row: PipelineRow) -> int:
-    """How many branches its inputs stand on: more than those of any pipeline it reads from."""
+def _levels(session: Session) -> dict[int, int]:
+    """How many branches, one below the other, each branch stands on at most; of those that stand on one at all."""
+    levels: dict[int, int] = {}
+    for key, sources in sources_first(session.repos.all_sources()):
+        levels[key] = 1 + max(levels.get(source, 0) for source in sources)
+    return levels
+
+
+def _depth(session: Session, row: PipelineRow, levels: Mapping[int, int]) -> int:
+    """The level below its inputs: more than that of any pipeline it reads from."""
     branches = (session.repos.branch(leaf.source) for leaf in leaves(spec_of(row).input))
-    return len({key for branch in branches if branch for key in (branch.key, *provenance(session, branch.key))})
+    return max((1 + levels.get(branch.key, 0) for branch in branches if branch), default=0)
 
 
 def _status(session: Session, row: PipelineRow, unfinished: int) -> PipelineStatus:

@@ -53,7 +53,7 @@ def propagate(txn: Transaction) -> None:
     repo has a commit of this set on another branch.
     """
     session = txn.session
-    for branch in txn.connected:
+    for branch in txn.connected if txn.connected and session.repos.some_repo_has_two() else ():
         _check_one_branch_per_repo(session, branch)
     graph = session.repos.awakened(txn.moved)
     rows = session.repos.branches_with({*graph, *(source for sources in graph.values() for source in sources)})

@@ -181,6 +181,13 @@ class RepoRecords:
             found.setdefault(branch, []).append(source)
         return found
 
+    def all_sources(self) -> dict[int, list[int]]:
+        """Every branch that stands on others, with those."""
+        found: dict[int, list[int]] = {}
+        for branch, source in self._db.execute("SELECT branch, source FROM branch_source"):
+            found.setdefault(branch, []).append(source)
+        return found
+
     def stands_on(self, branch: int, other: int) -> bool:
         """Whether a branch stands on another one, or is it."""
         query = """
@@ -190,11 +197,12 @@ class RepoRecords:
             SELECT 1 FROM below WHERE key = ?"""
         return self._db.execute(query, (other, branch)).fetchone() is not None
 
+    def some_repo_has_two(self) -> bool:
+        """Whether any repo has more than one branch: in many homes none has."""
+        return self._db.execute("SELECT 1 FROM branch GROUP BY repo HAVING count(*) > 1 LIMIT 1").fetchone() is not None
+
     def two_of_one_repo(self, branch: int) -> BranchRef | None:
         """One of two branches of one repo in the graph that a branch is part of, by edges of either direction."""
-        # Nearly always no repo has two, which is known 20 times sooner.
-        if self._db.execute("SELECT 1 FROM branch GROUP BY repo HAVING count(*) > 1 LIMIT 1").fetchone() is None:
-            return None
         query = """
             WITH RECURSIVE graph(key) AS (
               VALUES (?)
