@@ -158,6 +158,7 @@ class Attendant:
         self._poll.register(self._wake, select.POLLIN)
         # Held until the attendant has it as well: so the worker can be set up while gRPC is still being imported.
         self._reservation: socket.socket | None = socket.socket()
+        self._inside = 0  # a process of the worker, if it has namespaces of its own
         try:
             self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._reservation.bind((LOOPBACK, 0))
@@ -177,13 +178,16 @@ class Attendant:
 
     def settle(self, worker: Worker) -> None:
         """Which worker to serve; before `listen`."""
+        self._inside = worker.inside
         with contextlib.suppress(OSError):  # `listen` says that it is gone
             socket.send_fds(self._orders.socket, [pack(("settle", worker.inside, self.port))], [worker.datums.fileno()])
 
     def listen(self) -> None:
-        """Take calls from now on. Raises `Unavailable` if the port cannot be listened on."""
+        """Take calls from now on. Raises `Unavailable` if the port cannot be listened on, `WorkerLost` if its worker is gone."""
         if self._reservation is not None:
             if why_not := self._orders.receive():
+                if self._inside and not os.path.exists(f"/proc/{self._inside}/ns/net"):
+                    raise _gone()
                 raise Unavailable(f"nobody can answer NextDatum: {why_not}", hint="datum batching needs a free port on 127.0.0.1")
             self._let_go()
         self._orders.tell(("listen",))
