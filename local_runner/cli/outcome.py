@@ -67,7 +67,7 @@ def report_failures(runner: Runner, ended: Sequence[JobInfo]) -> None:
             note(line)
     if failed:
         names = ", ".join(info.job.pipeline.name for info in failed)
-        raise WorkFailed(f"did not succeed: {names}", hint="mend it and run again: what succeeded is not repeated")
+        raise WorkFailed(f"did not succeed: {names}", hint="mend it and run again: what succeeded is not repeated, unless its code changed")
 
 
 def show_results(runner: Runner, needed: Container[PipelineRef] | None) -> None:

@@ -168,12 +168,14 @@ class JobRun:
     def take_over(self, session: Session, seconds: float) -> None:
         """Note what became of datums that are kept, as long as that may take now. One that is not there any more runs."""
         until = time.monotonic() + seconds
-        while self._to_keep and time.monotonic() < until:
+        while self._to_keep:
             datum = self._to_keep.popleft()
             try:
                 self.note(kept_outcome(session, self._prepared.plan.kept[datum.id], datum))
             except LocalRunnerError:
                 self.sets.append((datum,))
+            if time.monotonic() > until:
+                return
 
     @property
     def takes_over(self) -> bool:
