@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from local_runner.engine.cron import Tick, next_ticks
 from local_runner.engine.specs_at_rest import is_live_spout, is_service
@@ -19,6 +19,19 @@ from local_runner.storage.pipeline_records import PipelineRow
 
 _FEW = 10  # pipelines that are read one by one
 _MOST_WAITING = 100  # unfinished jobs of a pipeline before its clocks make no more
+
+
+class _Seen(NamedTuple):
+    """A pipeline as it was read last; `sign` is another one when it has changed."""
+
+    sign: tuple[Any, ...]
+    row: PipelineRow
+    is_service: bool
+    is_spout: bool
+
+
+def _seen(sign: tuple[Any, ...], row: PipelineRow) -> _Seen:
+    return _Seen(sign, row, is_service(row), is_live_spout(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,9 @@ class Agenda:
     asked: tuple[JobRef, ...] = ()
     ticks: tuple[Tick, ...] = ()
     unreadable: Mapping[PipelineRef, Exception] = field(default_factory=dict)
-    seen: Mapping[PipelineRef, tuple[tuple[Any, ...], PipelineRow]] = field(default_factory=dict)
+    services: frozenset[PipelineRef] = frozenset()
+    spouts: frozenset[PipelineRef] = frozenset()  # that are to run
+    seen: Mapping[PipelineRef, _Seen] = field(default_factory=dict)
 
     @property
     def room(self) -> dict[PipelineRef, int]:
@@ -52,17 +67,17 @@ class Agenda:
 def read_agenda(session: Session, before: Agenda) -> Agenda:
     """The agenda as it is now. What `before` knows of pipelines that did not change is not read again."""
     unreadable: dict[PipelineRef, Exception] = {}
-    seen: dict[PipelineRef, tuple[tuple[Any, ...], PipelineRow]] = {}
+    seen: dict[PipelineRef, _Seen] = {}
     signs = session.pipelines.newest()
     at_once = _read_all(session) if len(signs) > len(before.seen) + _FEW else {}
     for ref, sign in signs:
         known = before.seen.get(ref)
         try:
-            seen[ref] = known if known and known[0] == sign else (sign, at_once.get(ref) or _read(session, ref))
+            seen[ref] = known if known and known.sign == sign else _seen(sign, at_once.get(ref) or _read(session, ref))
         except Exception as error:
             unreadable[ref] = error
     unfinished = session.pipelines.unfinished()
-    rows = {ref: row for ref, (_, row) in seen.items() if row.state is not PipelineState.CRASHING}
+    rows = {ref: one.row for ref, one in seen.items() if one.row.state is not PipelineState.CRASHING}
     ticks = next_ticks(session, rows.values(), unreadable.__setitem__)
     return Agenda(
         {ref: row for ref, row in rows.items() if ref not in unreadable},
@@ -70,6 +85,8 @@ def read_agenda(session: Session, before: Agenda) -> Agenda:
         tuple(job for job, _, is_asked in unfinished if is_asked),
         tuple(tick for tick in ticks if tick.owner not in unreadable),
         unreadable,
+        frozenset(ref for ref in rows if seen[ref].is_service),
+        frozenset(ref for ref in rows if seen[ref].is_spout),
         seen,
     )
 
@@ -77,18 +94,12 @@ def read_agenda(session: Session, before: Agenda) -> Agenda:
 def _read(session: Session, ref: PipelineRef) -> PipelineRow:
     row = session.pipelines.pipeline(ref)
     assert row is not None
-    return _checked(row)
-
-
-def _checked(row: PipelineRow) -> PipelineRow:
-    """Its spec, where one needs that to tell what kind of pipeline it is, can be read."""
-    is_service(row), is_live_spout(row)
     return row
 
 
 def _read_all(session: Session) -> dict[PipelineRef, PipelineRow]:
     """What is faster where most of them are new; nothing if one cannot be read."""
     try:
-        return {row.pipeline: _checked(row) for row in session.pipelines.pipelines()}
+        return {row.pipeline: row for row in session.pipelines.pipelines()}
     except Exception:
         return {}

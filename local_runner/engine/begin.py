@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.prepare import inputs_state
-from local_runner.engine.specs_at_rest import is_service, spec_of
+from local_runner.engine.specs_at_rest import spec_of
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
@@ -36,6 +36,7 @@ def candidates(
     unfinished: Iterable[JobRef],
     rows: Mapping[PipelineRef, PipelineRow],
     begun: Collection[JobRef],
+    services: Collection[PipelineRef],
     serves: Callable[[JobRef, PipelineRow], bool] | None,
 ) -> Iterator[Candidate]:
     """The oldest job of each pipeline, unless it has begun; of a service all that do not serve yet, and none without `serves`.
@@ -44,13 +45,13 @@ def candidates(
     same (reference pps 7, *UNSURE*, parallel jobs).
     """
     seen: set[PipelineRef] = set()
-    services: dict[PipelineRef, list[JobRef]] = {}
+    served: dict[PipelineRef, list[JobRef]] = {}
     for job in unfinished:
         pipeline = job.pipeline
         if pipeline in seen or pipeline not in rows:
             continue
-        if is_service(rows[pipeline]):
-            before = services.setdefault(pipeline, [])
+        if pipeline in services:
+            before = served.setdefault(pipeline, [])
             if serves is not None and not serves(job, rows[pipeline]):
                 yield Candidate(job, rows[pipeline], tuple(before))
             before.append(job)

@@ -135,7 +135,7 @@ def make_ticks(database: Database, due: Sequence[Tick], room: Mapping[PipelineRe
     until, left = time.monotonic() + seconds, dict(room)
     waiting = list(due)
     with database.write() as session:
-        while waiting and waiting[0].at <= time.time() and time.monotonic() < until:
+        while waiting and waiting[0].at <= time.time():
             now = waiting.pop(0)
             if left.get(now.owner, 1) <= 0:
                 continue
@@ -144,6 +144,8 @@ def make_ticks(database: Database, due: Sequence[Tick], room: Mapping[PipelineRe
                 following = next_tick(session, now.clock) if isinstance(now.clock, Cron) else None
             except Exception as error:
                 raise TickFailed(now.owner, error) from error
+            if time.monotonic() > until:
+                return
             if following is not None:
                 left[now.owner] = left.get(now.owner, 1) - 1
                 waiting = sorted([*waiting, now._replace(at=following)], key=lambda one: one.at)

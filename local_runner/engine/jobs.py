@@ -110,12 +110,17 @@ def end_job(txn: Transaction, info: JobInfo, state: JobState, reason: str) -> li
 
 def fail_job(txn: Transaction, job: JobRef, reason: str) -> None:
     """End a job that goes no further, unless it is over; its record may be one that cannot be read."""
-    try:
-        info = txn.session.pipelines.job(job)
-    except Exception:
-        info = JobInfo(job, 0, "", JobState.CREATED, "", txn.now, None, None)
+    info = _job(txn, job)
     if info is not None and not info.state.is_final:
         end_job(txn, info, JobState.FAILURE, reason)
+
+
+def _job(txn: Transaction, job: JobRef) -> JobInfo | None:
+    """A job; of one whose record cannot be read, what is known all the same."""
+    try:
+        return txn.session.pipelines.job(job)
+    except Exception:
+        return JobInfo(job, 0, "", JobState.CREATED, "", txn.now, None, None)
 
 
 def fail_unreadable_job(txn: Transaction, job: JobRef, reason: str) -> None:

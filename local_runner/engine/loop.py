@@ -24,7 +24,7 @@ from local_runner.engine.logs import JobLog
 from local_runner.engine.pipelines import NO_COMMAND
 from local_runner.engine.pool import Pool, Staffing
 from local_runner.engine.slots import Done, Event, Free, Gone
-from local_runner.engine.specs_at_rest import is_service, spec_of
+from local_runner.engine.specs_at_rest import spec_of
 from local_runner.engine.spouts import Residents
 from local_runner.engine.triggers import fire_triggers
 from local_runner.errors import DiskFull, LocalRunnerError, Unavailable, WorkerLost
@@ -309,7 +309,9 @@ class Engine:
 
     def _keep_residents(self) -> None:
         if self._staffing.residents:
-            for row in self._residents.keep(self._agenda.rows, self._agenda.unfinished):
+            rows = self._agenda.rows
+            spouts = [rows[pipeline] for pipeline in self._agenda.spouts if pipeline in rows]
+            for row in self._residents.keep(spouts, self._agenda.unfinished, rows):
                 self._for_pipeline(row.pipeline, partial(self._attend, row))
 
     def _attend(self, row: PipelineRow) -> None:
@@ -333,13 +335,13 @@ class Engine:
         """Begin what can begin, and end what never will."""
         until = time.monotonic() + _TURN
         serves = self._residents.serves if self._staffing.residents else None
-        for candidate in candidates(self._agenda.unfinished, self._agenda.rows, self._runs, serves):
+        for candidate in candidates(self._agenda.unfinished, self._agenda.rows, self._runs, self._agenda.services, serves):
             if candidate.job in self._waits or candidate.job.pipeline in self._aside:
                 continue
+            self._step(candidate.job, partial(self._consider, candidate))
             if time.monotonic() > until:
                 self._changed()  # the others have their turn at once
                 return
-            self._step(candidate.job, partial(self._consider, candidate))
 
     def _consider(self, candidate: Candidate) -> None:
         job, row = candidate.job, candidate.row
@@ -355,7 +357,7 @@ class Engine:
             if self._staffing.may_begin(info):
                 self._wait(info, row)
         elif self._staffing.may_begin(info):
-            if is_service(row):
+            if job.pipeline in self._agenda.services:
                 self._begin_service(info, row, candidate.before)
             else:
                 self._begin(info, row, spec_of(row))

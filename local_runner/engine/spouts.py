@@ -12,7 +12,7 @@ from local_runner.engine.jobs import output_commit
 from local_runner.engine.logs import JobLog
 from local_runner.engine.prepare import datums_of, input_commits
 from local_runner.engine.slots import Hired, MakeRequest, hired
-from local_runner.engine.specs_at_rest import is_live_spout, spec_of
+from local_runner.engine.specs_at_rest import spec_of
 from local_runner.engine.staging import Roots, stage
 from local_runner.errors import CommitNotFound, LocalRunnerError
 from local_runner.executors.base import Executor, Process, RunRequest
@@ -129,10 +129,10 @@ class Residents:
         """Whether some ended of themselves."""
         return any(resident.has_ended for resident in self._all.values())
 
-    def keep(self, rows: Mapping[PipelineRef, PipelineRow], unfinished: Iterable[JobRef]) -> list[PipelineRow]:
-        """End all but spouts whose pipelines run, and services of unfinished jobs; returns the pipelines whose spouts are to `attend`."""
+    def keep(self, live: Iterable[PipelineRow], unfinished: Iterable[JobRef], rows: Mapping[PipelineRef, PipelineRow]) -> list[PipelineRow]:
+        """End all but the spouts that are to be `live`, and services of unfinished jobs; returns those of them that are to `attend`."""
         # One that was deleted and created anew begins at version 1 again; its spec commit is another.
-        spouts = {(row.pipeline, row.version, row.spec_commit): row for row in rows.values() if is_live_spout(row)}
+        spouts = {(row.pipeline, row.version, row.spec_commit): row for row in live}
         wanted = spouts.keys() | {(job.pipeline, rows[job.pipeline].version, job.id) for job in unfinished if job.pipeline in rows}
         self._dismiss(self._all.keys() - wanted)
         return [row for key, row in spouts.items() if key not in self._all or self._all[key].has_ended]

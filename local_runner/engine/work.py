@@ -7,7 +7,6 @@ from collections.abc import Container
 
 from local_runner.engine.agenda import Agenda, read_agenda
 from local_runner.engine.begin import candidates, judge
-from local_runner.engine.specs_at_rest import is_live_spout
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
@@ -24,9 +23,9 @@ def has_work(session: Session, residents: bool = True, only: Container[PipelineR
     rows = {ref: row for ref, row in agenda.rows.items() if only is None or ref in only}
     if any(row.state is PipelineState.STARTING for row in rows.values()):
         return True
-    if residents and any(map(is_live_spout, rows.values())):
+    if residents and any(ref in rows for ref in agenda.spouts):
         return True
-    for candidate in candidates(agenda.unfinished, rows, (), (lambda job, row: False) if residents else None):
+    for candidate in candidates(agenda.unfinished, rows, (), agenda.services, (lambda job, row: False) if residents else None):
         if agenda.unfinished[candidate.job] != JobState.STARTING.value or not _waits(session, candidate.job, candidate.row):
             return True
     return any(tick.at <= time.time() and (only is None or tick.owner in only) for tick in agenda.free_ticks)
