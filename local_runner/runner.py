@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,18 +15,21 @@ from local_runner.api.pipelines import Pipelines
 from local_runner.api.transactions import Transactions
 from local_runner.api.versions import CURRENT_PROJECT, Versions
 from local_runner.engine.pipelines import CLUSTER_DEFAULTS
-from local_runner.errors import AlreadyExists, Refused
+from local_runner.errors import AlreadyExists, LocalRunnerError, Refused
 from local_runner.model.secrets import check_secret
 from local_runner.repos import lifecycle
 from local_runner.repos.check import check
 from local_runner.repos.check_home import Leftover, check_home, leftovers
 from local_runner.repos.finding import Finding
-from local_runner.repos.gc import GcPlan, plan_gc
+from local_runner.repos.gc import GcPlan, is_due, is_quick, plan_gc
 from local_runner.repos.gc_sweep import Sweep
 from local_runner.repos.mend import Files, mend
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
+
+_PATIENCE = 60.0  # seconds for those who read what was there before
+_MOMENT = 0.5  # seconds that a command may take longer for giving back room
 
 
 class Runner(Versions, Pipelines, Transactions):
@@ -87,6 +92,19 @@ class Runner(Versions, Pipelines, Transactions):
         """
         return Sweep(self.database, plan or self.plan_gc(), progress).run()
 
+    def give_back(self) -> None:
+        """Collect what was removed, if it is much: some of it at once, and the rest in a process of its own, so that nobody waits for it.
+
+        Without `background`, all of it at once.
+        """
+        with self.database.read() as session:
+            if not is_due(session):
+                return
+            now = is_quick(session) or not self._background
+        seconds = _MOMENT if self._background else math.inf
+        if not (now and Sweep(self.database, self.plan_gc(), seconds=seconds, patience=0.0).run()) and self._background:
+            self._collector = self.start_process("-c", f"from local_runner.runner import collect; collect({str(self.home)!r})")
+
     def create_secret(self, document: Mapping[str, Any]) -> None:
         """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `Invalid`, `AlreadyExists`.
 
@@ -133,3 +151,9 @@ class Runner(Versions, Pipelines, Transactions):
             txn.session.repos.set_setting(CURRENT_PROJECT, None)
 
         self.change(work)
+
+
+def collect(home: str) -> None:
+    """Give back what nobody needs, with patience, after somebody removed much; a home that is gone needs nothing."""
+    with contextlib.suppress(LocalRunnerError), Runner.open(Path(home), background=False, create=False) as runner:
+        Sweep(runner.database, runner.plan_gc(), patience=_PATIENCE).run()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from local_runner.engine.transactions import apply, find_pending, to_document
 from local_runner.engine.triggers import fire_triggers, settle
 from local_runner.engine.work import has_work
-from local_runner.errors import Unavailable
+from local_runner.errors import LocalRunnerError, Unavailable
 from local_runner.model.ids import new_id
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import SPEC, CommitRef, PipelineRef, RepoRef
@@ -43,6 +43,7 @@ class Access:
         self._transactional = transactional
         self._spec_commit = _spec_commit_here()
         self._engine: subprocess.Popen[bytes] | None = None  # the one this has started last
+        self._collector: subprocess.Popen[bytes] | None = None
         self.changed: deque[str] = deque(maxlen=_REMEMBERED)  # the commit sets this has made, the newest last
 
     @property
@@ -58,7 +59,12 @@ class Access:
         fire_triggers(self.database, txn.finished)
         self.changed.append(txn.id)
         self.ensure_engine()
+        with contextlib.suppress(LocalRunnerError, OSError):  # what was asked for is done
+            self.give_back()
         return result
+
+    def give_back(self) -> None:
+        """See that room is given back, if much was removed."""
 
     def _verb(self, verb: str, **arguments: object) -> Any:
         """A verb that can be part of a transaction: done at once, or tried and kept if one is active."""
@@ -114,14 +120,18 @@ class Access:
         """Start an engine in the background if there is unfinished work and none runs."""
         if not self._background or FileLock(self.database.home.engine_lock).is_taken() or not self.has_work():
             return
-        import subprocess  # 6 ms, and an engine is seldom missing
+        self._engine = self.start_process("-m", "local_runner", "engine")
+
+    def start_process(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start this program in the background, on this home; what it says is in `engine.log`."""
+        import subprocess  # 6 ms, and seldom needed
 
         env = {**os.environ, VARIABLE: str(self.home)}
         package = str(Path(__file__).parents[2])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with self.database.home.engine_log.open("ab") as log:
-            self._engine = subprocess.Popen(
-                [sys.executable, "-m", "local_runner", "engine"],
+            return subprocess.Popen(
+                [sys.executable, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,6 +6,7 @@ import contextlib
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,9 @@ from local_runner.cli.output import RED, note
 from local_runner.errors import Invalid, LocalRunnerError, Unavailable
 from local_runner.model.names import clean_path
 from local_runner.model.units import human_size, parse_go_duration
-from local_runner.repos.mend import Files
+
+if TYPE_CHECKING:
+    from local_runner.repos.mend import Files
 
 HEADER = ("COMPONENT", "VERSION")
 

@@ -21,7 +21,11 @@ HEADER = ("WHAT", "NUMBER", "SIZE")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @with_progress
 def gc(door: Door, dry_run: bool, progress: bool | None) -> None:
-    """Give back the room of what no commit, running job or open transaction needs; nobody has to stop for it."""
+    """Give back the room of what no commit, running job or open transaction needs; nobody has to stop for it.
+
+    `delete` and `squash` are followed by it when the commits that were removed since the last time held 64 MiB, or 1 MiB and as much as
+    all that are left: for half a second at once, the rest in the background. The history of a branch is needed; `squash commit` folds it.
+    """
     _collect(door, dry_run, progress)
 
 

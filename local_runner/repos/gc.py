@@ -12,8 +12,11 @@ from local_runner.repos.check_home import Leftover, leftovers
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import Home
+from local_runner.storage.let_go import let_go
 from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX
 from local_runner.storage.pages import free_bytes, used_bytes
+
+_LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
 
 
 class Needed:
@@ -29,6 +32,20 @@ class Needed:
         for root in set(session.commits.roots()) - self._roots:
             self.contents.update(session.trees.reach(root, self.pieces))
             self._roots.add(root)
+
+
+def is_due(session: Session) -> bool:
+    """Whether so much was removed since the last collection that one is worth it: 64 MiB, or 1 MiB and as much as is left."""
+    removed = let_go(session.connection)
+    if removed < _LITTLE or removed >= _MUCH:
+        return removed >= _MUCH
+    left = session.connection.execute("SELECT coalesce(sum(size), 0) FROM commits").fetchone()[0]
+    return bool(removed >= left)
+
+
+def is_quick(session: Session) -> bool:
+    """Whether it is decided in a moment what goes: 10 000 pieces, some 300 000 files, take half a second."""
+    return bool(session.connection.execute("SELECT coalesce(max(rowid), 0) FROM node").fetchone()[0] <= 10_000)
 
 
 class Doomed(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from local_runner.repos.check_home import remove_leftovers
 from local_runner.repos.gc import Doomed, GcPlan, gone_logs
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
+from local_runner.storage.let_go import forget_removed
 from local_runner.storage.pages import empty_log, free_bytes, give_back, is_incremental, used_bytes, write_anew
 
 _SLICE = 0.1  # seconds that others may have to wait for us
@@ -26,17 +28,30 @@ Progress = Callable[[int], None]  # bytes that went since the last call
 class Sweep:
     """Carries out a plan. Whatever moment it is killed at, what is left is whole, and the next one goes on."""
 
-    def __init__(self, database: Database, plan: GcPlan, progress: Progress = lambda size: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        plan: GcPlan,
+        progress: Progress = lambda size: None,
+        seconds: float = math.inf,
+        patience: float = _PATIENCE,
+    ) -> None:
+        """It stops, with much or little done, after some `seconds`; it has some `patience` with those who read what was before."""
         self._database = database
         self._plan = plan
         self._progress = progress
+        self._deadline = time.monotonic() + seconds
+        self._patience = patience
 
-    def run(self, *, patiently: bool = True) -> bool:
+    def run(self) -> bool:
         """Do all of it; says whether that is so: large contents stay while somebody reads what the records were before.
 
-        `patiently`, large records made by an earlier version are written anew once, for which others wait. Raises `Unavailable`.
+        Without a limit of time, large records made by an earlier version are written anew, once, for which others wait. Raises
+        `Unavailable`.
         """
         plan = self._plan
+        with self._database.write() as session:
+            forget_removed(session.connection)
         for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums)):
             self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
         is_read = bool(plan.large.names) and self._is_read()
@@ -44,12 +59,16 @@ class Sweep:
             self._in_slices(plan.large, self._remove_file)
         self._progress(sum(leftover.size for leftover in remove_leftovers(self._database.home)))
         self._remove_logs()
-        self._cut_records(patiently)
-        return not is_read
+        self._cut_records()
+        return not is_read and not self._is_late
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() >= self._deadline
 
     def _is_read(self) -> bool:
         """Whether somebody reads what the records were before, and may be about to open a large content that goes."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = min(time.monotonic() + self._patience, self._deadline)
         while True:
             with self._database.alone() as connection:
                 if empty_log(connection):
@@ -62,7 +81,7 @@ class Sweep:
         """Remove each that is still needed by nobody. What commits and writers came to need meanwhile is known: both locks are held."""
         waiting, needed = deque(doomed.names), self._plan.needed
         share = doomed.size / max(len(waiting), 1)
-        while waiting:
+        while waiting and not self._is_late:
             with self._database.write() as session:
                 needed.look(session)
                 with no_arrivals(self._database.home) as held:
@@ -98,14 +117,15 @@ class Sweep:
                     folder.rmdir()
             self._progress(doomed[path])
 
-    def _cut_records(self, patiently: bool) -> None:
+    def _cut_records(self) -> None:
         """Give back the pages that hold nothing: by writing the records anew where that is quick, else bit by bit."""
         while True:
             with self._database.alone() as connection:
                 free, is_quick = free_bytes(connection), used_bytes(connection) <= _QUICK
-                if free >= _WORTH_IT and (is_quick or (patiently and not is_incremental(connection))):
+                has_time = self._deadline == math.inf
+                if free >= _WORTH_IT and (is_quick or (has_time and not is_incremental(connection))):
                     write_anew(connection)
-                if not is_incremental(connection) or give_back(connection, _SLICE):
+                if not is_incremental(connection) or give_back(connection, _SLICE) or self._is_late:
                     empty_log(connection)
                     return
             time.sleep(_PAUSE)

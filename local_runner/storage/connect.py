@@ -16,6 +16,7 @@ from urllib.parse import quote
 from local_runner.errors import Unavailable
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.storage.home import Home
+from local_runner.storage.let_go import count_removed
 from local_runner.storage.locks import FileLock
 from local_runner.storage.pages import BUSY_SECONDS, INCREMENTAL
 from local_runner.storage.row_sums import keep_sums, sum_all
@@ -95,6 +96,7 @@ def prepare_to_write(connection: sqlite3.Connection) -> None:
                 connection.execute("ROLLBACK")
             raise
     keep_sums(connection)
+    count_removed(connection)
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,60 @@ def test_records_of_an_earlier_version_are_written_anew_and_then_give_pages_back
         remove_all_but_the_last_commit(lab)
         monkeypatch.setattr(gc_sweep, "_QUICK", 0)  # bit by bit
     lab.close()
+
+
+# -- when it is worth it ------------------------------------------------------------------------------------------------
+
+
+def much(letter: str) -> bytes:
+    return letter.encode() * (1 << 20)
+
+
+def large_ones(lab: Lab) -> int:
+    return len([path for path in (lab.runner.home / "objects").rglob("*") if path.is_file()])
+
+
+def test_it_follows_when_as_much_was_removed_as_is_left_and_not_for_a_little(lab: Lab) -> None:
+    for letter in "abcd":
+        lab.put("data@master", {"/a": much(letter)})
+    lab.put("other@master", {"/a": large("x")})
+    lab.put("other@master", {"/a": large("y")})
+    remove_all_but_the_last_commit(lab, "other")
+    assert large_ones(lab) == 6
+    oldest_first = [info.commit.id for info in lab.runner.list_commit(parse_repo("data"), reverse=True)]
+    lab.runner.squash_commit_set(oldest_first[0])
+    assert large_ones(lab) == 6
+    lab.runner.squash_commit_set(oldest_first[1])
+    assert large_ones(lab) == 3
+    lab.runner.delete_repo(parse_repo("data"))
+    assert large_ones(lab) == 1
+
+
+def test_what_goes_wrong_with_it_is_no_failure_of_what_was_asked_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("the disk is broken")
+
+    monkeypatch.setattr(Sweep, "run", fail)
+    lab.put("data@master", {"/a": much("a")})
+    lab.runner.delete_repo(parse_repo("data"))
+    assert lab.runner.list_repo() == []
+
+
+def test_what_takes_longer_than_a_moment_is_done_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_runner.runner._MOMENT", 0.0)
+    with Runner.open(tmp_path / "home") as runner:
+        runner.create_repo(parse_repo("data"))
+        for letter in "ab":
+            with runner.modify_file(parse_commit("data@master")) as change:
+                change.put("/a", much(letter))
+        runner.delete_repo(parse_repo("data"))
+        objects = tmp_path / "home/objects"
+        deadline = time.monotonic() + 60
+        while any(path.is_file() for path in objects.rglob("*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert runner._collector
+        runner._collector.wait(60)
 
 
 # -- beside others -------------------------------------------------------------------------------------------------------

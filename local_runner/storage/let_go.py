@@ -1,0 +1,27 @@
+"""How many bytes the commits held that were removed since the last collection: at most what one would give back of contents."""
+
+from __future__ import annotations
+
+import sqlite3
+
+_SETTING = "let go"
+
+
+def count_removed(connection: sqlite3.Connection) -> None:
+    """Have a connection count what it removes, also with a repo or project."""
+    add = "ON CONFLICT (name) DO UPDATE SET value = value + OLD.size"
+    connection.execute(
+        "CREATE TEMP TRIGGER IF NOT EXISTS let_go AFTER DELETE ON main.commits WHEN OLD.size > 0"
+        f" BEGIN INSERT INTO setting VALUES ('{_SETTING}', OLD.size) {add}; END"
+    )
+
+
+def let_go(connection: sqlite3.Connection) -> int:
+    """The bytes counted."""
+    found = connection.execute("SELECT value FROM setting WHERE name = ?", (_SETTING,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def forget_removed(connection: sqlite3.Connection) -> None:
+    """Begin to count anew; part of the transaction under way."""
+    connection.execute("DELETE FROM setting WHERE name = ?", (_SETTING,))
