@@ -22,6 +22,7 @@ _FILES = 24
 _PATIENCE = 240  # seconds
 _BATCH = """
 import os, shutil
+from pathlib import Path
 from python_pachyderm import batch_all_datums
 def one():
     print("ran", flush=True)
@@ -98,10 +99,11 @@ def _kill_until_done(report: Report, choice: random.Random, place: Project) -> N
             report.breaks(f"traceback after a kill of {kind}: {output[-500:]}")
         report.broken += [f"left after a kill of {kind}: {what}" for what in place.left()]
         _look_after(report, kind, place, kept)
-        if kind == "nobody" and status == 0:
-            break
-        if kind not in ("nobody", "the group", "the engine") and status:
+        if status and kind not in ("the group", "the engine"):
             report.breaks(f"a kill of {kind} failed the run: {output[-500:]}")
+            break
+        if kind == "nobody":
+            break
     else:
         report.breaks("it never came to its end")
     with Runner.open(place.home, background=False) as runner:
