@@ -589,7 +589,7 @@ class ExecutorContract:
     # Commands that stay
 
     def test_a_staying_command_goes_on_over_many_datums(self, bench: Bench) -> None:
-        loop = "while read go < /pfs/.scratch/turns; do cat /pfs/in/file; done"
+        loop = "while :; do read go < /pfs/.scratch/turns && cat /pfs/in/file; done"  # a turn may end before its writer does
         os.mkfifo(bench.scratch / "turns")
         process = bench.worker.start(bench.request("sh", "-c", loop, tree=Tree()))
         for turn, datum in enumerate(["one", "two", "one"], start=1):
