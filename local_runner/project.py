@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Invalid, NotFound
+from local_runner.model.keep import parse_keep
 from local_runner.specs.kubernetes import is_image
 
 PROJECT_FILE = "local_runner.toml"
@@ -84,7 +85,8 @@ def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Invalid(f"{path}: {what}", hint="it has to be TOML: https://toml.io") from None
     reader = _Reader(path, _lines(text))
-    reader.check_keys(document, ("pipelines", "repo", "images"))
+    reader.check_keys(document, ("pipelines", "repo", "images", "keep"))
+    reader.check_keep(document)
     return Project(root, reader.specs(document), reader.repos(document), reader.images(document))
 
 
@@ -179,6 +181,16 @@ class _Reader:
             if not source.exists():
                 raise wrong(f"files: {target}: {source} does not exist", "files", "paths are relative to the project file")
         return InputRepo(repo["name"], files, repo.get("split", ""), repo.get("branch", DEFAULT_BRANCH))
+
+    def check_keep(self, document: Mapping[str, Any]) -> None:
+        table = document.get("keep", {})
+        try:
+            if not isinstance(table, dict):
+                raise Invalid("keep: expected a table", hint='write [keep] and below it, for example, logs = "720h"')
+            parse_keep(table)
+        except Invalid as error:
+            key = next((key for key in table if error.message.startswith(f"keep: {key}:") or error.message.endswith(f" {key}")), "")
+            raise self.wrong(error.message, key, "keep", 1, hint=error.hint) from None
 
     def images(self, document: Mapping[str, Any]) -> dict[str, Path]:
         listed = document.get("images", {})

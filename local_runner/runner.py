@@ -27,6 +27,7 @@ from local_runner.repos.mend import Files, mend
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
+from local_runner.storage.keep import read_keep
 
 _PATIENCE = 60.0  # seconds for those who read what was there before
 _MOMENT = 0.5  # seconds that a command may take longer for giving back room
@@ -83,7 +84,7 @@ class Runner(Versions, Pipelines, Transactions):
 
     def plan_gc(self) -> GcPlan:
         """What no commit, running job or open transaction needs."""
-        return plan_gc(self.database)
+        return plan_gc(self.database, logs_since=time.time() - read_keep(self.home).logs)
 
     def gc(self, plan: GcPlan | None = None, progress: Callable[[int], None] = lambda size: None) -> bool:
         """Remove what a plan says, or all that nobody needs, while others work; says whether all of it could go.

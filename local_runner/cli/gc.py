@@ -25,6 +25,9 @@ def gc(door: Door, dry_run: bool, progress: bool | None) -> None:
 
     `delete` and `squash` are followed by it when the commits that were removed since the last time held 64 MiB, or 1 MiB and as much as
     all that are left: for half a second at once, the rest in the background. The history of a branch is needed; `squash commit` folds it.
+
+    Logs go with their pipeline or job, or when they are older than `logs = "720h"` under `[keep]` in local_runner.toml, or than
+    LOCAL_RUNNER_KEEP_LOGS, says; else they are kept for ever. Of what a datum prints `log_size`, or LOCAL_RUNNER_LOG_SIZE, is kept: 64MB.
     """
     _collect(door, dry_run, progress)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import threading
 import time
 from collections import deque
 from pathlib import Path
 
+from local_runner.errors import Invalid
 from local_runner.model.datums import Datum
+from local_runner.model.keep import Keep
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.model.units import human_size
+from local_runner.storage.keep import read_keep
 from local_runner.storage.log_files import SUFFIX, LogFile, pack_block
 
 KEPT_LINES = 20  # of a failing datum, for the error people see
 _LONGEST = 4096  # bytes of a line in memory
-MOST_BYTES = 64 << 20  # of what a datum prints, if nobody says otherwise
 
 # What is printed is written at once, but not more often than this for each datum; until then it waits for more. The words around a
 # block are some 40 bytes, so one that only a change between the streams ends has to have several times that.
@@ -26,10 +29,10 @@ _BLOCK, _SHORT = 64 * 1024, 160
 class JobLog:
     """Takes what the datums of one job print; safe for several threads. The file appears with the first line."""
 
-    def __init__(self, folder: Path, job: JobRef, most: int = MOST_BYTES) -> None:
-        """`most` is how many bytes of what each datum prints are kept."""
+    def __init__(self, folder: Path, job: JobRef, most: int | None = None) -> None:
+        """`most` is how many bytes of what each datum prints are kept; as the home of the folder says, if it is None."""
         self.lock = threading.RLock()
-        self.most = most
+        self.most = _most(folder.parent) if most is None else most
         self._file = LogFile(log_path(folder, job))
         self._latest: dict[str, Lines] = {}  # by worker
         self._waiting: set[Lines] = set()
@@ -173,6 +176,12 @@ class Lines:
             self._hold("stderr", f"local_runner: the log of this datum has {most}; of what follows only the last lines are kept".encode())
         self._cut[0] += block.count(b"\n") + 1 - (kept.count(b"\n") + 1 if newline else 0)
         self._cut[1] += len(block) + 1 - (len(kept) + 1 if newline else 0)
+
+
+def _most(home: Path) -> int:
+    with contextlib.suppress(Invalid):  # a run says what is wrong with it; here it would end a job
+        return read_keep(home).log_size
+    return Keep().log_size
 
 
 def log_path(folder: Path, job: JobRef) -> Path:

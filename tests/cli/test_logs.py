@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.engine.log_reader import LogReader, last_lines
-from local_runner.engine.logs import MOST_BYTES, JobLog, log_path
+from local_runner.engine.logs import JobLog, log_path
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
 from tests.cli.conftest import copying
@@ -72,7 +72,7 @@ def test_since_counts_from_now(lab, monkeypatch):
     assert lab.ok("logs -p p --since 1h").lines == ["read a", "read b", "read b"]
 
 
-def printed(line, most=MOST_BYTES):
+def printed(line, most=None):
     """Somebody prints a line in a job of the pipeline."""
     log = JobLog(Path("home/logs"), JOB, most)
     log.begin("worker", Datum("", ()))("stdout", line.encode())
