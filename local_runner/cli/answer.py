@@ -172,7 +172,7 @@ class _Answer:
             file.close()
         if problem:
             number, _, words = problem.decode(errors="replace").partition(" ")
-            error = cannot_open(source, OSError(int(number) if number.isdecimal() else 0, words))
+            error = cannot_open(source, OSError(int(number) if len(number) < 5 and number.isdecimal() else 0, words))
             error.hint = ""  # it would name a folder of ours
             raise error
         if recursive and file is None:

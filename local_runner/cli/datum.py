@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 import click
@@ -33,7 +34,7 @@ _COLOURS = {"success": GREEN, "unknown": GREEN, "failed": RED}
 def list_datum(door: Door, job: str | None, spec: str) -> None:
     """List the datums of a job, or of a spec that need not be a pipeline yet."""
     if job and spec:
-        raise Invalid("can't specify both a job and a pipeline spec")
+        raise Invalid("can't specify both a job and a pipeline spec", hint=f"leave {job} or --file {spec} out")
     if job:
         try:
             ref = door.job(job)
@@ -45,10 +46,10 @@ def list_datum(door: Door, job: str | None, spec: str) -> None:
     elif spec:
         document = next(read_specs(spec), None)
         if document is None:
-            raise Invalid(f"{spec} holds no pipeline spec")
+            raise Invalid(f"{spec} holds no pipeline spec", hint="it has to be JSON or YAML with pipeline and input")
         door.out.show(door.runner.list_datum_of(document.values, door.project), datum_info_document, HEADER, lambda info: _row(door, info))
     else:
-        raise Invalid("must specify either a job or a pipeline spec")
+        raise Invalid("must specify either a job or a pipeline spec", hint="PIPELINE@JOB-ID, as `list job` shows it, or -f SPEC")
 
 
 @command("inspect datum edges@5f93d03b65fa421996185e53f7f8b1e4 7c71b022…")
@@ -79,7 +80,7 @@ def next_datum(door: Door, error: str) -> None:
     from local_runner.engine.batching import next_datum as ask  # brings gRPC with it, and only workers ask
 
     port = os.environ.get(WORKER_PORT, "")
-    if not port.isdecimal():
+    if not re.fullmatch("[0-9]{1,5}", port):
         raise Refused("`next datum` is for the user code of a pipeline with datum_batching", hint=f"{WORKER_PORT} names no port")
     ask(int(port), error)  # the answer repeats the variables; pachctl prints nothing, and neither do we
 

@@ -76,7 +76,7 @@ def run(door: Door, job: str, datum: str, spec: str, executor: str, pdb: bool) -
     from local_runner.executors.terminal import Terminal
 
     if pdb and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("--pdb needs a terminal")
+        raise Refused("--pdb needs a terminal", hint="leave it out to run the command as it is")
     with entered(door, Named(job, datum, spec, executor)) as visit:
         transform = visit.entry.spec.transform
         if pdb:

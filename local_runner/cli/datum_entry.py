@@ -136,7 +136,7 @@ def entered(door: Door, named: Named) -> Iterator[Visit]:
 
     entry = find_entry(door, named)
     if not entry.spec.transform.cmd:
-        raise Invalid(f"pipeline {entry.spec.pipeline} has no transform.cmd")
+        raise Invalid(f"pipeline {entry.spec.pipeline} has no transform.cmd", hint="without one there is nothing to run")
     place = find_place(door, entry, named.executor)
     note(place.why)
     with terminable(), _closable(), visit(door.runner.database, place.executor, place.make_request, entry) as found:

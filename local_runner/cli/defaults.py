@@ -70,7 +70,7 @@ def delete_defaults(door: Door, cluster: bool, of_project: str | None, regenerat
 
 def _chosen(cluster: bool, project: str | None) -> str | None:
     if cluster == (project is not None):
-        raise Invalid("must pass either --cluster or --project PROJECT")
+        raise Invalid("must pass either --cluster or --project PROJECT", hint="--cluster means those of all projects")
     return project
 
 

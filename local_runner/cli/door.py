@@ -116,7 +116,7 @@ class Door:
     def branch(self, text: str) -> BranchRef:
         branch = parse_branch(text, self.project)
         if is_id(branch.name) or parse_ancestry(branch.name)[0] != branch.name:
-            raise Invalid(f'invalid branch "{text}": cannot specify a commit or ancestry')
+            raise Invalid(f'invalid branch "{text}": cannot specify a commit or ancestry', hint="write repo@branch")
         return branch
 
     def commit(self, text: str) -> CommitQuery:
@@ -140,7 +140,7 @@ class Door:
     def pipeline(self, text: str) -> PipelineRef:
         project, _, name = text.rpartition("/")
         if not name:
-            raise Invalid("pipeline name cannot be empty")
+            raise Invalid("pipeline name cannot be empty", hint="`list pipeline` says which there are")
         return PipelineRef(project or self.project, name)
 
     def job(self, text: str) -> JobRef:
@@ -148,7 +148,7 @@ class Door:
             raise Invalid("an id alone names jobs of several pipelines", hint='use "list job <id>" to see all of them')
         pipeline, at, job = text.partition("@")
         if not (pipeline and at and job):
-            raise Invalid(f'invalid format "{text}": expected pipeline@job-id')
+            raise Invalid(f'invalid format "{text}": expected pipeline@job-id', hint="`list job` shows them so")
         return self.runner.resolve_job(text, self.project)
 
     def confirm(self, yes: bool) -> bool:

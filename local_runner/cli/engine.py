@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from functools import partial
-
-import click
 
 from local_runner.cli.door import Door, command
 from local_runner.cli.output import note
@@ -26,7 +25,7 @@ def engine(door: Door) -> None:
     # SIGTERM ends it as Ctrl-C ends a foreground run: jobs stay as they are, for the next engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"))
-    click.echo(why, err=True)
+    note(why)
     # The home may have been removed since the command that started us: then there is nothing to do.
     with Runner.open(background=False, create=False) as runner:
         serve(runner, Crew(executor, jobs_from_environment(), partial(images_of, runner.home), residents=True, warn=note))
@@ -35,4 +34,4 @@ def engine(door: Door) -> None:
 def jobs_from_environment() -> int:
     """How many datums at once: `LOCAL_RUNNER_JOBS`, else one a core."""
     given = os.environ.get(JOBS_VARIABLE, "")
-    return max(1, int(given)) if given.isdigit() else os.cpu_count() or 1
+    return max(1, int(given)) if re.fullmatch("[0-9]{1,4}", given) else os.cpu_count() or 1

@@ -213,7 +213,7 @@ def delete_pipeline(
     """Delete a pipeline, with its jobs and its output."""
     if pipeline is None:
         if not all_pipelines:
-            raise Invalid("either a pipeline name or the --all flag needs to be provided")
+            raise Invalid("either a pipeline name or the --all flag needs to be provided", hint="`list pipeline` says which there are")
         doomed = door.runner.list_pipeline(door.projects(all_projects))
         door.confirm_loss(f"This will delete {', '.join(str(info.pipeline) for info in doomed) or 'nothing'}", yes)
         for info in doomed:  # what is stopped stands on nothing, so that the order does not matter

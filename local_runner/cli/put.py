@@ -73,7 +73,7 @@ def put_file(
     commit, path = door.target(target)
     split = Split(kind, datums, parse_size(size), header_records) if kind else None
     if split is None and (datums or parse_size(size) or header_records):
-        raise Invalid("--target-file-datums, --target-file-bytes and --header-records need --split")
+        raise Invalid("--target-file-datums, --target-file-bytes and --header-records need --split", hint="add --split line, json or csv")
     door.runner.inspect_repo(commit.repo)
     sources = _listed(input_file) if input_file else comma_list(files) or [STDIN]
     pairs = targets(path, sources, recursive, full_path)
@@ -163,4 +163,6 @@ def _next_number(door: Door, folder: FileQuery) -> int:
     try:
         return int(names[-1], 16) + 1 if names else 0
     except ValueError:
-        raise Invalid(f"cannot append to {folder.path}: its last file, {names[-1]}, is not named by a split") from None
+        raise Invalid(
+            f"cannot append to {folder.path}: its last file, {names[-1]}, is not named by a split", hint="put it into another folder"
+        ) from None

@@ -91,7 +91,7 @@ def delete_repo(door: Door, repo: str | None, all_repos: bool, force: bool, yes:
     """Delete a repo with everything in it."""
     if repo is None:
         if not all_repos:
-            raise Invalid("either a repo name or the --all flag needs to be provided")
+            raise Invalid("either a repo name or the --all flag needs to be provided", hint="`list repo` says which there are")
         doomed = door.runner.list_repo(door.projects(all_projects))
         door.confirm_loss(f"This will delete {', '.join(str(info.repo) for info in doomed) or 'nothing'}", yes)
         door.runner.delete_repos(door.projects(all_projects), force)

@@ -13,6 +13,7 @@ from local_runner.errors import Invalid
 
 HEADER = ("NAME", "TYPE", "CREATED")
 _TYPE = "Opaque"
+_FORM = 'it has the form {"metadata": {"name": "…"}, "stringData": {"key": "value"}}'
 
 
 @command("create secret -f secret.json")
@@ -21,10 +22,12 @@ def create_secret(door: Door, source: str) -> None:
     """Keep a secret: a document with metadata.name, and data in base64 or stringData."""
     try:
         document: Any = json.loads(read_text(source))
+    except RecursionError:
+        raise Invalid(f"{source}: it is nested too deeply", hint=_FORM) from None
     except ValueError as error:
-        raise Invalid(f"{source}: no JSON: {error}") from None
+        raise Invalid(f"{source}: no JSON: {error}", hint=_FORM) from None
     if not isinstance(document, dict):
-        raise Invalid(f"{source}: a secret is a JSON object")
+        raise Invalid(f"{source}: a secret is a JSON object", hint=_FORM)
     door.runner.create_secret(document)
 
 

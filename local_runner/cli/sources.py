@@ -42,7 +42,7 @@ def read_text(source: str) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError as error:
-        raise Invalid(f'"{source}" is no UTF-8 text: {error.reason} at byte {error.start}') from None
+        raise Invalid(f'"{source}" is no UTF-8 text: {error.reason} at byte {error.start}', hint="iconv converts it") from None
 
 
 def open_binary(source: str, stack: ExitStack) -> BinaryIO:

@@ -67,10 +67,10 @@ def clean_path(path: str) -> str:
 def check_path(path: str) -> str:
     """A path a file may be stored under, as it is. Raises `Invalid` (reference pps 1.5, File names)."""
     if not _PATH_OK.fullmatch(path):
-        raise Invalid(f"path ({path}) invalid: only printable ASCII characters are allowed")
+        raise Invalid(f"path ({repr(path)[1:-1]}) invalid: only printable ASCII characters are allowed", hint="give it another name")
     found = _GLOBBING.search(path)
     if found:
-        raise Invalid(f"path ({path}) invalid: globbing character ({found.group()}) not allowed in path")
+        raise Invalid(f"path ({path}) invalid: globbing character ({found.group()}) not allowed in path", hint="give it another name")
     # POSIX lets two leading slashes stand.
     if posixpath.normpath(path) != path or not path.startswith("/") or path.startswith("//"):
         raise Invalid(f"path ({path}) invalid: relative file paths are not allowed")

@@ -129,7 +129,7 @@ def parse_branch(text: str, project: str = DEFAULT_PROJECT) -> BranchRef:
     """A branch from `repo@branch`. Raises `Invalid`."""
     repo, at, branch = check_text(text).partition("@")
     if not at or not branch:
-        raise Invalid(f'invalid format "{text}": expected a repo and a branch as repo@branch')
+        raise Invalid(f'invalid format "{text}": expected a repo and a branch as repo@branch', hint="as in images@master")
     return BranchRef(parse_repo(repo, project), branch)
 
 
@@ -138,7 +138,7 @@ def parse_ancestry(text: str) -> tuple[str, Ancestry]:
     found = _SUFFIX.fullmatch(check_text(text))
     back = (found["back"] or "") if found else ""
     if not found or not _BACK.fullmatch(back):
-        raise Invalid(f'invalid ancestry syntax "{text}"')
+        raise Invalid(f'invalid ancestry syntax "{text}"', hint="write it as in master^2 or master.1")
     root = _count(found["root"].removeprefix("-"), text) if found["root"] is not None else None
     if root is not None and found["root"].startswith("-"):
         raise Invalid(f'invalid ancestry syntax "{text}", commits are counted from 1')

@@ -21,7 +21,7 @@ _IMAGE = re.compile(r"[a-zA-Z0-9][-._/:@+a-zA-Z0-9]*")
 _USER = re.compile(r"[_a-zA-Z0-9][-._a-zA-Z0-9]*\$?(:[_a-zA-Z0-9][-._a-zA-Z0-9]*)?")
 _ELEMENT = re.compile(r"[^/\x00-\x1f\x7f]+")  # of a path
 _NO_PATH = re.compile(r"[:\x00-\x1f\x7f]")
-_LONGEST = 253
+_LONGEST, _LONGEST_USER = 253, 64
 
 _VARIABLE_HINT = "letters, digits, _, - and . only, and no digit in front"
 
@@ -58,7 +58,7 @@ def _transform_errors(transform: Request) -> Iterator[SpecError]:
     image, user, folder = (transform.get(field, "") for field in ("image", "user", "working_dir"))
     if image and not is_image(image):
         yield _wrong(f"{image[:_LONGEST]!a} is no name of an image", "transform.image", "write it as in python:3.12 or ghcr.io/me/code:1")
-    if user and not _USER.fullmatch(user):
+    if user and (not _USER.fullmatch(user) or len(user) > _LONGEST_USER):
         yield _wrong(f"{user!a} is no name of a user", "transform.user", "a name or a number, as in nobody or 1000")
     if re.search(r"[\x00-\x1f\x7f]", folder):
         yield _wrong(f"{folder!a} is no path of a folder", "transform.working_dir", "write it as in /app")

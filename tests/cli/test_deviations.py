@@ -96,7 +96,8 @@ def test_whoever_subscribes_to_what_is_new_is_told_of_nothing_else(data, monkeyp
 
 def test_a_copy_gets_no_name_that_a_put_could_not_give(data):
     refused = data("copy file data@master:/a", "data@master:/a*")
-    assert (refused.status, refused.err) == (2, "path (/a*) invalid: globbing character (*) not allowed in path\n")
+    assert refused.status == 2
+    assert refused.err.startswith("path (/a*) invalid: globbing character (*) not allowed in path\n")
 
 
 def test_a_description_may_be_in_any_language(data):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import itertools
 import os
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,10 +26,13 @@ from local_runner.cli.table import ALONE, NOUNS
 from local_runner.cli.tree import load
 from local_runner.executors.scripted import ScriptedExecutor
 from local_runner.runner import Runner
+from local_runner.storage.home import find_home
 from tests.cli.conftest import _copy, copying, work_here
 
 EXAMPLES = int(os.environ.get("HOSTILE_LINES", "300"))  # how many command lines; the more the longer
-LIMIT = 30  # seconds for one command, on a busy machine
+LIMIT = 60  # seconds for one command, on a busy machine
+
+_LINES = itertools.count()
 
 # What stays until something happens, runs user code for real, starts an editor or asks the network.
 _STAYS = {"watch", "engine", "run", "deploy", "pull", "build", "subscribe commit", "wait commit", "wait job", "next datum", "edit pipeline"}
@@ -157,8 +162,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def prepared() -> None:
-    """Something to look at, whatever the line before took away."""
+def prepared(lines_before: int) -> None:
+    """Something to look at, whatever the line before took away; now and then a new home, so that there is not too much."""
+    if lines_before % 40 == 0:
+        shutil.rmtree(find_home(), ignore_errors=True)
     run(["create", "repo", "data"])
     run(["put", "file", "data@master:/a"], stdin=b"1")
     run(["create", "pipeline", "-f", "spec.json"])
@@ -186,7 +193,7 @@ def late(signum: int, frame: FrameType | None) -> None:
 def test_any_command_with_any_words_ends_in_words(home: Path, words: list[str]) -> None:
     before = signal.signal(signal.SIGALRM, late)
     try:
-        prepared()
+        prepared(next(_LINES))
         signal.alarm(LIMIT)
         status, said = run(words)
     except Hangs:
