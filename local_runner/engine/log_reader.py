@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from local_runner.engine.logs import KEPT_LINES, log_path, pipeline_logs
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.model.units import rfc3339
-from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX, Block, Damage, LogScan, read_document
+from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX, Block, Damage, LogScan, earlier, job_id, read_document
 
 Record = Mapping[str, Any]
 Wanted = Callable[[Record], bool]
@@ -59,10 +59,12 @@ class LogReader:
         """`wanted` must not go by the message. `skipped` is told what cannot be read, and passed over."""
         self._folder = pipeline_logs(folder, pipeline) if pipeline else folder
         news = [log_path(folder, job) for job in jobs]
-        self._chosen = [path for new, job in zip(news, jobs, strict=True) for path in (new.with_name(f"{job.id}{OLD_SUFFIX}"), new)]
+        self._chosen = [
+            path for new, job in zip(news, jobs, strict=True) for path in (new.with_name(f"{job.id}{OLD_SUFFIX}"), earlier(new), new)
+        ]
         self._wanted = wanted
         self._skipped = skipped
-        self._scans: dict[Path, LogScan | _OldScan] = {}
+        self._scans: dict[int, tuple[Path, LogScan | _OldScan]] = {}  # by inode: a log that begins anew is renamed
 
     def new(self) -> Iterator[Record]:
         """The records since the last call; all there are in the first."""
@@ -73,11 +75,8 @@ class LogReader:
     def pieces(self) -> Iterator[_Piece]:
         """As `new`, with lines that were printed together."""
         for path in self._chosen or _by_age(self._folder):
-            scan = self._scans.get(path)
-            if scan is None:
-                scan = self._scans[path] = LogScan(path) if path.name.endswith(SUFFIX) else _OldScan(path)
             try:
-                for found in scan.new():
+                for found in self._scan(path).new(path):
                     if isinstance(found, Damage):
                         self._skipped(path, found.end - found.begin)
                         continue
@@ -88,16 +87,24 @@ class LogReader:
             except FileNotFoundError:  # not written to yet, or removed meanwhile
                 continue
 
+    def _scan(self, path: Path) -> LogScan | _OldScan:
+        number = path.stat().st_ino
+        before, scan = self._scans.get(number, (path, None))
+        # One that was an earlier part is removed for the next: then its number may be that of a new log.
+        if scan is None or path not in (before, earlier(before)):
+            scan = _OldScan() if path.name.endswith(OLD_SUFFIX) else LogScan()
+        self._scans[number] = path, scan
+        return scan
+
 
 class _OldScan:
     """Reads a log of the old kind, a JSON document a line, as `LogScan` does a new one."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._at = 0
 
-    def new(self) -> Iterator[Record | Damage]:
-        with self._path.open("rb") as lines:
+    def new(self, path: Path) -> Iterator[Record | Damage]:
+        with path.open("rb") as lines:
             lines.seek(self._at)
             for line in lines:
                 if not line.endswith(b"\n"):
@@ -125,7 +132,7 @@ def _record(path: Path, block: Block) -> dict[str, Any]:
         "workerId": source["worker"],
         "projectName": path.parent.parent.name,
         "pipelineName": path.parent.name,
-        "jobId": path.name.removesuffix(SUFFIX),
+        "jobId": job_id(path),
         "datumId": source["datum"],
         "data": [{"path": name, "hash": digest} for name, digest in source["data"]],
         "message": "",

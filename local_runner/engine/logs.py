@@ -29,8 +29,12 @@ _BLOCK, _SHORT = 64 * 1024, 160
 class JobLog:
     """Takes what the datums of one job print; safe for several threads. The file appears with the first line."""
 
-    def __init__(self, folder: Path, job: JobRef, most: int | None = None) -> None:
-        """`most` is how many bytes of what each datum prints are kept; as the home of the folder says, if it is None."""
+    def __init__(self, folder: Path, job: JobRef, most: int | None = None, rolls: bool = False) -> None:
+        """`most` is how many bytes of what each datum prints are kept; as the home of the folder says, if it is None.
+
+        One that `rolls`, of a command that stays, keeps the newest, once or twice as many.
+        """
+        self.rolls = rolls
         self.lock = threading.RLock()
         self.most = _most(folder.parent) if most is None else most
         self._file = LogFile(log_path(folder, job))
@@ -110,6 +114,8 @@ class Lines:
             self._last.extend(line[:_LONGEST] for line in block.rsplit(b"\n", KEPT_LINES)[-KEPT_LINES:])
             room = self._log.most - self.printed
             self.printed += len(block) + 1
+            if self.printed > self._log.most and self._log.rolls:
+                self._roll(len(block) + 1)
             if self.printed <= self._log.most:
                 self._hold(stream, block)
             else:
@@ -139,6 +145,12 @@ class Lines:
         self._file.append(bytes(self._ready))
         self._ready.clear()
         self._written = time.monotonic()
+
+    def _roll(self, printed: int) -> None:
+        if self._held or self._ready:
+            self.write()
+        self._file.begin_anew()
+        self._source, self.printed = None, printed
 
     def _hold(self, stream: str, block: bytes) -> None:
         if self._held and stream not in self._held and self._held_bytes >= _SHORT:

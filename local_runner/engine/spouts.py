@@ -46,7 +46,7 @@ class Resident(threading.Thread):
         pipeline = post.job.pipeline
         super().__init__(name=f"{pipeline.project}-{pipeline.name}-v{post.version}-0", daemon=True)
         self._database, self._executor, self._post, self._ring = database, executor, post, ring
-        self._log = JobLog(database.home.logs, post.job)
+        self._log = JobLog(database.home.logs, post.job, rolls=True)
         self._pause = FIRST_PAUSE
         self._dismissed = threading.Event()
         self._process: Process | None = None

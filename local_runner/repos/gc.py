@@ -13,7 +13,7 @@ from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import Home
 from local_runner.storage.let_go import let_go
-from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX
+from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX, job_id
 from local_runner.storage.pages import free_bytes, used_bytes
 
 _LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
@@ -122,7 +122,7 @@ def gone_logs(session: Session, home: Home, since: float) -> Iterator[Leftover]:
     for path in home.logs.glob("*/*/*"):
         if path.name.endswith((SUFFIX, OLD_SUFFIX)):
             pipeline = PipelineRef(path.parent.parent.name, path.parent.name)
-            job = JobRef(pipeline, path.name.removesuffix(SUFFIX).removesuffix(OLD_SUFFIX))
+            job = JobRef(pipeline, job_id(path))
             info = session.pipelines.job(job)
             # That of a spout has no job.
             is_live = (info and not info.state.is_final) or (not job.id and session.pipelines.pipeline(pipeline) is not None)

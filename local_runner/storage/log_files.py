@@ -13,6 +13,8 @@ from zlib import crc32
 
 SUFFIX, OLD_SUFFIX = ".log", ".jsonl"  # the old one held a JSON document a line
 
+_EARLIER = "-earlier"  # before the suffix: what a log that begins anew had before
+
 _STREAMS = {"o": "stdout", "e": "stderr", "w": "worker"}
 _LETTERS = {stream: letter.encode() for letter, stream in _STREAMS.items()}
 _MARK = b"\x1e"
@@ -77,11 +79,26 @@ class LogFile:
         if written and os.fstat(self._descriptor).st_size == end:
             os.ftruncate(self._descriptor, end - written)
 
+    def begin_anew(self) -> None:
+        """Keep what there is as the earlier part, in place of one there was; sources have to be said again."""
+        self.close()
+        os.replace(self._path, earlier(self._path))
+
     def close(self) -> None:
         with self._lock:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
+
+
+def earlier(path: Path) -> Path:
+    """Where the earlier part of a log lies, if it began anew."""
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}{_EARLIER}{SUFFIX}")
+
+
+def job_id(path: Path) -> str:
+    """The id of the job whose log this is."""
+    return path.name.removesuffix(OLD_SUFFIX).removesuffix(SUFFIX).removesuffix(_EARLIER)
 
 
 def pack_block(source: int, stream: str, moment: int, lines: bytes) -> bytes:
@@ -97,14 +114,13 @@ def _record(head: bytes, content: bytes) -> bytes:
 class LogScan:
     """Reads a log from its beginning, and goes on where it was when more has come."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._at = 0
         self._sources: dict[int, Document] = {}
 
-    def new(self) -> Iterator[Block | Damage]:
+    def new(self, path: Path) -> Iterator[Block | Damage]:
         """What has come since. Half a record at the end is left for later: it may be being written."""
-        with self._path.open("rb") as file:
+        with path.open("rb") as file:
             while True:
                 found = _record_at(file, self._at)
                 if found is None:
@@ -122,10 +138,9 @@ class LogScan:
                 else:  # who printed it was lost
                     yield Damage(begin, end)
 
-    @property
-    def rest(self) -> Damage | None:
+    def rest(self, path: Path) -> Damage | None:
         """What was left at the end as half a record."""
-        size = self._path.stat().st_size
+        size = path.stat().st_size
         return Damage(self._at, size) if size > self._at else None
 
 
@@ -161,11 +176,12 @@ def _next_record(file: BinaryIO, at: int) -> int | None:
 
 def damaged_lines(path: Path) -> list[Damage]:
     """Where a log, of the old kind or the new, cannot be read; bytes that nobody has finished writing count."""
-    if path.suffix == OLD_SUFFIX:
+    if path.name.endswith(OLD_SUFFIX):
         return _damaged_documents(path)
-    scan = LogScan(path)
-    found = [block for block in scan.new() if isinstance(block, Damage)]
-    return [*found, scan.rest] if scan.rest else found
+    scan = LogScan()
+    found = [block for block in scan.new(path) if isinstance(block, Damage)]
+    rest = scan.rest(path)
+    return [*found, rest] if rest else found
 
 
 def is_unfinished(path: Path, part: Damage) -> bool:
@@ -174,7 +190,7 @@ def is_unfinished(path: Path, part: Damage) -> bool:
         file.seek(part.begin)
         content = file.read(part.end - part.begin)
     line, newline, rest = content.partition(b"\n")
-    if path.suffix == OLD_SUFFIX or not newline:
+    if path.name.endswith(OLD_SUFFIX) or not newline:
         return not newline and part.end == path.stat().st_size
     header = _HEADER.fullmatch(line + newline)
     return header is not None and len(rest) <= int(header[5], 16)

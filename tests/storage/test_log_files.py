@@ -37,7 +37,7 @@ def written(folder: Path, printed: list[tuple[str, str, bytes]], most: int = 1 <
 def read(path: Path) -> dict[tuple[str, str], bytes]:
     """What each worker printed to each stream."""
     found: dict[tuple[str, str], list[bytes]] = {}
-    for block in LogScan(path).new():
+    for block in LogScan().new(path):
         assert isinstance(block, Block)
         found.setdefault((block.source["worker"], block.stream), []).append(block.lines)
     return {key: b"\n".join(blocks) for key, blocks in found.items()}
@@ -66,7 +66,7 @@ def test_a_line_costs_at_most_a_third_more_than_its_bytes_however_few_come_at_on
 
 def test_a_change_between_the_streams_is_kept_where_it_does_not_cost_too_much(tmp_path: Path) -> None:
     printed = [("w1", stream, text * 200) for text, stream in ((b"1", "stdout"), (b"2", "stderr"), (b"3", "stdout"), (b"4", "stderr"))]
-    blocks = [block for block in LogScan(written(tmp_path, printed)).new() if isinstance(block, Block)]
+    blocks = [block for block in LogScan().new(written(tmp_path, printed)) if isinstance(block, Block)]
     assert [block.lines[:1] for block in blocks] == [b"1", b"2", b"3", b"4"]
 
 
@@ -83,7 +83,7 @@ def test_damage_is_found_and_takes_no_other_block_along(data: st.DataObject) -> 
         bad[at] ^= 1 << data.draw(st.integers(0, 7))
         path.write_bytes(bad)
         assert len(damaged_lines(path)) >= 1
-        left = [block.lines for block in LogScan(path).new() if isinstance(block, Block)]
+        left = [block.lines for block in LogScan().new(path) if isinstance(block, Block)]
         assert set(left) < set(texts)
         if at > whole.index(b"\n", whole.index(b"\n") + 1):  # the source is whole
             assert len(left) == len(texts) - 1
@@ -97,21 +97,21 @@ def test_what_a_kill_left_half_is_passed_over_by_who_goes_on(cut: int, more: int
         os.truncate(path, max(path.stat().st_size - cut, 0))
         assert len(damaged_lines(path)) <= 1
         written(Path(folder), [("w2", "stdout", b"2" * more)])
-        assert [block.lines for block in LogScan(path).new() if isinstance(block, Block)][-1:] == [b"2" * more]
+        assert [block.lines for block in LogScan().new(path) if isinstance(block, Block)][-1:] == [b"2" * more]
 
 
 def test_a_reader_who_came_too_early_sees_the_whole_record_later(tmp_path: Path) -> None:
     path = written(tmp_path, [("w1", "stdout", b"one")])
     whole = path.read_bytes()
     path.write_bytes(b"")
-    scan, seen = LogScan(path), []
+    scan, seen = LogScan(), []
     for at in range(len(whole)):
         with path.open("ab") as file:
             file.write(whole[at : at + 1])
-        seen += [block.lines for block in scan.new() if isinstance(block, Block)]
+        seen += [block.lines for block in scan.new(path) if isinstance(block, Block)]
         assert seen == [] or at == len(whole) - 1
     assert seen == [b"one"]
-    assert scan.rest is None
+    assert scan.rest(path) is None
 
 
 def test_what_does_not_fit_on_the_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,3 +165,23 @@ def human(lines: int, kept: int) -> str:
     from local_runner.model.units import human_size
 
     return human_size(sum(len(str(number)) + 1 for number in range(kept, lines)))
+
+
+def test_a_command_that_stays_has_its_newest_lines_and_who_follows_it_misses_none(tmp_path: Path) -> None:
+    spout = JobRef(PipelineRef("default", "p"), "")
+    log, reader, seen = JobLog(tmp_path, spout, most=1000, rolls=True), LogReader(tmp_path, spout.pipeline, [], lambda record: True), []
+    lines = log.begin("w1", Datum("", ()))
+    for number in range(1000):
+        lines("stdout", b"%d" % number)
+        if number % 50 == 0:
+            lines.close()
+            seen += list(reader.new())
+    lines.close()
+    log.close()
+    seen += list(reader.new())
+    assert [record["message"] for record in seen] == [str(number) for number in range(1000)]
+    assert {record["jobId"] for record in seen} == {""}
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.log")) < 3000
+    kept = [int(record["message"]) for record in LogReader(tmp_path, None, [spout], lambda record: True).new()]
+    assert kept == list(range(kept[0], 1000))
+    assert len(kept) > 250
