@@ -9,7 +9,7 @@ from local_runner.errors import LocalRunnerError
 from local_runner.model.entries import parse_entry
 from local_runner.model.ids import digest
 from local_runner.model.jobs import JobInfo, JobState
-from local_runner.model.refs import META, USER, RepoRef
+from local_runner.model.refs import META, USER, BranchRef, RepoRef
 from local_runner.repos.check_records import RECORDS
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.finding import Finding, guarded
@@ -185,6 +185,21 @@ def _jobs(view: _View) -> Iterator[Finding]:
                 yield Finding(f"job {info.job}", f"it is {info.state.word}, but {row.ref} is {'open' if row.is_open else 'finished'}")
 
 
+def _provenance(view: _View) -> Iterator[Finding]:
+    """The output commit of an unfinished job must stand on a commit of each branch that its own branch stands on."""
+    session = view.session
+    for info in session.pipelines.unfinished_jobs():
+        output = _commit_of(session, info, USER)
+        if output is None:
+            yield Finding(f"job {info.job}", "its output commit is not there")
+            continue
+        branch = session.repos.branch(BranchRef(output.ref.repo, info.output_branch))
+        there = {row.ref.repo for row in session.commits.sources(output.key)}
+        for source in session.repos.sources(branch.key) if branch else ():
+            if source.branch.ref.repo not in there:
+                yield Finding(f"job {info.job}", f"it waits for a commit of {source.branch.ref} that is not there")
+
+
 def _marks(view: _View) -> Iterator[Finding]:
     """Each mark of a meta commit must have its document, and each document its mark."""
     for row in view.commits():
@@ -222,6 +237,7 @@ _SENTENCES: tuple[Callable[[_View], Iterator[Finding]], ...] = (
     _sizes,
     _folder_trees,
     _jobs,
+    _provenance,
     _marks,
     _outputs,
 )

@@ -32,7 +32,7 @@ def mend(database: Database, sources: Iterable[Files] = ()) -> Iterator[str]:
     if database.lost:
         yield f"{lost_transactions(database.home, database.lost)}; what is left counts from now on"
         database.accept_loss()
-    for step in (_mend_records, partial(_put_again, sources=sources), _run_again, _clear):
+    for step in (_mend_records, partial(_put_again, sources=sources), _sum_again, _run_again, _clear):
         try:
             yield from step(database)
         # As in a check: damage meets code anywhere, and is not to keep the rest from being mended.
@@ -92,6 +92,16 @@ def _put_again(database: Database, sources: Iterable[Files]) -> Iterator[str]:
     with database.read() as session:
         if broken - broken_trees(session):
             yield f"{len(broken - broken_trees(session))} trees are whole again"
+
+
+def _sum_again(database: Database) -> Iterator[str]:
+    """Large contents that were stored by an earlier version have no sums, and damaged sums make reading slow."""
+    with database.read() as session:
+        found = list(session.objects.without_sums())
+    if found:
+        with database.write() as session:
+            session.objects.add(found)
+        yield f"summed {len(found)} large contents, which are checked sooner from now on"
 
 
 def _hashed(source: Path | bytes) -> Content:

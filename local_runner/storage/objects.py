@@ -90,6 +90,12 @@ class ObjectFiles:
             raise
         return Content(name, size, sums=summer.sums())
 
+    def names(self) -> Iterator[bytes]:
+        """Names of all large contents; what else lies among them is nobody's."""
+        for path in self._home.objects.glob("*/*"):
+            with contextlib.suppress(ValueError):
+                yield bytes.fromhex(path.parent.name + path.name)
+
     def path(self, name: bytes) -> Path:
         """Where a large content lies."""
         text = name.hex()
@@ -167,6 +173,17 @@ class Objects:
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
         return ""
+
+    def without_sums(self) -> Iterator[Content]:
+        """Large contents that are whole, but have no sums or wrong ones; with the right ones."""
+        for name in self.files.names():
+            summer, size = Summer(), 0
+            with contextlib.suppress(ContentLost), self._open(name) as file:
+                for block in _hashed(name, blocks(file)):
+                    summer.update(block)
+                    size += len(block)
+                if summer.sums() != self._sums(name):
+                    yield Content(name, size, sums=summer.sums())
 
     def read(self, name: bytes, offset: int = 0) -> Iterator[bytes]:
         """A content from an offset to its end, in blocks. Raises `ContentLost` if it is missing, and before it is damaged bytes' turn.

@@ -108,6 +108,17 @@ def test_trees_are_made_whole_by_the_same_files(sound: Lab, tmp_path: Path) -> N
     lab.close()
 
 
+def test_contents_of_an_earlier_version_get_their_sums(sound: Lab) -> None:
+    with sound.runner.database.write() as session:
+        before = session.connection.execute("SELECT * FROM block_sums ORDER BY name").fetchall()
+        session.connection.execute("DELETE FROM block_sums")
+    assert before
+    assert any("sooner" in sentence for sentence in sound.runner.mend())
+    with sound.runner.database.read() as session:
+        assert session.connection.execute("SELECT * FROM block_sums ORDER BY name").fetchall() == before
+    assert sound.runner.mend() == []
+
+
 def test_a_row_that_is_not_what_was_written_is_said_and_taken(sound: Lab) -> None:
     execute(sound, "UPDATE repo SET description = 'wrong' WHERE name = 'data'")
     assert [finding.problem for finding in sound.runner.fsck()] == ["is not what was written"]
