@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -100,11 +99,6 @@ class ObjectFiles:
         """Where a large content lies."""
         text = name.hex()
         return self._home.objects / text[:2] / text[2:]
-
-    def clear(self) -> None:
-        """Remove them all."""
-        for folder in self._home.objects.iterdir():
-            shutil.rmtree(folder)
 
 
 class Objects:
