@@ -67,6 +67,17 @@ def _read_whole(file: BinaryIO, size: int) -> bytes:
     return block
 
 
+def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces; the next one is made in a thread while the one before is used."""
+    from concurrent.futures import ThreadPoolExecutor  # 5 ms, and most contents are small
+
+    with ThreadPoolExecutor(1, "reads ahead") as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
+
+
 def fits(sums: bytes, number: int, block: bytes) -> bool:
     """Whether a block is what was summed under its number, from 0."""
     return sums[number * _WIDTH : (number + 1) * _WIDTH] == zlib.crc32(block).to_bytes(_WIDTH, "big")

@@ -40,6 +40,24 @@ def test_all_files_are_copied_over_what_is_there_and_nothing_is_deleted(lab: Lab
     assert written(target) == {"a": "3", "folder/b": "2", "stale": "old"}
 
 
+def test_a_damaged_content_fails_the_job_and_replaces_no_good_file(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Damaging(Egress):
+        def run(self) -> None:
+            with lab.runner.database.write() as session:
+                session.connection.execute("UPDATE object SET content = x'00' || content WHERE content = x'31'")
+            super().run()
+
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "a").write_text("old")
+    monkeypatch.setattr("local_runner.engine.loop.Egress", Damaging)
+    lab.pipeline("p", "data:/a", egress={"URL": str(target)})
+    lab.run_all()
+    assert lab.state("p") is JobState.FAILURE
+    assert "is damaged" in lab.job("p").reason
+    assert written(target) == {"a": "old"}
+
+
 def test_a_relative_path_counts_from_the_folder_the_home_lies_in(lab: Lab, home: Path) -> None:
     lab.pipeline("p", "data:/a", egress={"URL": "out"})
     lab.run_all()

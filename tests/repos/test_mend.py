@@ -93,6 +93,7 @@ def test_a_damaged_input_fails_the_datum_that_reads_it_in_words(sound: Lab) -> N
     sound.pipeline("other")
     sound.run_all()
     assert sound.state("other") is not JobState.SUCCESS
+    assert sound.ran == []
     assert "default/data@" in sound.job("other").reason
     assert "is damaged" in sound.job("other").reason or "missing from the store" in sound.job("other").reason
 

@@ -1,6 +1,8 @@
 import errno
 import io
 import os
+import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -235,6 +237,24 @@ def test_a_disk_that_is_nearly_full_gives_nobody_a_part(database: Database, tmp_
             with pytest.raises(Unavailable, match=f"the disk that holds {tmp_path / 'copy'} is full"):
                 place(database, content.name, tmp_path / "copy")
         assert not (tmp_path / "copy").exists()
+
+
+def test_who_reads_a_part_of_a_very_large_content_leaves_nothing_behind(database: Database) -> None:
+    content, whole = kept(database, 20 * MEBI)
+    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    with database.read() as session:
+        pieces = session.objects.read(content.name)
+        assert next(pieces) == whole[:MEBI]
+        assert isinstance(pieces, Generator)
+        pieces.close()
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, descriptors)
+    assert read(database, content.name, 5 * MEBI + 1) == whole[5 * MEBI + 1 :]
+    flip(database, content, 15 * MEBI)
+    given: list[bytes] = []
+    with pytest.raises(ContentLost), database.read() as session:
+        given.extend(session.objects.read(content.name))
+    assert b"".join(given) == whole[: 15 * MEBI]
+    assert threading.active_count() == threads
 
 
 class _NearlyFull:
