@@ -117,6 +117,7 @@ class Launcher:
                         self._forward(command, pipe)
             self._expire()
             self._reap()
+            self._place.clear()
             if self._sips >= _MANY_SIPS:
                 self._sips -= _FEW_SIPS
                 time.sleep(_PAUSE)

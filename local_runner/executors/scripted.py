@@ -130,6 +130,7 @@ class _ScriptedWorker:
         self._tree = tree
         try:
             self._place.lay(tree)
+            self._place.clear()
         except OSError as why:
             raise unlaid(str(why)) from None
 

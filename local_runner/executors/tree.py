@@ -68,6 +68,7 @@ class Place:
         self._tree = Tree()
         self._brought: dict[str, _Status] = {}  # of the files of the tree that were made elsewhere
         self._made = Made()
+        self._former: list[str] = []  # datums' own folders that are to be removed
         self._is_as_laid = False  # the last look found exactly what was laid out, and nobody was left to change it
         self._tells_reads: bool | None = None  # whether links remember that somebody went through them; None: not tried yet
 
@@ -88,7 +89,9 @@ class Place:
         if reusable and before.folder and tree.folder and before.folders == tree.folders:
             spares = self._take_over(before, tree)
         if before.folder and spares is None:
-            remove_left(self._own(before))
+            self._former.append(self._own(before))
+        if tree.folder and self._own(tree) in self._former:  # the same datum again
+            self.clear()
         try:
             if tree.folder:
                 if spares is None:
@@ -101,6 +104,12 @@ class Place:
                 remove_left(self._own(tree))
             raise
         self._tree = tree
+
+    def clear(self) -> None:
+        """Remove what is left of former trees; to be called after `lay`, when nobody waits for that any more."""
+        former, self._former = self._former, []
+        for own in former:
+            remove_left(own)
 
     def look(self, *, is_alone: bool = False) -> Left:
         """What became of the tree. `is_alone` says that no process is left that could change it from now on: only then is the tree

@@ -136,12 +136,12 @@ def test_after_datums_that_left_nothing_the_right_one_has_failed(lab: Lab, ends:
 def test_time_runs_for_each_datum_also_after_some_that_left_nothing(lab: Lab) -> None:
     def sleep_long(path: str) -> str:
         if path == "/17":
-            time.sleep(2)
+            time.sleep(4)
         return ""
 
-    run(lab, Program(sleep_long, leaves_nothing=True), MANY, datum_tries=1, datum_timeout="0.5s")
+    run(lab, Program(sleep_long, leaves_nothing=True), MANY, datum_tries=1, datum_timeout="2s")
     failed = [info for info in lab.runner.list_datum(lab.job("batch").job) if info.state == "failed"]
-    assert [(info.datum.inputs[0].path, info.reason) for info in failed] == [("/17", "timed out after 0.5s")]
+    assert [(info.datum.inputs[0].path, info.reason) for info in failed] == [("/17", "timed out after 2.0s")]
 
 
 def test_next_datum_outside_batching_is_refused(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_a_tree_is_there_as_described_whatever_was_there_before(turns: list[tupl
         (Path(home) / ".scratch").mkdir()
         for tree, before, after, harm in turns:
             place.lay(tree)
+            place.clear()
             folder = Path(home, tree.folder)
             assert found(folder) == described(tree)
             assert {name: os.readlink(Path(home, name)) for name in tree.links} == {n: f"/pfs/{at}" for n, at in tree.links.items()}
@@ -107,6 +108,7 @@ def test_a_process_that_lives_on_keeps_what_it_has_open(tmp_path: Path, place: P
     with (folder / "in/file").open("rb") as file:
         place.look(is_alone=False)
         place.lay(tree("two"))
+        place.clear()
         assert file.read() == b"one"
     with pytest.raises(FileNotFoundError):
         os.open("late", os.O_CREAT | os.O_WRONLY, dir_fd=out)
@@ -160,6 +162,7 @@ def test_a_folder_is_used_again_only_if_it_holds_exactly_what_was_laid_out(tmp_p
     left = place.look(is_alone=True)
     assert left.wrote == (change == "many files in out")
     place.lay(tree("two"))
+    place.clear()
     after = inodes(tmp_path / tree("two").folder)
     assert not before.keys() & {path for path, inode in after.items() if inode in before.values()}
     assert found(tmp_path / tree("two").folder) == described(tree("two"))
