@@ -130,13 +130,16 @@ def children(word: bytes) -> list[int]:
     return found
 
 
-def killing(word: bytes, when: Callable[[], bool]) -> threading.Thread:
-    """Kills one such child when it is time."""
+def killing(word: bytes, killed: list[int]) -> threading.Thread:
+    """Kills one such child, a while after it came to be."""
 
     def kill() -> None:
-        while not when():
+        deadline = time.monotonic() + 30
+        while not children(word) and time.monotonic() < deadline:
             time.sleep(0.01)
-        os.kill(children(word)[0], signal.SIGKILL)
+        time.sleep(0.5)
+        killed.append(children(word)[0])
+        os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -147,11 +150,13 @@ def killing(word: bytes, when: Callable[[], bool]) -> threading.Thread:
 def test_the_kill_of_a_helper_is_not_seen_in_the_result(home: Path, executor: Executor, helper: bytes, batching: bool) -> None:
     machine, few = Machine(home, executor), dict(list(MANY.items())[:4])
     machine.put("data@master", few)
-    loop = "while pachctl next datum; do sleep 0.3; cp /pfs/in/* /pfs/out/; done" if batching else "sleep 0.3; cp /pfs/in/* /pfs/out/"
+    loop = "while pachctl next datum; do sleep 0.6; cp /pfs/in/* /pfs/out/; done" if batching else "sleep 0.6; cp /pfs/in/* /pfs/out/"
     machine.script("p", loop, transform={"datum_batching": batching}, datum_tries=1)
-    killer = killing(helper, lambda: bool(machine.job("p").running) if machine.jobs("p") else False)
+    killed: list[int] = []
+    killer = killing(helper, killed)
     machine.run_all()
     killer.join()
+    assert killed
     assert machine.state("p") is JobState.SUCCESS, [machine.job("p").reason, machine.reasons("p"), machine.printed("p")]
     assert machine.files("p@master") == few
     assert set(machine.datums("p").values()) == {"success"}
