@@ -277,7 +277,7 @@ class DatumRunner:
         assert self.attendant is not None
         self._offer(attempt)
         if self._call is None:
-            first = self._next_call(None if timeout is None else began + timeout)
+            first = self._next_call(None)  # it starts, which is no datum's time (reference pps 2.8)
             if not isinstance(first, Call):
                 self.end_batch()
                 return first(time.monotonic() - began)
