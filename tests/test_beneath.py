@@ -238,6 +238,14 @@ def test_whoever_swaps_folders_for_links_meanwhile_loses_nothing_outside(tmp_pat
     assert outside.stat().st_mode & 0o777 == 0o751
 
 
+def test_a_link_that_takes_the_place_of_a_closed_folder_opens_nothing(root: int, tmp_path: Path, outside: Path) -> None:
+    """As the owner of the folder would find when he makes it writable again; root never has to."""
+    (tmp_path / "root" / "link").symlink_to(outside)
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels|not supported"):
+        beneath._unlock(root, "link")
+    assert outside.stat().st_mode & 0o777 == 0o751
+
+
 def test_a_folder_that_is_moved_out_in_the_middle_leads_nobody_after_it(tmp_path: Path, root: int, outside: Path) -> None:
     (tmp_path / "root" / "a" / "b").mkdir(parents=True)
     (tmp_path / "root" / "a" / "b" / "c").touch()

@@ -21,6 +21,7 @@ _SETTINGS = (
     *("mime.types", "magic", "magic.mime", "fonts", "papersize", "paperspecs", "ghostscript", "ImageMagick-*", "texmf", "sgml", "xml"),
     *("crypto-policies", "ca-certificates", "ca-certificates.conf", "OpenCL", "vulkan", "glvnd", "openmpi", "matplotlibrc", "octave*"),
 )
+_OF_ETC = re.compile("|".join(map(fnmatch.translate, _SETTINGS)))
 # Of what holds keys as well, those parts that do not. Missing ones are passed over.
 _PARTS = (
     *("/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/ca-trust", "/etc/pki/java"),
@@ -42,7 +43,7 @@ def host_paths() -> list[str]:
     """What is there of the list, in an order in which folders come before what is in them. Links count as themselves."""
     found = [path for path in _PROGRAMS if os.path.lexists(path)]
     if os.path.isdir("/etc"):
-        found += [f"/etc/{name}" for name in sorted(os.listdir("/etc")) if any(fnmatch.fnmatchcase(name, one) for one in _SETTINGS)]
+        found += [f"/etc/{name}" for name in sorted(os.listdir("/etc")) if _OF_ETC.match(name)]
     parts = _PARTS + (_OF_GRAPHICS if any(map(_GRAPHICS.fullmatch, _names("/dev"))) else ())
     return found + [str(path) for part in parts for path in _matching(part)]
 
@@ -67,6 +68,8 @@ def is_within(path: str, folders: Iterable[str]) -> bool:
 
 def _matching(pattern: str) -> list[Path]:
     folder, name = os.path.split(pattern)
+    if "*" not in name:
+        return [Path(pattern)] if os.path.lexists(pattern) else []
     return [Path(folder, found) for found in sorted(_names(folder)) if fnmatch.fnmatchcase(found, name)]
 
 

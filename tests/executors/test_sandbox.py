@@ -115,6 +115,34 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
             assert bench.run(sys.executable, "-c", "import ssl, sqlite3").accepted()
         assert bench.stdout == ["projectmore"]
 
+    @pytest.mark.parametrize(
+        ("program", "script"),
+        [
+            ("bash", "bash -lc 'exec bash -c \"type cd\"'"),
+            ("git", "cd && git init -q r && cd r && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && git log -1"),
+            ("getent", "getent passwd root && getent group root && getent hosts localhost"),
+            ("date", "TZ=Europe/Berlin date +%Z | grep -E 'CES?T'"),
+            ("perl", "perl -MPOSIX -e 'print 1'"),
+            ("gcc", "echo 'int main(void) { return 0; }' > /tmp/x.c && gcc -o /tmp/x /tmp/x.c && /tmp/x"),
+            ("awk", "echo a b | awk '{ print $2 }' | grep b"),  # found by /etc/alternatives
+            ("nproc", "test $(nproc) = $(ls -d /sys/devices/system/cpu/cpu[0-9]* | wc -l) || nproc"),
+            ("fc-list", "fc-list > /dev/null"),
+            (
+                "",
+                '[ -z "$(ls -A /etc/ssl/certs)" ] || PYTHON -c "import ssl; assert ssl.create_default_context().get_ca_certs()"',
+            ),
+            ("", "PYTHON -c 'import ctypes, decimal, hashlib, lzma, sqlite3, zoneinfo; zoneinfo.ZoneInfo(\"UTC\")'"),
+            ("", "PYTHON -c 'import numpy; numpy.linalg.inv(numpy.eye(200))'"),
+            ("", 'PYTHON -c \'import importlib.util as u; u.find_spec("sklearn") and __import__("sklearn.svm")\''),
+            ("", "PYTHON -c 'import multiprocessing as m; print(m.Pool(2).map(abs, [-1, 2]))'"),
+            ("", "PYTHON -c 'import getpass, pathlib, tempfile; getpass.getuser(); pathlib.Path.home(); tempfile.mkdtemp()'"),
+        ],
+    )
+    def test_ordinary_programs_find_what_they_need(self, bench: Bench, program: str, script: str) -> None:
+        if program and not shutil.which(program):
+            pytest.skip(f"there is no {program} here")
+        assert bench.sh(script.replace("PYTHON", sys.executable), timeout=60).accepted(), bench.lines
+
     def test_a_home_that_lies_in_what_is_shown_is_not_seen(self, executor: SandboxExecutor, tmp_path: Path) -> None:
         """A project whose image is copied from its whole folder has the home in it."""
         project = tmp_path / "project"
