@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from local_runner.api.arguments import check_argument, checked
 from local_runner.api.pipelines import Pipelines
 from local_runner.api.transactions import Transactions
 from local_runner.api.versions import CURRENT_PROJECT, Versions
@@ -33,8 +34,10 @@ _PATIENCE = 60.0  # seconds for those who read what was there before
 _MOMENT = 0.5  # seconds that a command may take longer for giving back room
 
 
+@checked
 class Runner(Versions, Pipelines, Transactions):
-    """A home, opened. Methods raise `LocalRunnerError`; those that cause work return at once, and an engine does it.
+    """A home, opened. Methods raise `LocalRunnerError`, also for an argument of another type than they say; those that cause work return
+    at once, and an engine does it.
 
     Safe for several threads and processes. Use as a context manager, or `close` it.
     """
@@ -54,6 +57,7 @@ class Runner(Versions, Pipelines, Transactions):
         With `background`, an engine is started in a process of its own when there is work and none runs; without, call
         `foreground.work`. With `transactional`, verbs that can join the active transaction do. `waiting` is told whom a write waits for.
         """
+        check_argument("home", home, Path | None)
         return cls(Database(open_home(home or find_home(), create), waiting), background=background, transactional=transactional)
 
     def close(self) -> None:

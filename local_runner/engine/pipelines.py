@@ -229,7 +229,9 @@ def cron_inputs(session: Session, ref: PipelineRef) -> list[Cron]:
 def possible_datums(session: Session, document: Mapping[str, Any], project: str) -> list[DatumInfo]:
     """The datums that the input of a spec makes of the present heads (reference pps 1.7). Raises `Refused` for a clock, `NotFound`."""
     from local_runner.specs.inputs import parse_input
+    from local_runner.specs.read import check_document
 
+    check_document(document)
     expression = parse_input(document.get("input") or {}, "", project)
     found = {}
     for leaf in leaves(expression):

@@ -234,7 +234,7 @@ def test_names_reach_a_terminal_escaped_and_anything_else_as_they_are(capsys) ->
 
 
 def test_a_wrong_value_through_the_python_api_is_an_error_of_its_field(tmp_path) -> None:
-    from local_runner.errors import SpecError
+    from local_runner.errors import Invalid
     from local_runner.model.refs import parse_repo
 
     deep: dict[str, object] = {}
@@ -250,7 +250,7 @@ def test_a_wrong_value_through_the_python_api_is_an_error_of_its_field(tmp_path)
     with Runner.open(tmp_path / "home", background=False) as runner:
         runner.create_repo(parse_repo("data"))
         for document in wrong:
-            with pytest.raises(SpecError):
+            with pytest.raises(Invalid):
                 runner.create_pipeline(document, project="default")  # type: ignore[arg-type]
         assert not runner.list_pipeline()
 

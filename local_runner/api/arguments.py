@@ -1,0 +1,132 @@
+"""Arguments of the Python API are what their annotations say: a wrong one is named at the door, not where it breaks something."""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from local_runner.errors import Invalid
+
+_Class = TypeVar("_Class", bound=type)
+_SHOWN = 60  # characters of a wrong value in a message
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "True or False", types.NoneType: "None"}
+
+
+def checked(cls: _Class) -> _Class:
+    """A class whose public methods, its own and those it inherits, raise `Invalid` for an argument that is not what is annotated."""
+    for name in dir(cls):
+        method = inspect.getattr_static(cls, name)
+        if not name.startswith("_") and inspect.isfunction(method):
+            setattr(cls, name, _checked_method(method))
+    return cls
+
+
+def check_argument(name: str, value: object, annotation: Any) -> None:
+    """Raises `Invalid` that names the argument, or the part of it, that is of another type."""
+    fault = _fault(value, annotation, name)
+    if fault is not None:
+        at, found, wanted = fault
+        raise Invalid(f"{at}: expected {wanted}; got {_shown(found)}", hint=_hint(wanted))
+
+
+def _checked_method(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        signature, annotations = _looked_at(method)
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise Invalid(f"{method.__name__}: {error}") from None
+        for name, value in given.items():
+            if name in annotations:
+                check_argument(name, value, annotations[name])
+        return method(*args, **kwargs)
+
+    return call
+
+
+@functools.cache
+def _looked_at(method: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
+    return inspect.signature(method), typing.get_type_hints(method)  # 0.1 ms: not before it is called
+
+
+Fault = tuple[str, object, str]  # where, what is there, and what was expected
+
+
+def _fault(value: object, annotation: Any, at: str) -> Fault | None:
+    if annotation is Any or isinstance(annotation, TypeVar):
+        return None
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return _fault_of_union(value, inner, at)
+    kind = origin or annotation
+    # A number may be whole; True is none. A text is a sequence of letters, which nobody means.
+    fits = isinstance(value, (int, float) if kind is float else kind) and not (kind in (int, float) and isinstance(value, bool))
+    if not fits or (isinstance(value, (str, bytes)) and kind in _COLLECTIONS):
+        return at, value, _words(annotation)
+    if kind in _COLLECTIONS:
+        if not isinstance(value, collections.abc.Collection):  # an iterator: a look would use it up
+            return None
+        return _first(_fault(item, inner[0], f"{at}[{number}]") for number, item in enumerate(typing.cast(Any, value)) if inner)
+    if kind is collections.abc.Mapping and inner:
+        return _first(_fault(key, inner[0], f"a key of {at}") or _fault(item, inner[1], f"{at}.{key}") for key, item in _items(value))
+    return _fault_of_parts(value, kind, at)
+
+
+def _fault_of_union(value: object, choices: tuple[Any, ...], at: str) -> Fault | None:
+    faults = [_fault(value, choice, at) for choice in choices]
+    if None in faults:
+        return None
+    # The one that fits on the outside has the better word about what is wrong inside.
+    inside = next((fault for fault in faults if fault and fault[0] != at), None)
+    return inside or (at, value, " or ".join(_words(choice) for choice in choices))
+
+
+def _fault_of_parts(value: object, kind: type, at: str) -> Fault | None:
+    """Refs and queries are made without a look at their fields."""
+    if not (issubclass(kind, tuple) or dataclasses.is_dataclass(kind)) or kind is tuple:
+        return None
+    parts = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else getattr(kind, "_fields", ())
+    return _first(_fault(getattr(value, name), parts[name], f"{at}.{name}") for name in names)
+
+
+_COLLECTIONS = (collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection, list)
+
+
+def _items(value: object) -> list[tuple[Any, Any]]:
+    return list(typing.cast("collections.abc.Mapping[Any, Any]", value).items())
+
+
+def _first(faults: collections.abc.Iterable[Fault | None]) -> Fault | None:
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _words(annotation: Any) -> str:
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(map(_words, inner))
+    if origin in _COLLECTIONS:
+        return f"a list, each {_words(inner[0])}"
+    if origin is collections.abc.Mapping:
+        return "an object (a dict)"
+    name = getattr(origin or annotation, "__name__", str(annotation))
+    return f"{'an' if name[0] in 'AEIO' else 'a'} {name}"
+
+
+def _hint(wanted: str) -> str:
+    made = [name for name in ("Repo", "Branch", "Commit", "File") if name in wanted]
+    return f"parse_{made[0].lower()}(TEXT) of local_runner.model.refs makes one" if made else ""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
