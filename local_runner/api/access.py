@@ -22,6 +22,7 @@ from local_runner.repos.transaction import Transaction
 from local_runner.storage.bell import Bell
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import VARIABLE
+from local_runner.storage.let_go import let_go
 from local_runner.storage.locks import FileLock
 
 if TYPE_CHECKING:
@@ -53,14 +54,17 @@ class Access:
     def change(self, work: Callable[[Transaction], _T], set_id: str = "") -> _T:
         """Do some work as one change: all of it under one commit set id, or none of it; then see that an engine takes up what follows."""
         with self.database.write() as session:
+            removed = let_go(session.connection)
             txn = Transaction(session, set_id or new_id(), time.time(), spout=self._spec_commit)
             result = work(txn)
             settle(txn)
+            removed = let_go(session.connection) - removed
         fire_triggers(self.database, txn.finished)
         self.changed.append(txn.id)
         self.ensure_engine()
-        with contextlib.suppress(LocalRunnerError, OSError):  # what was asked for is done
-            self.give_back()
+        if removed:
+            with contextlib.suppress(LocalRunnerError, OSError):  # what was asked for is done
+                self.give_back()
         return result
 
     def give_back(self) -> None:

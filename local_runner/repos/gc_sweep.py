@@ -15,9 +15,8 @@ from local_runner.storage.database import Database, Session
 from local_runner.storage.let_go import forget_removed
 from local_runner.storage.pages import empty_log, free_bytes, give_back, is_incremental, used_bytes, write_anew
 
-_SLICE = 0.1  # seconds that others may have to wait for us
+_SLICE = 0.05  # seconds of work that others wait for; to commit it may take as long again
 _PAUSE = 0.02  # between slices; who waits for the lock is next in line
-_FEW = 100  # things between two looks at the clock
 _PATIENCE = 2.0  # seconds for those who read what was before
 # Bytes of the records: free ones that are worth it to write them anew, and used ones that take but a moment (10 ms for each MiB).
 _WORTH_IT, _QUICK = 1 << 20, 32 << 20
@@ -91,7 +90,7 @@ class Sweep:
                         if name not in needed.contents and name not in needed.pieces and name not in held:
                             remove(session, name)
                         gone += 1
-                        if gone % _FEW == 0 and time.monotonic() >= deadline:
+                        if time.monotonic() >= deadline:
                             break
             self._progress(round(gone * share))
             if waiting:
