@@ -37,16 +37,22 @@ def context_for(address: str) -> Mapping[str, Any]:
     """The context of pachctl's configuration that is for this address, the active one first: a token goes to no other cluster."""
     path = Path(os.environ.get("PACH_CONFIG") or Path.home() / ".pachyderm" / "config.json")
     try:
-        config = json.loads(path.read_text()).get("v2") or {}
-    except (OSError, ValueError, AttributeError):
+        config = _object(_object(json.loads(path.read_text())).get("v2"))
+    except (OSError, ValueError, RecursionError):
         return {}
-    contexts: Mapping[str, Mapping[str, Any]] = config.get("contexts") or {}
+    contexts = _object(config.get("contexts"))
     active = os.environ.get("PACH_CONTEXT") or config.get("active_context")
     for name in sorted(contexts, key=lambda name: name != active):
+        context = _object(contexts[name])
         with contextlib.suppress(Invalid):
-            if _same_place(whole_address(contexts[name].get("pachd_address") or ""), address):
-                return contexts[name]
+            if _same_place(whole_address(str(context.get("pachd_address") or "")), address):
+                return context
     return {}
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    """What somebody else's configuration has there, if it is an object."""
+    return value if isinstance(value, dict) else {}
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -67,7 +73,7 @@ def certificates(address: str, context: Mapping[str, Any]) -> bytes | None:
         return None
     try:
         found = base64.b64decode(context.get("server_cas") or "")
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, TypeError):
         found = b""
     if not found and (path := os.environ.get("SSL_CERT_FILE")):
         found = Path(path).read_bytes()

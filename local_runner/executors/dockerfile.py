@@ -26,7 +26,7 @@ class Instruction(NamedTuple):
         if self.rest.startswith("["):
             try:
                 return [str(word) for word in json.loads(self.rest)]
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 pass
         return split(self.rest)
 

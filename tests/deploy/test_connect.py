@@ -102,3 +102,13 @@ def test_without_python_pachyderm_the_extra_to_install_is_named(deployment: Depl
         assert ended.status == 5
         assert "pip install 'local_runner[stages]'" in ended.err
     assert "pachctl put file" in deployment.ok("--dry-run").out
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "3", '{"v2": []}', '{"v2": {"contexts": [1]}}', '{"v2": {"contexts": {"a": 1}, "active_context": []}}', "[" * 100_000, "\udcff"],
+)
+def test_a_configuration_that_is_none_gives_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "config.json").write_text(text, errors="surrogateescape")
+    monkeypatch.setenv("PACH_CONFIG", str(tmp_path / "config.json"))
+    assert context_for("grpc://pach:443") == {}

@@ -85,3 +85,13 @@ def test_printf_gives_back_any_record(content: bytes) -> None:
     parts = re.findall(r"\\[0-7]{3}|\\.|%%|[^\\%]", word)
     assert "".join(parts) == word
     assert b"".join(special.get(part) or (bytes([int(part[1:], 8)]) if part[0] == "\\" else part.encode()) for part in parts) == content
+
+
+def test_names_are_data_in_the_lines(deployment: Deployment, tmp_path: Path) -> None:
+    evil = "$(touch x);`touch x`'"
+    deployment.write("local_runner.toml", PROJECT_FILE.replace('name = "data"', 'name = "$(touch x)"'))
+    out = deployment.ok(f"--dry-run --project {shlex.quote(evil)}").out
+    script = f"pachctl() {{ :; }}\n{out}"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True)
+    assert "touch x" in out
+    assert not [*tmp_path.rglob("x")]
