@@ -308,3 +308,18 @@ def test_the_source_of_a_written_test_is_not_its_datums_to_choose(evil, tmp_path
 def test_a_variable_that_no_container_can_have_is_never_written(evil, name):
     document = spec(name="more", env={name: "x"}, stdin=[])
     assert evil("create pipeline -f -", stdin=document).status == 2
+
+
+def test_the_names_of_an_older_home_are_data_too(pachctl, tmp_path, monkeypatch):
+    monkeypatch.setattr("local_runner.specs.parse.name_errors", lambda request: ())  # as it was taken then
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/good -f -", stdin="1\n")
+    names = ["$(touch x1)", "a;touch x2;", "`touch x3`", "a\ntouch x4\n", "-S touch x5", '"; touch x6; "']
+    secrets = [{"name": "vault", "key": "key", "env_var": name} for name in names]
+    show = ["python3", "-c", "import shutil; shutil.copytree('/pfs/in', '/pfs/out', dirs_exist_ok=True)"]
+    pachctl.ok("create pipeline -f -", stdin=spec(cmd=show, env=dict.fromkeys(names, "v"), secrets=secrets, stdin=[]))
+    pachctl.ok("datum export edges out")
+    pachctl.ok("datum test edges test_it.py")
+    assert sh("out").returncode == 0
+    assert outputs("out/pfs/out") == {"good": "1\n"}
+    assert not [*tmp_path.rglob("x*"), *Path("/").glob("x[1-9]")]
