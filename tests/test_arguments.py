@@ -99,3 +99,10 @@ def test_what_can_be_read_but_once_is_not_used_up_by_a_look() -> None:
 def test_what_is_wrong_is_named(lab: Lab, verb: Callable[[Runner], object], words: str) -> None:
     with pytest.raises(Invalid, match=words):
         verb(lab.runner)
+
+
+def test_several_arguments_of_one_name_are_looked_at_one_by_one(lab: Lab) -> None:
+    process = lab.runner.start_process("-c", "raise SystemExit(7)")
+    assert process.wait(20) == 7
+    with pytest.raises(Invalid, match=r"arguments\[1\]: expected a text; got 5"):
+        lab.runner.start_process("-c", 5)  # type: ignore[arg-type]
