@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,16 +26,21 @@ _COMPARABLE = 1 << 20  # bytes; the difference of larger texts is nothing to rea
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The jobs to come, in the order they run. `sources` are contents that the home does not hold yet, by hash."""
+    """The jobs to come, in the order they run. `sources` are contents that the home does not hold yet, by hash.
+
+    `is_cut` says that there was no time for all of them.
+    """
 
     outlooks: tuple[Outlook, ...]
     sources: Mapping[bytes, Path | bytes]
+    is_cut: bool = False
 
 
-def forecast(runner: Runner, todo: ToDo) -> Forecast:
+def forecast(runner: Runner, todo: ToDo, seconds: float = math.inf) -> Forecast:
     """What the jobs will do that follow from a list of things to do, and those that are unfinished already. Nothing is kept.
 
-    Raises what doing it would raise. Others wait to write meanwhile: a job over 100 000 datums takes 3 s.
+    Raises what doing it would raise. Others wait to write meanwhile: a job over 100 000 datums takes 3 s. No job is begun with after so
+    many `seconds`.
     """
     sources = {
         change.content.name: files.sources[change.path] for files in todo.files for change in files.changes if isinstance(change, Put)
@@ -43,14 +49,19 @@ def forecast(runner: Runner, todo: ToDo) -> Forecast:
         if todo.is_nothing and not session.pipelines.unfinished_jobs():
             return Forecast((), sources)
     found: list[Outlook] = []
+    is_cut = False
     try:
         with runner.database.write() as session:
             _do(session, todo)
-            found += foresee(session)
+            until = time.monotonic() + seconds
+            for outlook in foresee(session):
+                found.append(outlook)
+                if is_cut := time.monotonic() > until:
+                    break
             raise _TakeBack
     except _TakeBack:
         pass
-    return Forecast(tuple(one for one in found if todo.needed is None or one.pipeline in todo.needed), sources)
+    return Forecast(tuple(one for one in found if todo.needed is None or one.pipeline in todo.needed), sources, is_cut)
 
 
 def _do(session: Session, todo: ToDo) -> None:

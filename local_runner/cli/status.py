@@ -10,7 +10,7 @@ import click
 
 from local_runner.cli.door import Door, command, everywhere, in_project, with_times
 from local_runner.cli.job import paint_state, progress
-from local_runner.cli.output import RED, YELLOW, lay_out
+from local_runner.cli.output import RED, YELLOW, lay_out, note
 from local_runner.cli.plan import outlook_document, project_here, summary
 from local_runner.cli.raw import job_document, job_info_document, pipeline_document, repo_info_document
 from local_runner.model.units import human_size, rfc3339
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PIPELINE_HEADER = ("PIPELINE", "STATE / LAST JOB", "BEHIND", "NEXT")
 JOB_HEADER = ("JOB", "STATE", "PROGRESS", "STARTED", "WORKS ON")
+_PATIENCE = 0.3  # seconds to work out what would run: nobody can write meanwhile
 REPO_HEADER = ("REPO", "SIZE", "HEAD", "WRITTEN")
 
 
@@ -37,7 +38,7 @@ def status(door: Door, no_plan: bool, all_projects: bool) -> None:
     """Say what is behind what, what would run, what runs now, and how large everything is; change nothing."""
     from local_runner.develop import ToDo, compare
     from local_runner.engine.status import pipeline_status, repo_status
-    from local_runner.forecast import forecast
+    from local_runner.forecast import Forecast, forecast
     from local_runner.storage.locks import FileLock
     from local_runner.storage.usage import usage
 
@@ -57,8 +58,11 @@ def status(door: Door, no_plan: bool, all_projects: bool) -> None:
             [info for info in session.pipelines.unfinished_jobs() if projects is None or info.job.pipeline.project in projects],
             repo_status(session, projects),
         )
-    outlooks = () if no_plan else forecast(runner, found.todo).outlooks
+    coming = Forecast((), {}) if no_plan else forecast(runner, found.todo, _PATIENCE)
+    outlooks = coming.outlooks
     door.out.show_one(found, lambda found: _document(found, outlooks), lambda found: _text(door, found, outlooks))
+    if coming.is_cut:
+        note(f"what the jobs after the first {len(outlooks)} will do takes long to work out; plan says it")
 
 
 class Status(NamedTuple):

@@ -206,13 +206,8 @@ def meta_roots(session: Session, ref: JobRef) -> tuple[Root, Root]:
 
 def base_marks(session: Session, row: CommitRow) -> Root:
     """The marks of the nearest ancestor without error."""
-    parent = row.parent
-    while parent is not None:
-        ancestor = session.commits.at(parent)
-        if not ancestor.error:
-            return ancestor.marks
-        parent = ancestor.parent
-    return None
+    base = session.commits.base(row)
+    return base.marks if base else None
 
 
 def list_datum(session: Session, ref: JobRef) -> Iterator[DatumInfo]:

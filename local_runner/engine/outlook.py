@@ -164,8 +164,8 @@ class _Foresight:
     def _causes(self, info: JobInfo, row: PipelineRow, base: CommitRow | None) -> tuple[Cause, ...]:
         """What changed since the base was made, or if nothing ever succeeded since the job before."""
         pipelines = self._session.pipelines
-        earlier = [job for job in pipelines.jobs(info.job.pipeline) if job.job != info.job and job.state.is_final]
-        made = pipelines.job(JobRef(info.job.pipeline, base.ref.id)) if base else earlier[0] if earlier else None
+        earlier = pipelines.last_ended(info.job.pipeline)
+        made = pipelines.job(JobRef(info.job.pipeline, base.ref.id)) if base else earlier
         causes: list[Cause] = []
         if made is None:
             causes += [Cause("new pipeline")] * (row.version == 1)
@@ -173,8 +173,8 @@ class _Foresight:
             old = pipelines.version(info.job.pipeline, made.pipeline_version)
             if old is not None:
                 causes += [*spec_changes(old.effective_spec, row.effective_spec), *code_changes(old.code, row.code)]
-        if earlier and earlier[0].state is JobState.FAILURE:
-            causes.append(Cause("last job", earlier[0].job.id, new=earlier[0].reason.strip()))
+        if earlier and earlier.state is JobState.FAILURE:
+            causes.append(Cause("last job", earlier.job.id, new=earlier.reason.strip()))
         return tuple(causes)
 
     # -- what is certain -----------------------------------------------------------------------------------------------

@@ -73,11 +73,10 @@ def datums_of(session: Session, expression: Input | None, commits: Mapping[Branc
 def base_of(session: Session, job: JobRef) -> CommitRow | None:
     """The meta commit of the nearest ancestor job that succeeded, or may yet; None if everything is new."""
     row = output_commit(session, job, META)
-    while row is not None and row.parent is not None:
-        row = session.commits.at(row.parent)
+    while row is not None and (row := session.commits.base(row)):
         ancestor = JobRef(job.pipeline, row.ref.id)
         output = output_commit(session, ancestor, USER)
-        if row.origin == ORIGIN_AUTO and not row.error and output and not output.error and session.pipelines.job(ancestor):
+        if row.origin == ORIGIN_AUTO and output and not output.error and session.pipelines.job(ancestor):
             return row
     return None
 

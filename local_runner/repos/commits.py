@@ -94,15 +94,10 @@ def _alias(session: Session, repo: RepoRow, commit_id: str) -> CommitRow | None:
 
 def base_root(session: Session, row: CommitRow) -> Root:
     """The tree a commit builds on: that of its nearest ancestor without error. Raises `Unavailable` while that one is unfinished."""
-    parent = row.parent
-    while parent is not None:
-        ancestor = session.commits.at(parent)
-        if not ancestor.error:
-            if ancestor.finished is None:
-                raise Unavailable(f"base commit {ancestor.ref} for commit {row.ref} unfinished", hint=f"wait commit {ancestor.ref}")
-            return ancestor.tree
-        parent = ancestor.parent
-    return None
+    base = session.commits.base(row)
+    if base is not None and base.finished is None:
+        raise Unavailable(f"base commit {base.ref} for commit {row.ref} unfinished", hint=f"wait commit {base.ref}")
+    return base.tree if base else None
 
 
 def content_root(session: Session, row: CommitRow) -> Root:
@@ -203,13 +198,8 @@ def _complete(txn: Transaction, row: CommitRow, error: str = "") -> None:
 
 def _base_or_nothing(session: Session, row: CommitRow) -> Root:
     """The tree of the nearest ancestor that is finished without error."""
-    parent = row.parent
-    while parent is not None:
-        ancestor = session.commits.at(parent)
-        if not ancestor.error and ancestor.finished is not None:
-            return ancestor.tree
-        parent = ancestor.parent
-    return None
+    base = session.commits.base(row, finished=True)
+    return base.tree if base else None
 
 
 def check_not_output(session: Session, row: CommitRow) -> None:

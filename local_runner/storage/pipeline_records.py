@@ -117,6 +117,13 @@ class PipelineRecords:
         where, values = (" WHERE project = ? AND pipeline = ?", tuple(pipeline)) if pipeline else ("", ())
         return map(_job, self._db.execute(f"{_JOB}{where} ORDER BY key DESC", values).fetchall())
 
+    def last_ended(self, pipeline: PipelineRef) -> JobInfo | None:
+        """The newest job of a pipeline that is over."""
+        marks = ", ".join("?" * len(_UNFINISHED))
+        query = f"{_JOB} WHERE project = ? AND pipeline = ? AND state NOT IN ({marks}) ORDER BY key DESC LIMIT 1"
+        found = self._db.execute(query, (*pipeline, *_UNFINISHED)).fetchone()
+        return _job(found) if found else None
+
     def jobs_of_set(self, job_id: str) -> list[JobInfo]:
         """In order of creation."""
         return [_job(row) for row in self._db.execute(f"{_JOB} WHERE id = ? ORDER BY key", (job_id,))]

@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from local_runner.develop import ToDo
 from local_runner.engine.agenda import _MOST_WAITING
 from local_runner.executors.scripted import ScriptedDatum
+from local_runner.forecast import forecast
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef
 from local_runner.model.units import rfc3339
@@ -79,3 +81,35 @@ def test_jobs_of_two_pipelines_share_the_workers(lab: Lab) -> None:
     lab.run_all()
     assert order.index("two") <= 2
     assert order.index("one") <= 2
+
+
+def test_to_stop_many_waiting_jobs_costs_each_the_same(lab: Lab) -> None:
+    """Looking for what a job builds on must not walk over all those that were stopped before it."""
+
+    def statements(waiting: int) -> float:
+        for number in range(waiting):
+            lab.put("data@master", {"/a": str(number)})
+        asked: list[str] = []
+        with lab.runner.database.read() as session:
+            connection = session.connection
+        connection.set_trace_callback(asked.append)
+        lab.runner.stop_pipeline(PipelineRef("default", "p"))
+        connection.set_trace_callback(None)
+        lab.runner.start_pipeline(PipelineRef("default", "p"))
+        return len(asked) / waiting
+
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p")
+    few, many = statements(10), statements(80)
+    assert many <= few * 1.2
+
+
+def test_a_status_of_very_many_jobs_says_that_it_left_some_out(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p")
+    for number in range(3):
+        lab.put("data@master", {"/a": str(number)})
+    everything = forecast(lab.runner, ToDo())
+    assert (len(everything.outlooks), everything.is_cut) == (4, False)
+    some = forecast(lab.runner, ToDo(), seconds=0.0)
+    assert (len(some.outlooks), some.is_cut) == (1, True)
