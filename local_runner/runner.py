@@ -88,7 +88,8 @@ class Runner(Versions, Pipelines, Transactions):
 
     def plan_gc(self) -> GcPlan:
         """What no commit, running job or open transaction needs."""
-        return plan_gc(self.database, logs_since=time.time() - read_keep(self.home).logs)
+        keep, now = read_keep(self.home), time.time()
+        return plan_gc(self.database, now - keep.logs, now - keep.datums)
 
     def gc(self, plan: GcPlan | None = None, progress: Callable[[int], None] = lambda size: None) -> bool:
         """Remove what a plan says, or all that nobody needs, while others work; says whether all of it could go.
@@ -97,7 +98,7 @@ class Runner(Versions, Pipelines, Transactions):
         """
         return Sweep(self.database, plan or self.plan_gc(), progress).run()
 
-    def give_back(self) -> None:
+    def _give_back(self) -> None:
         """Collect what was removed, if it is much: some of it at once, and the rest in a process of its own, so that nobody waits for it.
 
         Without `background`, all of it at once.
@@ -108,7 +109,7 @@ class Runner(Versions, Pipelines, Transactions):
             now = is_quick(session) or not self._background
         seconds = _MOMENT if self._background else math.inf
         if not (now and Sweep(self.database, self.plan_gc(), seconds=seconds, patience=0.0).run()) and self._background:
-            self._collector = self.start_process("-c", f"from local_runner.runner import collect; collect({str(self.home)!r})")
+            self._collector = self._start_process("-c", f"from local_runner.runner import collect; collect({str(self.home)!r})")
 
     def create_secret(self, document: Mapping[str, Any]) -> None:
         """A Kubernetes secret document: metadata.name, and data (base64) or stringData. Raises `Invalid`, `AlreadyExists`.

@@ -64,10 +64,10 @@ class Access:
         self.ensure_engine()
         if removed:
             with contextlib.suppress(LocalRunnerError, OSError):  # what was asked for is done
-                self.give_back()
+                self._give_back()
         return result
 
-    def give_back(self) -> None:
+    def _give_back(self) -> None:
         """See that room is given back, if much was removed."""
 
     def _verb(self, verb: str, **arguments: object) -> Any:
@@ -124,9 +124,9 @@ class Access:
         """Start an engine in the background if there is unfinished work and none runs."""
         if not self._background or FileLock(self.database.home.engine_lock).is_taken() or not self.has_work():
             return
-        self._engine = self.start_process("-m", "local_runner", "engine")
+        self._engine = self._start_process("-m", "local_runner", "engine")
 
-    def start_process(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start_process(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start this program in the background, on this home; what it says is in `engine.log`."""
         import subprocess  # 6 ms, and seldom needed
 

@@ -27,7 +27,8 @@ def gc(door: Door, dry_run: bool, progress: bool | None) -> None:
     all that are left: for half a second at once, the rest in the background. The history of a branch is needed; `squash commit` folds it.
 
     Logs go with their pipeline or job, or when they are older than `logs = "720h"` under `[keep]` in local_runner.toml, or than
-    LOCAL_RUNNER_KEEP_LOGS, says; else they are kept for ever. Of what a datum prints `log_size`, or LOCAL_RUNNER_LOG_SIZE, is kept: 64MB.
+    LOCAL_RUNNER_KEEP_LOGS, says; else they are kept for ever. So is what is known of the datums of a job, or with `datums = "720h"` until
+    it ended so long ago and a newer one succeeded. Of what a datum prints `log_size`, or LOCAL_RUNNER_LOG_SIZE, is kept: 64MB.
     """
     _collect(door, dry_run, progress)
 
@@ -57,6 +58,7 @@ def _rows(plan: GcPlan) -> list[tuple[str, ...]]:
         ("small contents", len(plan.small.names), plan.small.size),
         ("pieces of trees", len(plan.pieces.names), plan.pieces.size + plan.sums.size),
         ("left by the killed", len(plan.leftovers), sum(leftover.size for leftover in plan.leftovers)),
+        ("jobs whose datums are forgotten", len(plan.jobs), 0),
         ("logs", len(plan.logs), sum(log.size for log in plan.logs)),
     ]
     rows = [(what, str(number), human_size(size)) for what, number, size in counted]

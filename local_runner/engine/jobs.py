@@ -11,7 +11,7 @@ from local_runner.engine.meta import meta_path, parse_meta
 from local_runner.errors import DatumNotFound, JobNotFound, LocalRunnerError, NotFound, PipelineNotFound, Refused
 from local_runner.model.datums import DatumInfo
 from local_runner.model.entries import entry_key
-from local_runner.model.jobs import JobInfo, JobSetInfo, JobState, RunningDatum
+from local_runner.model.jobs import FORGOTTEN, JobInfo, JobSetInfo, JobState, RunningDatum
 from local_runner.model.names import is_id
 from local_runner.model.refs import META, CommitQuery, CommitRef, JobRef, PipelineRef, RepoRef
 from local_runner.repos.commits import base_root, finish_commit
@@ -204,6 +204,13 @@ def meta_roots(session: Session, ref: JobRef) -> tuple[Root, Root]:
         return None, None
 
 
+def _known(session: Session, ref: JobRef) -> tuple[Root, Root]:
+    row = output_commit(session, ref, META)
+    if row is not None and row.error == FORGOTTEN:
+        raise Refused(f"job {ref}: {FORGOTTEN}", hint="how long it is kept, `datums` under [keep] in local_runner.toml says")
+    return meta_roots(session, ref)
+
+
 def base_marks(session: Session, row: CommitRow) -> Root:
     """The marks of the nearest ancestor without error."""
     base = session.commits.base(row)
@@ -213,7 +220,7 @@ def base_marks(session: Session, row: CommitRow) -> Root:
 def list_datum(session: Session, ref: JobRef) -> Iterator[DatumInfo]:
     """The datums of a job by id, as far as they are done. Raises `NotFound`."""
     find_job(session, ref)
-    tree, marks = meta_roots(session, ref)
+    tree, marks = _known(session, ref)
     for datum_id, _ in read_marks(session.trees, marks):
         yield _datum(session, tree, ref, datum_id)
 
@@ -221,7 +228,7 @@ def list_datum(session: Session, ref: JobRef) -> Iterator[DatumInfo]:
 def inspect_datum(session: Session, ref: JobRef, datum_id: str) -> DatumInfo:
     """One datum of a job. Raises `NotFound`."""
     find_job(session, ref)
-    tree, marks = meta_roots(session, ref)
+    tree, marks = _known(session, ref)
     if session.trees.get(marks, datum_id.encode()) is None:
         raise DatumNotFound(datum_id, ref)
     return _datum(session, tree, ref, datum_id)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from local_runner.model.datums import DatumStats
 from local_runner.model.refs import JobRef
 
+# The error of a meta commit of which `gc` took away what it knew: such a job is the base of none.
+FORGOTTEN = "what was known of its datums was not kept any longer"
+
 
 class JobState(enum.Enum):
     # The record exists; nobody took it yet.

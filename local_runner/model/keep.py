@@ -11,10 +11,12 @@ from local_runner.model.units import parse_go_duration, parse_size
 
 
 class Keep(NamedTuple):
-    """`log_size`: bytes of what each datum prints. `logs`: seconds that logs of ended jobs are kept; for ever, if nobody says otherwise."""
+    """`log_size`: bytes of what each datum prints. `logs`, `datums`: seconds that logs of ended jobs are kept, and what is known of the
+    datums of jobs that a newer one succeeded; for ever, if nobody says otherwise."""
 
     log_size: int = 64_000_000
     logs: float = math.inf
+    datums: float = math.inf
 
 
 def parse_keep(table: Mapping[str, Any]) -> Keep:
@@ -26,9 +28,10 @@ def parse_keep(table: Mapping[str, Any]) -> Keep:
         if not isinstance(value, str):
             raise Invalid(f'keep: {name}: expected a text, as in log_size = "64MB" or logs = "720h"')
         try:
-            keep = keep._replace(log_size=parse_size(value)) if name == "log_size" else keep._replace(logs=parse_go_duration(value))
+            known: dict[str, Any] = {name: parse_size(value) if name == "log_size" else parse_go_duration(value)}
+            keep = keep._replace(**known)
         except Invalid as error:
             raise Invalid(f"keep: {name}: {error.message}", hint=error.hint) from None
-        if keep.logs < 0:
+        if min(keep) < 0:
             raise Invalid(f"keep: {name}: it cannot be less than nothing")
     return keep

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from local_runner.errors import LocalRunnerError
 from local_runner.model.entries import parse_entry
 from local_runner.model.ids import digest
-from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.jobs import FORGOTTEN, JobInfo, JobState
 from local_runner.model.refs import META, USER, BranchRef, RepoRef
 from local_runner.repos.check_records import RECORDS
 from local_runner.repos.check_tree import first_collision
@@ -218,7 +218,13 @@ def _outputs(view: _View) -> Iterator[Finding]:
     """
     for info in view.session.pipelines.jobs():
         output, meta = _commit_of(view.session, info, USER), _commit_of(view.session, info, META)
-        if info.state is not JobState.SUCCESS or output is None or meta is None or not view.is_sound(output, meta):
+        if (
+            info.state is not JobState.SUCCESS
+            or output is None
+            or meta is None
+            or meta.error == FORGOTTEN
+            or not view.is_sound(output, meta)
+        ):
             continue
         written = set(_entries(view.session, output))
         listed = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.model.jobs import FORGOTTEN, JobState
+from local_runner.model.refs import META, JobRef, PipelineRef, RepoRef
 from local_runner.repos.check_home import Leftover, leftovers
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
@@ -27,9 +28,9 @@ class Needed:
         self.contents: set[bytes] = set()
         self._roots: set[bytes] = set()
 
-    def look(self, session: Session) -> None:
-        """Walk what was not walked before. Raises `Unavailable` for a tree that is damaged: then nobody knows what it needs."""
-        for root in set(session.commits.roots()) - self._roots:
+    def look(self, session: Session, without: Container[int] = ()) -> None:
+        """Walk what was not walked before, but for some commits. Raises `Unavailable` for a damaged tree: nobody knows what it needs."""
+        for root in set(session.commits.roots(without)) - self._roots:
             self.contents.update(session.trees.reach(root, self.pieces))
             self._roots.add(root)
 
@@ -57,8 +58,9 @@ class Doomed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
-    """What goes: pieces of trees, small and large contents, sums of large ones that are gone, what killed processes left, logs of
-    jobs that are gone or too old; and, in bytes, what of the records is free already and what stays."""
+    """What goes: pieces of trees, small and large contents, sums of large ones that are gone, what killed processes left, logs of jobs
+    that are gone or too old; meta commits, by their keys, of jobs so old that what they know of their datums goes; and, in bytes, what
+    of the records is free already and what stays."""
 
     pieces: Doomed
     small: Doomed
@@ -66,6 +68,7 @@ class GcPlan:
     sums: Doomed
     leftovers: tuple[Leftover, ...]
     logs: tuple[Leftover, ...]
+    jobs: tuple[int, ...]
     free: int
     stays: int
     needed: Needed = field(repr=False, compare=False)
@@ -77,15 +80,17 @@ class GcPlan:
         return self.free + rows + sum(leftover.size for leftover in (*self.leftovers, *self.logs))
 
 
-def plan_gc(database: Database, logs_since: float = 0.0) -> GcPlan:
-    """What could go now. `logs_since`: logs that were last written to before that time go, too. Raises `Unavailable` for damaged trees."""
+def plan_gc(database: Database, logs_since: float = 0.0, datums_since: float = 0.0) -> GcPlan:
+    """What could go now. Logs that were last written to before `logs_since` go, too, and what is known of the datums of jobs that ended
+    before `datums_since`. Raises `Unavailable` for damaged trees."""
     home = database.home
     there = dict(_large(home))  # before the records: what is stored meanwhile is no candidate
     with no_arrivals(home) as held:
         pass
     needed = Needed()
     with database.read_apart() as session:
-        needed.look(session)
+        jobs = tuple(forgettable(session, datums_since))
+        needed.look(session, without=jobs)
         kept = needed.contents | held
         connection = session.connection
         pieces = _doomed(connection.execute("SELECT name, length(content) FROM node"), needed.pieces)
@@ -97,12 +102,28 @@ def plan_gc(database: Database, logs_since: float = 0.0) -> GcPlan:
         logs = tuple(gone_logs(session, home, logs_since))
         free, used = free_bytes(connection), used_bytes(connection)
     stays = used - pieces.size - small.size - sums.size + sum(there.values()) - large.size
-    return GcPlan(pieces, small, large, sums, tuple(leftovers(home)), logs, free, stays, needed)
+    return GcPlan(pieces, small, large, sums, tuple(leftovers(home)), logs, jobs, free, stays, needed)
 
 
 def _doomed(there: Iterable[tuple[bytes, int]], kept: set[bytes]) -> Doomed:
     found = [(name, size) for name, size in there if name not in kept]
     return Doomed(tuple(name for name, _ in found), sum(size for _, size in found))
+
+
+def forgettable(session: Session, since: float) -> Iterator[int]:
+    """The meta commits of jobs that ended before a time and are the base of none to come: a newer job of their pipeline succeeded."""
+    if since <= 0:
+        return
+    superseded: set[PipelineRef] = set()
+    for info in session.pipelines.jobs():
+        pipeline = info.job.pipeline
+        if pipeline in superseded and info.finished is not None and info.finished < since:
+            repo = session.repos.repo(RepoRef(pipeline.project, pipeline.name, META))
+            row = session.commits.find(repo.key, info.job.id) if repo else None
+            if row is not None and row.finished is not None and row.error != FORGOTTEN:
+                yield row.key
+        if info.state is JobState.SUCCESS:
+            superseded.add(pipeline)
 
 
 def _large(home: Home) -> Iterator[tuple[bytes, int]]:

@@ -8,8 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from local_runner.model.jobs import FORGOTTEN
 from local_runner.repos.check_home import remove_leftovers
-from local_runner.repos.gc import Doomed, GcPlan, gone_logs
+from local_runner.repos.gc import Doomed, GcPlan, forgettable, gone_logs
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
 from local_runner.storage.let_go import forget_removed
@@ -51,6 +52,9 @@ class Sweep:
         plan = self._plan
         with self._database.write() as session:
             forget_removed(session.connection)
+            # What is not forgettable any longer is walked in the first slice, as is all that came since.
+            for key in set(plan.jobs) & set(forgettable(session, math.inf)):
+                session.commits.update(key, tree=None, marks=None, size=0, error=FORGOTTEN)
         for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums)):
             self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
         is_read = bool(plan.large.names) and self._is_read()

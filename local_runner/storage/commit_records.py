@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import NamedTuple
 
 from local_runner.model.refs import CommitRef, RepoRef
@@ -161,10 +161,11 @@ class CommitRecords:
     def remove(self, key: int) -> None:
         self._db.execute("DELETE FROM commits WHERE key = ?", (key,))
 
-    def roots(self) -> Iterator[bytes]:
-        """The roots of all trees that some commit holds."""
-        for tree, marks in self._db.execute("SELECT tree, marks FROM commits"):
-            yield from (root for root in (tree, marks) if root)
+    def roots(self, without: Container[int] = ()) -> Iterator[bytes]:
+        """The roots of all trees that some commit holds, but for those with the keys `without`."""
+        for key, tree, marks in self._db.execute("SELECT key, tree, marks FROM commits"):
+            if key not in without:
+                yield from (root for root in (tree, marks) if root)
 
     def _all(self, query: str, *values: object) -> list[CommitRow]:
         return [_commit(row) for row in self._db.execute(query, values)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from local_runner.model.keep import Keep, parse_keep
 from local_runner.storage.home import PROJECT_FILE
 
-_VARIABLES = {"log_size": "LOCAL_RUNNER_LOG_SIZE", "logs": "LOCAL_RUNNER_KEEP_LOGS"}
+_VARIABLES = {"log_size": "LOCAL_RUNNER_LOG_SIZE", "logs": "LOCAL_RUNNER_KEEP_LOGS", "datums": "LOCAL_RUNNER_KEEP_DATUMS"}
 
 
 def read_keep(home: Path) -> Keep:

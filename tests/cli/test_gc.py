@@ -26,7 +26,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(replaced):
     before = size()
     lines = [line.split() for line in replaced.ok("gc --dry-run").lines]
     assert ["large", "contents", "2", "585.9KiB"] in lines
-    assert {line[0] for line in lines} == {"WHAT", "large", "small", "pieces", "left", "logs", "free", "goes", "stays"}
+    assert {line[0] for line in lines} == {"WHAT", "large", "small", "pieces", "left", "jobs", "logs", "free", "goes", "stays"}
     assert size() == before
 
 

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_runner.engine.logs import JobLog
-from local_runner.errors import Unavailable
+from local_runner.errors import Refused, Unavailable
 from local_runner.model.datums import Datum
 from local_runner.model.refs import META, SPEC, USER, JobRef, PipelineRef, parse_commit, parse_file, parse_repo
 from local_runner.repos import check_home, gc_sweep
+from local_runner.repos.gc import plan_gc
 from local_runner.repos.gc_sweep import Sweep
 from local_runner.runner import Runner
 from local_runner.storage import objects, pages
@@ -178,6 +179,50 @@ def test_records_of_an_earlier_version_are_written_anew_and_then_give_pages_back
         remove_all_but_the_last_commit(lab)
         monkeypatch.setattr(gc_sweep, "_QUICK", 0)  # bit by bit
     lab.close()
+
+
+def test_what_is_known_of_datums_of_old_jobs_goes_if_that_is_wished_and_the_next_job_skips_what_it_would_have(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in "123":
+        lab.put("data@master", {"/a": text, "/b": "same"})
+        if text == "1":
+            lab.pipeline("p")
+        lab.run_all()
+    jobs = lab.jobs("p")
+    with monkeypatch.context() as patch:
+        patch.setenv("LOCAL_RUNNER_KEEP_DATUMS", "1h")
+        assert lab.runner.plan_gc().jobs == ()
+        patch.setenv("LOCAL_RUNNER_KEEP_DATUMS", "0s")
+        plan = lab.runner.plan_gc()
+        assert len(plan.jobs) == 2
+        assert len(plan.small.names) >= 2
+        lab.runner.gc(plan)
+        assert rubbish(lab) == 0
+    assert is_sound(lab)
+    assert sorted(lab.datums("p", jobs[0].job)) == ["/a", "/b"]
+    with pytest.raises(Refused, match="not kept any longer"):
+        lab.datums("p", jobs[1].job)
+    assert lab.files(f"p@{jobs[1].job.id}") == {"/a": "2", "/b": "same"}
+    lab.put("data@master", {"/a": "4", "/c": "new"})
+    lab.run_all()
+    assert lab.ran == ["p:/a", "p:/c"]
+    assert is_sound(lab)
+
+
+def test_a_job_whose_datums_are_forgotten_is_the_base_of_none(lab: Lab) -> None:
+    for text in "12":
+        lab.put("data@master", {"/a": text, "/gone": "1"})
+        if text == "1":
+            lab.pipeline("p")
+        lab.run_all()
+    lab.runner.gc(plan_gc(lab.runner.database, 0.0, time.time()))
+    lab.runner.drop_commit_set(lab.job("p").job.id)
+    lab.put("data@master", {"/a": "1", "/gone": None})
+    lab.run_all()
+    assert lab.ran == ["p:/a"]
+    assert lab.files("p@master") == {"/a": "1"}
+    assert is_sound(lab)
 
 
 # -- when it is worth it ------------------------------------------------------------------------------------------------

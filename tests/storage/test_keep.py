@@ -18,7 +18,7 @@ from tests.support.lab import Lab
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in ("LOCAL_RUNNER_LOG_SIZE", "LOCAL_RUNNER_KEEP_LOGS"):
+    for variable in ("LOCAL_RUNNER_LOG_SIZE", "LOCAL_RUNNER_KEEP_LOGS", "LOCAL_RUNNER_KEEP_DATUMS"):
         monkeypatch.delenv(variable, raising=False)
     return tmp_path
 
@@ -29,7 +29,7 @@ def say(project: Path, text: str) -> Keep:
 
 
 def test_nothing_said_keeps_64_mb_of_a_datum_and_all_logs_for_ever(project: Path) -> None:
-    assert read_keep(project / ".local_runner") == say(project, "") == say(project, "no toml [") == Keep(64_000_000, math.inf)
+    assert read_keep(project / ".local_runner") == say(project, "") == say(project, "no toml [") == Keep(64_000_000, math.inf, math.inf)
 
 
 def test_variables_win_over_the_project_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
