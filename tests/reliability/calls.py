@@ -21,7 +21,7 @@ from tests.reliability.attack import MEMORY, Report, scaled
 from tests.reliability.preloaded import Shim, run_preloaded, why_not
 from tests.support.lab import Lab
 
-SHARE = 60  # calls of each kind of work that fail with each error, of those there are; ten times as long, all of them
+SHARE = 25  # calls of each kind of work that fail with each error, of those there are; ten times as long, all of them
 _ALL = 10
 _PATIENCE = 30  # seconds
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE)

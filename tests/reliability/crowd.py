@@ -14,7 +14,7 @@ from local_runner.model.refs import parse_file
 from local_runner.runner import Runner
 from tests.reliability.attack import HANG, ROOT, Project, Report, is_traceback, project
 
-SHARE = 15.0  # seconds
+SHARE = 12.0  # seconds
 _PEOPLE = 8
 _REFUSALS = (  # what a person may be told where eight are at it
     *("does not exist", "there is no repo", "not found", "already exists", "has already finished", "no commits", "open commit"),

@@ -17,7 +17,7 @@ from local_runner.model.refs import CommitQuery, FileQuery, parse_file, parse_re
 from local_runner.runner import Runner
 from tests.reliability.attack import HANG, Project, Report, descendants, end_of, is_traceback, kill_group, project, scaled
 
-RUN_SHARE, VERB_SHARE = 12, 24  # kills
+RUN_SHARE, VERB_SHARE = 8, 20  # kills
 _FILES = 24
 _PATIENCE = 240  # seconds
 _BATCH = """
