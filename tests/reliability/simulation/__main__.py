@@ -13,7 +13,7 @@ from pathlib import Path
 from local_runner.storage import home
 from tests.reliability.simulation.history import History
 
-LENGTH = 12  # steps of a history
+LENGTH = 14  # steps of a history
 
 
 def play(seed: int, length: int = LENGTH) -> tuple[History, str]:

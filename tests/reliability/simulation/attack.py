@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from tests.reliability.attack import ROOT, Report, scaled
 
-SHARE = 1000  # histories
+SHARE = 800  # histories
 
 
 def attack(scale: float, seed: int) -> Report:

@@ -33,7 +33,7 @@ class History:
         self.disk.at_death = self._die
         self.threads.switch = self._count_switch
         self.model = Model()
-        self.people = People(self.model, Random(self._random.randrange(1 << 30)))
+        self.people = People(self.model, Random(self._random.randrange(1 << 30)), self.threads.pass_time)
         self.said: list[str] = []
         self.points = self.kills = 0
         self._ran: list[tuple[str, str]] = []  # job and datum of each execution

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,19 +12,29 @@ from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, PipelineRef, RepoRef, parse_repo
 from local_runner.model.repos import CommitInfo
+from local_runner.model.units import parse_rfc3339
 from local_runner.runner import Runner
 
 Files = dict[str, bytes]
 Inputs = Mapping[str, Files]  # repo -> files
 
 BAD = b"bad"  # a file that begins so lets the datums of `up` fail
+TICKS = "clock_tick"  # the repo of the clock of the pipeline `clock`
+HOUR = 3600.0
 GRAPH: Mapping[str, dict[str, object]] = {
     "up": {"pfs": {"repo": "data", "glob": "/*"}},
     "down": {"pfs": {"repo": "up", "glob": "/*"}},
     "both": {"union": [{"pfs": {"repo": "up", "glob": "/*"}}, {"pfs": {"repo": "extra", "glob": "/*"}}]},
+    "clock": {"cron": {"name": "tick", "spec": "@every 1h"}},
     "pair": {"cross": [{"pfs": {"repo": "data", "glob": "/"}}, {"pfs": {"repo": "extra", "glob": "/"}}]},
 }
-SOURCES: Mapping[str, tuple[str, ...]] = {"up": ("data",), "down": ("up",), "both": ("up", "extra"), "pair": ("data", "extra")}
+SOURCES: Mapping[str, tuple[str, ...]] = {
+    "up": ("data",),
+    "down": ("up",),
+    "both": ("up", "extra"),
+    "pair": ("data", "extra"),
+    "clock": (TICKS,),
+}
 ROOTS = ("data", "extra")
 
 
@@ -164,6 +176,7 @@ class Model:
         """Nothing is left to do, and the newest job of each pipeline that is not stopped came to the end it should."""
         if runner.has_work():
             raise Broken("an engine ended, and left work")
+        self._check_clock(runner)
         open_roots = {repo for repo in self.heads if _info(runner, repo).finished is None}
         for pipeline, stopped in self.pipelines.items():
             if stopped:
@@ -173,9 +186,19 @@ class Model:
                 continue
             self._check_end(runner, jobs[0])
 
+    def _check_clock(self, runner: Runner) -> None:
+        """Each hour has its tick, once, up to now."""
+        if self.pipelines.get("clock", True):
+            return
+        found = read_head(runner, TICKS)
+        ticks = sorted(parse_rfc3339(path[1:]) for path in found[1]) if found else []
+        gaps = {round(after - before) for before, after in itertools.pairwise(ticks)}
+        if gaps - {HOUR} or (ticks and not 0 <= time.time() - ticks[-1] < HOUR + 60):
+            raise Broken(f"ticks are {sorted(gaps)} s apart, the last is {time.time() - max(ticks):.0f} s ago")
+
     def _waits(self, pipeline: str, open_roots: set[str]) -> bool:
         sources = SOURCES[pipeline]
-        return any(self.pipelines.get(name, name not in ROOTS) or name in open_roots for name in sources) or any(
+        return any(self.pipelines.get(name, False) or name in open_roots for name in sources) or any(
             self._waits(name, open_roots) for name in sources if name in GRAPH
         )
 

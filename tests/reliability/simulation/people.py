@@ -9,7 +9,7 @@ from random import Random
 from local_runner.errors import LocalRunnerError
 from local_runner.model.refs import CommitQuery, PipelineRef, parse_branch, parse_commit, parse_repo
 from local_runner.runner import Runner
-from tests.reliability.simulation.model import BAD, GRAPH, ROOTS, SOURCES, Broken, Files, Model, read_head
+from tests.reliability.simulation.model import BAD, GRAPH, HOUR, ROOTS, SOURCES, TICKS, Broken, Files, Model, read_head
 
 PATHS = {"data": ("/a", "/b", "/c", "/d/x", "/d/y"), "extra": ("/m", "/n", "/k/z")}
 _LARGE = b"large" * 14_000  # above what is kept as a row
@@ -34,6 +34,7 @@ class People:
 
     model: Model
     random: Random
+    pass_time: Callable[[float], None] = lambda seconds: None
 
     def choose(self) -> Step:
         """Something that is possible now."""
@@ -47,12 +48,14 @@ class People:
             (8, lambda: self._put(repo)),
             (2, lambda: self._remove_commit(repo)),
             (1, lambda: self._start_commit(repo)),
-            (2, lambda: self._finish_commit(repo)),
+            (1, lambda: self._finish_commit(repo)),
         ]
         if missing:
-            lots.append((6, lambda: self._create(self.random.choice(missing))))
+            lots.append((10, lambda: self._create(self.random.choice(missing))))
         if present:
-            lots.append((3, lambda: self._about_pipeline(self.random.choice(present))))
+            lots.append((4, lambda: self._about_pipeline(self.random.choice(present))))
+        if "clock" in present:
+            lots.append((2, self._let_time_pass))
         return self.random.choices([lot for _, lot in lots], [weight for weight, _ in lots])[0]()
 
     def finish_all(self) -> Iterator[Step]:
@@ -64,7 +67,11 @@ class People:
         return self._pipeline_verb("rerun", pipeline)
 
     def _exists(self, source: str) -> bool:
-        return source in self.model.heads or source in self.model.pipelines
+        return source in self.model.heads or source in self.model.pipelines or source == TICKS
+
+    def _let_time_pass(self) -> Step:
+        hours = self.random.uniform(0.1, 5)
+        return Step(f"{hours:.1f} hours pass", lambda runner: self.pass_time(hours * HOUR))
 
     # -- files and commits ---------------------------------------------------------------------------------------------
 

@@ -58,6 +58,10 @@ class Threads:
         self.now += _TICK
         return self.now
 
+    def pass_time(self, seconds: float) -> None:
+        """Nobody does anything for so long."""
+        self.now += seconds
+
     def sleep(self, seconds: float) -> None:
         self.wait(lambda: False, seconds)
 
