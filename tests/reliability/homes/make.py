@@ -122,8 +122,8 @@ def main(folder: Path) -> None:
             for path in sorted(home.rglob("*")):
                 if path.relative_to(home).parts[0] not in _LEFT_OUT and not path.is_fifo():
                     archive.add(path, str(path.relative_to(home)), recursive=False, filter=_nobody)
-        text = json.dumps(portrait_at(home), indent=0, sort_keys=True, ensure_ascii=False)
-        (folder / f"{home.name}.json").write_text(text + "\n")
+        lines = (f"{json.dumps(name)}: {json.dumps(what)}" for name, what in sorted(portrait_at(home).items()))
+        (folder / f"{home.name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:

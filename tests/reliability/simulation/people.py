@@ -49,6 +49,7 @@ class People:
             (2, lambda: self._remove_commit(repo)),
             (1, lambda: self._start_commit(repo)),
             (1, lambda: self._finish_commit(repo)),
+            (1, lambda: Step("gc", lambda runner: runner.gc())),
         ]
         if missing:
             lots.append((10, lambda: self._create(self.random.choice(missing))))
