@@ -84,10 +84,6 @@ class Threads:
             raise Killed
         return may_go()
 
-    def pause(self) -> None:
-        """Let another go first, or not."""
-        self.wait(lambda: True)
-
     def _hand_on(self) -> None:
         ready = [waiter for waiter in self._waiters if self.is_over or waiter.may_go()]
         if not ready and self._waiters:
