@@ -141,6 +141,7 @@ class History:
             self.model.excuse(runner)
         for step in self._begun:
             step.settle(runner, step.is_done)
+        self.model.see_pipelines(runner)
         self.model.check(runner, thoroughly=bool(self.disk.trace) or self._random.random() < 0.2)
 
     def _look(self, look: Callable[[Runner], object]) -> object:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, PipelineRef, RepoRef, parse_repo
 from local_runner.model.repos import CommitInfo
 from local_runner.model.units import parse_rfc3339
@@ -99,11 +100,15 @@ class Model:
         for job in [job for job in self.done if job.endswith(f"@{name}")]:
             del self.done[job]
 
-    def see_pipelines(self, found: Mapping[str, bool]) -> None:
-        """These are there, stopped or not; one that is made again begins anew."""
+    def see_pipelines(self, runner: Runner) -> None:
+        """These are there, stopped or not; one that is made again begins anew. One that a failing disk let crash waits for its start."""
+        listed = runner.list_pipeline()
+        found = {info.pipeline.name: info.stopped or info.state is PipelineState.CRASHING for info in listed}
+        if crashed := [info.reason for info in listed if info.state is PipelineState.CRASHING and not self.excused]:
+            raise Broken(f"a pipeline crashed: {crashed[0]}")
         for name in self.pipelines.keys() - found.keys():
             self._judged.pop(name, None)
-        self.pipelines = dict(found)
+        self.pipelines = found
 
     # -- questions -----------------------------------------------------------------------------------------------------
 

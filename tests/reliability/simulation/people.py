@@ -203,7 +203,7 @@ class People:
             lost = self.model.pipelines.keys() - found.keys() - {name}
             if lost:
                 raise Broken(f"pipelines {sorted(lost)} are gone")
-            self.model.see_pipelines(found)
+            self.model.see_pipelines(runner)
 
         return Step(f"{chosen} {name}", verb, settle)
 
