@@ -61,7 +61,7 @@ class History:
         self._step(step, self._plan(step.words.split()[0]) if self._random.random() < 0.6 else Plan())
 
     def _plan(self, kind: str) -> Plan:
-        """A kill, or an error, at one of about so many points as this took the last time."""
+        """A kill, or an error, at one of about so many points as this took before."""
         at = self._random.randrange(self._usual.get(kind, 100) + 10)
         if self._random.random() < 0.5:
             return Plan(kill_at=at)
@@ -95,7 +95,8 @@ class History:
         end = self._process(step, plan)
         self.points += self.disk.points
         if end == "done":
-            self._usual[step.words.split()[0]] = self.disk.points
+            kind = step.words.split()[0]
+            self._usual[kind] = max(self.disk.points, int(self._usual.get(kind, 0) * 0.9))  # sometimes there is nothing to do
         self.said[-1] += f" -> {end}; {'; '.join(self.disk.trace)}"
         if self.threads.crashes:
             raise Broken("a thread ended with a traceback") from self.threads.crashes.pop()
