@@ -139,6 +139,7 @@ class History:
     def _settle(self, runner: Runner, has_failed: bool) -> None:
         """Find out what became of what people began, and ask the model everything."""
         if has_failed:
+            self.model.may_crash = True
             self.model.excuse(runner)
         for step in self._begun:
             step.settle(runner, step.is_done)

@@ -76,7 +76,7 @@ class Model:
 
     `commits` are the contents of finished and open commits of the repos people write to, `heads` the newest of each repo; `pipelines`
     those that are there, with whether they are stopped; `done` the datums of each job that were seen to be done; `excused` are jobs that
-    somebody stopped or a failing disk may have ended.
+    somebody stopped or a failing disk may have ended, `may_crash` says that a disk has failed.
     """
 
     commits: dict[tuple[str, str], Files] = field(default_factory=dict)
@@ -84,6 +84,7 @@ class Model:
     pipelines: dict[str, bool] = field(default_factory=dict)
     done: dict[str, set[str]] = field(default_factory=dict)
     excused: set[str] = field(default_factory=set)
+    may_crash: bool = False
     _seen: dict[tuple[str, str], bytes | None] = field(default_factory=dict)  # roots of trees that were read and found right
     _judged: dict[str, Files] = field(default_factory=dict)  # finished output commits that were found right
 
@@ -104,7 +105,7 @@ class Model:
         """These are there, stopped or not; one that is made again begins anew. One that a failing disk let crash waits for its start."""
         listed = runner.list_pipeline()
         found = {info.pipeline.name: info.stopped or info.state is PipelineState.CRASHING for info in listed}
-        if crashed := [info.reason for info in listed if info.state is PipelineState.CRASHING and not self.excused]:
+        if crashed := [info.reason for info in listed if info.state is PipelineState.CRASHING and not self.may_crash]:
             raise Broken(f"a pipeline crashed: {crashed[0]}")
         for name in self.pipelines.keys() - found.keys():
             self._judged.pop(name, None)
