@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 from local_runner.model.inputs import leaves
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import SERVICE, SPOUT, SPOUT_ENDED, PipelineInfo, PipelineSpec, PipelineState
-from local_runner.model.refs import USER, BranchRef, PipelineRef, RepoRef
+from local_runner.model.refs import BranchRef, RepoRef
+from local_runner.specs.wiring import wiring_of
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow
 from local_runner.storage.rows import MISREADINGS, damaged_row
 
 _KEPT = 4096  # versions of pipelines: a home of 500 is looked through again and again
-
-
-class Wiring(NamedTuple):
-    """How a version of a pipeline is tied into the graph: the branch of its output, and the repos it reads."""
-
-    output_branch: str
-    is_spout: bool
-    inputs: frozenset[RepoRef]
 
 
 @lru_cache(maxsize=_KEPT)
@@ -43,33 +34,10 @@ def spec_of(row: PipelineRow) -> PipelineSpec:
     return _parsed(row.effective_spec, row.pipeline.project, row.updated)
 
 
-def wiring_of(row: PipelineRow) -> Wiring:
-    """What a change has to know of the pipelines it wakes: out of their texts, 30 times sooner than the whole spec is parsed."""
-    return _wiring(row.effective_spec, row.pipeline)
-
-
-@lru_cache(maxsize=_KEPT)
-def _wiring(effective: str, pipeline: PipelineRef) -> Wiring:
-    document = json.loads(effective)
-    inputs = frozenset(_repos_read(document.get("input") or {}, pipeline))
-    return Wiring(document.get("outputBranch") or "master", document.get("spout") is not None, inputs)
-
-
-def _repos_read(node: Mapping[str, Any], pipeline: PipelineRef) -> Iterator[RepoRef]:
-    for kind, value in node.items():
-        if kind == "pfs":
-            yield RepoRef(value.get("project") or pipeline.project, value["repo"], value.get("repoType") or USER)
-        elif kind == "cron":
-            yield RepoRef(value.get("project") or pipeline.project, value.get("repo") or f"{pipeline.name}_{value['name']}")
-        else:
-            for child in value or ():
-                yield from _repos_read(child, pipeline)
-
-
 def lost_inputs(session: Session, row: PipelineRow, output: CommitRow) -> list[RepoRef]:
     """The repos that a pipeline reads and of which an output commit has no commit: they were deleted, or no longer belong to it."""
     stands_on = {source.ref.repo for source in session.commits.sources(output.key)}
-    return sorted(wiring_of(row).inputs - stands_on)
+    return sorted(wiring_of(row.effective_spec, row.pipeline).inputs - stands_on)
 
 
 def is_live_spout(row: PipelineRow) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from local_runner.engine.jobs import end_job, output_commit
-from local_runner.engine.specs_at_rest import lost_inputs, wiring_of
+from local_runner.engine.specs_at_rest import lost_inputs
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import META, USER, JobRef, PipelineRef
@@ -15,6 +15,7 @@ from local_runner.model.repos import ORIGIN_AUTO, Trigger
 from local_runner.model.units import parse_size
 from local_runner.repos.commits import finish_commit
 from local_runner.repos.transaction import Transaction, propagate
+from local_runner.specs.wiring import wiring_of
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session
 from local_runner.storage.repo_records import BranchRow
@@ -42,7 +43,7 @@ def _pipeline_of(row: CommitRow) -> PipelineRef:
 def _settle_output(txn: Transaction, job: JobRef, row: CommitRow) -> None:
     pipelines = txn.session.pipelines
     found = pipelines.pipeline(job.pipeline)
-    wiring = wiring_of(found) if found else None
+    wiring = wiring_of(found.effective_spec, found.pipeline) if found else None
     if found is None or wiring is None or wiring.is_spout or row.branch != wiring.output_branch:
         return
     info = pipelines.job(job)

@@ -9,11 +9,12 @@ from local_runner.errors import LocalRunnerError
 from local_runner.model.entries import parse_entry
 from local_runner.model.ids import digest
 from local_runner.model.jobs import FORGOTTEN, JobInfo, JobState
-from local_runner.model.refs import META, USER, BranchRef, RepoRef
+from local_runner.model.refs import META, USER, RepoRef
 from local_runner.repos.check_records import RECORDS
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.finding import Finding, guarded
 from local_runner.repos.transaction import has_datums
+from local_runner.specs.wiring import wiring_of
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.trees import Root
@@ -186,18 +187,17 @@ def _jobs(view: _View) -> Iterator[Finding]:
 
 
 def _provenance(view: _View) -> Iterator[Finding]:
-    """The output commit of an unfinished job must stand on a commit of each branch that its own branch stands on."""
+    """The output commit of an unfinished job must stand on a commit of each repo that its pipeline reads."""
     session = view.session
     for info in session.pipelines.unfinished_jobs():
         output = _commit_of(session, info, USER)
         if output is None:
             yield Finding(f"job {info.job}", "its output commit is not there")
             continue
-        branch = session.repos.branch(BranchRef(output.ref.repo, info.output_branch))
+        version = session.pipelines.version(info.job.pipeline, info.pipeline_version)
         there = {row.ref.repo for row in session.commits.sources(output.key)}
-        for source in session.repos.sources(branch.key) if branch else ():
-            if source.branch.ref.repo not in there:
-                yield Finding(f"job {info.job}", f"it waits for a commit of {source.branch.ref} that is not there")
+        for repo in sorted(wiring_of(version.effective_spec, version.pipeline).inputs - there) if version else ():
+            yield Finding(f"job {info.job}", f"it waits for a commit of {repo} that is not there")
 
 
 def _marks(view: _View) -> Iterator[Finding]:
