@@ -23,9 +23,9 @@ from local_runner.storage.row_sums import keep_sums, sum_all
 
 _SCHEMA, _ADDITIONS = (Path(__file__).with_name(name) for name in ("schema.sql", "additions.sql"))
 # NORMAL in WAL mode: a killed process loses nothing, a power cut at most the last transactions, and never the whole.
-# auto_vacuum counts for records that are made now, and has to come first.
-_WRITING = f"PRAGMA auto_vacuum = {INCREMENTAL}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; "
-_WRITING += "PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
+_WRITING = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -32000"
+# For a file that is made now, before anything else. Of one that is there it would have to be written, and so waited for.
+_NEW = f"PRAGMA auto_vacuum = {INCREMENTAL};"
 
 
 def connect(home: Home, *, create: bool) -> sqlite3.Connection:
@@ -35,9 +35,10 @@ def connect(home: Home, *, create: bool) -> sqlite3.Connection:
     """
     if not os.access(home.path, os.W_OK) and home.path.exists():
         return _connect_read_only(home)
+    is_made = create and not (home.database.exists() and home.database.stat().st_size)
     connection = _open(home.database, "rwc" if create else "rw")
     try:
-        connection.executescript(_WRITING)
+        connection.executescript(f"{_NEW if is_made else ''} {_WRITING}")
         is_new = not is_laid_out(connection)  # which reads the schema: better here than anywhere
         if create and is_new:
             lock = FileLock(home.write_lock)

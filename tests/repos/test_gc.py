@@ -161,7 +161,7 @@ def test_a_home_with_a_damaged_tree_keeps_everything(lab: Lab) -> None:
 
 def test_records_of_an_earlier_version_are_written_anew_and_then_give_pages_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("local_runner.storage.connect._WRITING", "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON")
+        patch.setattr("local_runner.storage.connect._NEW", "")
         old = Lab(tmp_path / "home")
         for start in range(2):
             old.put("data@master", {f"/{number}": os.urandom(20_000) for number in range(100 + start)})

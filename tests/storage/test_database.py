@@ -86,6 +86,24 @@ def test_a_writer_that_has_to_wait_is_told_for_whom(home: Path) -> None:
     second.close()
 
 
+def test_who_opens_the_records_to_read_does_not_wait_for_who_writes(home: Path) -> None:
+    first = Database(open_home(home))
+    note(first, "a", "1")
+    found: list[str | None] = []
+
+    def look() -> None:
+        second = Database(open_home(home))
+        found.append(noted(second, "a"))
+        second.close()
+
+    with first.write():
+        reader = threading.Thread(target=look)
+        reader.start()
+        reader.join(20)
+        assert found == ["1"]
+    first.close()
+
+
 def test_whoever_waits_hears_of_a_write(lab: Lab) -> None:
     writer = threading.Timer(0.05, lab.repo, ["data"])
     writer.start()
