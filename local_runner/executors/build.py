@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_runner.errors import NotFound, Unavailable, WorkFailed
+from local_runner.errors import Invalid, NotFound, Unavailable, WorkFailed
 from local_runner.executors.engines import BUILDERS, DIGEST_LABEL, ENGINE_VARIABLE, complaint, says_it_has_no_such_image
-from local_runner.executors.images import image_digest, image_folder, read_image
+from local_runner.executors.images import HOME, image_digest, image_folder, read_image
 
 BASE_VARIABLE = "LOCAL_RUNNER_BASE_IMAGE"
 _BASE_LABEL = "local_runner.base"
@@ -67,7 +67,11 @@ class Builder:
         return [self.program, "build", *flags, "--tag", image.name, str(image.folder)]
 
     def build(self, image: Buildable, show: Callable[[str], None] = lambda line: None) -> None:
-        """Build and tag it; `show` gets each line that is printed. Raises `WorkFailed` with the last of them, or `Unavailable`."""
+        """Build and tag it; `show` gets each line that is printed.
+
+        Raises `WorkFailed` with the last of them, `Unavailable`, or `Invalid` for an image that would have a home in it.
+        """
+        _refuse_home(image.folder)
         command = self.command(image)
         lines: list[str] = []
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -114,3 +118,12 @@ def find_builder(program: str = "", base: str = "") -> Builder:
 
 def _last_part(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def _refuse_home(folder: Path) -> None:
+    """User code never sees a home, so none may get into an image with the code around it. Raises `Invalid`."""
+    ignored = [name for name in (".dockerignore", ".containerignore") if (folder / name).is_file()]
+    if not (folder / HOME).is_dir() or any(HOME in (folder / name).read_text(errors="replace") for name in ignored):
+        return
+    if any((folder / HOME).is_relative_to(source) for source in read_image(folder).code.values()):
+        raise Invalid(f"an image of all of {folder} would have the home in it", hint=f"write {HOME} into {folder / '.dockerignore'}")

@@ -17,6 +17,10 @@ from local_runner.executors.requirements import read_requirements, unmet
 # They say how an image is started, described or watched; Pachyderm runs `transform.cmd` itself (reference pps 3.3).
 _WITHOUT_EFFECT = frozenset({"ENTRYPOINT", "CMD", "EXPOSE", "LABEL", "MAINTAINER", "HEALTHCHECK", "STOPSIGNAL", "SHELL", "VOLUME"})
 
+# What may lie in a folder that is copied, and is no code. The second is a home; a project's whole folder has one in it.
+HOME = ".local_runner"
+_LEFT_OUT = frozenset({"__pycache__", HOME})
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
@@ -226,4 +230,4 @@ def _files_in(source: Path) -> Iterator[Path]:
     if source.is_file():
         yield source
     else:
-        yield from (path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        yield from (path for path in source.rglob("*") if not _LEFT_OUT.intersection(path.parts) and path.is_file())

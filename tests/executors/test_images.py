@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.errors import Invalid
+from local_runner.errors import Invalid, WorkFailed
+from local_runner.executors.build import Buildable, Builder
 from local_runner.executors.dockerfile import expand
 from local_runner.executors.images import ImageSource, code_digest, image_folder, image_notes, read_image
 from local_runner.executors.requirements import unmet
@@ -221,3 +222,27 @@ def test_a_changed_file_is_told_by_its_digest(folder: Path) -> None:
 def test_a_folder_without_dockerfile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="Dockerfile cannot be read"):
         read_image(tmp_path)
+
+
+def test_a_home_in_the_folder_is_no_code(folder: Path) -> None:
+    """It changes with every commit, and is nothing for user code."""
+    (folder / ".local_runner" / "objects").mkdir(parents=True)
+    (folder / ".local_runner" / "records.sqlite").write_text("x")
+    digests = code_digest(read(folder, "FROM python:3.11\nCOPY . /app/\n"))
+    assert "train.py" in digests
+    assert not any(".local_runner" in name for name in digests)
+
+
+def test_no_image_is_built_with_a_home_in_it(folder: Path) -> None:
+    (folder / ".local_runner").mkdir()
+    read(folder, "FROM python:3.11\nCOPY . /app/\n")
+    image = Buildable("me/model:1", folder, "")
+    with pytest.raises(Invalid, match="would have the home in it"):
+        Builder("false").build(image)
+    (folder / ".dockerignore").write_text(".local_runner\n")
+    with pytest.raises(WorkFailed):
+        Builder("false").build(image)
+    (folder / ".dockerignore").unlink()
+    read(folder, "FROM python:3.11\nCOPY train.py /app/\n")
+    with pytest.raises(WorkFailed):
+        Builder("false").build(image)
