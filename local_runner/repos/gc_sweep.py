@@ -50,20 +50,26 @@ class Sweep:
         `Unavailable`.
         """
         plan = self._plan
-        with self._database.write() as session:
-            forget_removed(session.connection)
-            # What is not forgettable any longer is walked in the first slice, as is all that came since.
-            for key in set(plan.jobs) & set(forgettable(session, math.inf)):
-                session.commits.update(key, tree=None, marks=None, size=0, error=FORGOTTEN)
-        for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums)):
-            self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
+        # Files first: on a full disk there may be no room to write that rows are gone.
+        self._progress(sum(leftover.size for leftover in remove_leftovers(self._database.home)))
+        self._remove_logs()
+        if plan.jobs:
+            self._forget_datums()
         is_read = bool(plan.large.names) and self._is_read()
         if not is_read:
             self._in_slices(plan.large, self._remove_file)
-        self._progress(sum(leftover.size for leftover in remove_leftovers(self._database.home)))
-        self._remove_logs()
+        for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums)):
+            self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
+        with self._database.write() as session:
+            forget_removed(session.connection)
         self._cut_records()
         return not is_read and not self._is_late
+
+    def _forget_datums(self) -> None:
+        """What is not forgettable any longer is walked in the first slice, as is all that came since."""
+        with self._database.write() as session:
+            for key in set(self._plan.jobs) & set(forgettable(session, math.inf)):
+                session.commits.update(key, tree=None, marks=None, size=0, error=FORGOTTEN)
 
     @property
     def _is_late(self) -> bool:

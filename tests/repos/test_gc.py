@@ -471,7 +471,9 @@ def test_killed_at_any_step_it_loses_nothing_and_the_next_one_goes_on(tmp_path: 
     lab.close()
 
 
-def test_a_failing_disk_leaves_all_that_is_needed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_or_full_disk_leaves_all_that_is_needed_and_has_the_room_of_large_contents_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for letter in "ab":
         lab.put("data@master", {"/a": large(letter), "/b": letter})
     remove_all_but_the_last_commit(lab)
@@ -483,5 +485,6 @@ def test_a_failing_disk_leaves_all_that_is_needed(lab: Lab, monkeypatch: pytest.
     monkeypatch.setattr(Sweep, "_remove_row", fail)
     with pytest.raises(Unavailable, match="I/O"):
         lab.runner.gc()
+    assert large_ones(lab) == 1
     assert contents(lab) == before
     assert is_sound(lab)
