@@ -38,8 +38,8 @@ LIST, NAMESPACES, RIGHTS, CALLS, READ_ONLY = "list of host files", "namespaces",
 OWN, NO_NETWORK, NOTHING_OPEN, LAUNCHER = "folders of its own", "no network", "nothing inherited", "launcher out of reach"
 
 FILES = (
-    Attempt("read the passwords of the host", LIST, "cat /etc/shadow /etc/gshadow /etc/shadow- && echo escaped"),
-    Attempt("read the keys of the host's services", LIST, "cat /etc/ssh/*key /etc/ssl/private/* && echo escaped"),
+    Attempt("read the passwords of the host", LIST, "for f in /etc/shadow /etc/gshadow /etc/shadow-; do cat $f && echo escaped; done"),
+    Attempt("read the keys of the host's services", LIST, "for f in /etc/ssh/*key /etc/ssl/private/*; do cat $f && echo escaped; done"),
     Attempt("read the home folder of whoever runs this", LIST, "cat @OWNHOME@/*/*; find / -xdev -path '*@NAME@*'"),
     Attempt("read the home folder of another", LIST, "cat @HOME@/*"),
     Attempt("read what lies elsewhere on the host", LIST, "cat @SRV@/* @VAR@/* @OPT@/* @ROOT@/*"),
@@ -230,7 +230,7 @@ if child > 0:
         READ_ONLY,
         "mount -t cgroup -o rdma x /tmp && echo escaped\n"
         "find /sys/fs/cgroup -name release_agent -o -name notify_on_release | head | while read f; do echo 1 > $f && echo escaped; done\n"
-        "mkdir /sys/fs/cgroup/x /sys/fs/cgroup/memory/x && echo escaped",
+        "mkdir /sys/fs/cgroup/x && echo escaped; mkdir /sys/fs/cgroup/memory/x && echo escaped",
     ),
     Attempt("be called by the kernel for a crash", READ_ONLY, "echo '|/tmp/x' > /proc/sys/kernel/core_pattern && echo escaped"),
     Attempt("be called by the kernel for a module", READ_ONLY, "echo /tmp/x > /proc/sys/kernel/modprobe && echo escaped"),
@@ -298,7 +298,11 @@ CONNECTIONS = (
         LIST,
         "import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect('@SOCKET@')\nprint(s.recv(100))",
     ),
-    Attempt("talk to a container engine", LIST, "ls /run/docker.sock /var/run/docker.sock /run/podman /run/containerd && echo escaped"),
+    Attempt(
+        "talk to a container engine",
+        LIST,
+        "for f in /run/docker.sock /run/podman /run/containerd /run/dbus; do ls $f && echo escaped; done",
+    ),
     _python("talk to the world", NO_NETWORK, "import socket\nsocket.create_connection(('1.1.1.1', 53), 2)\nprint('escaped')"),
     _python("listen to the host's network", NO_NETWORK, "import socket\nif len(socket.if_nameindex()) > 1: print('escaped')"),
     _python(
