@@ -21,7 +21,7 @@ from tests.reliability.homes.make import MAKERS
 from tests.reliability.portrait import Portrait, contents, portrait_at
 from tests.support.lab import Lab
 
-SHARE = 600  # flips, over all homes
+SHARE = 400  # flips, over all homes
 _PATIENCE = 20  # seconds for one
 _CHUNK = 100  # flips of one process
 _MEMORY_BYTES = 4 << 30

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -89,7 +90,7 @@ def _kill_until_done(report: Report, choice: random.Random, place: Project) -> N
         time.sleep(choice.uniform(0.1, 2.5))
         kind = "nobody"
         if process.poll() is None and number < 30:
-            kind = _kill_somebody(choice, process.pid)
+            kind = _kill_somebody(choice, process)
             report.count("kills", int(kind != "nobody"))
             report.count(f"of {kind}", int(kind != "nobody"))
         status, output = end_of(process, _PATIENCE)
@@ -113,15 +114,13 @@ def _kill_until_done(report: Report, choice: random.Random, place: Project) -> N
     report.broken += [f"a folder of workers is left: {path}" for path in place.workers()]
 
 
-def _kill_somebody(choice: random.Random, engine: int) -> str:
+def _kill_somebody(choice: random.Random, run: subprocess.Popen[bytes]) -> str:
     """SIGKILL to the run's group, its engine, or one of the processes below; returns whose."""
     kind = choice.choice(("the group", "the engine", "a helper", "a helper"))
     if kind == "the group":
-        kill_group(engine)
+        kill_group(run.pid)
         return kind
-    victims = {engine: "the engine"}
-    if kind == "a helper":
-        victims = {pid: _role(line) for pid, line in descendants(engine).items()}
+    victims = {run.pid: "the engine"} if kind == "the engine" else _helpers(run)
     if not victims:
         return "nobody"
     role = choice.choice(sorted(set(victims.values())))
@@ -131,6 +130,17 @@ def _kill_somebody(choice: random.Random, engine: int) -> str:
     except ProcessLookupError:
         return "nobody"
     return role
+
+
+def _helpers(run: subprocess.Popen[bytes]) -> dict[int, str]:
+    """The processes below, as soon as there are some."""
+    deadline = time.monotonic() + _PATIENCE / 10
+    while time.monotonic() < deadline and run.poll() is None:
+        found = {process: _role(line) for process, line in descendants(run.pid).items()}
+        if found:
+            return found
+        time.sleep(0.05)
+    return {}
 
 
 def _role(line: str) -> str:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from tests.reliability.attack import ROOT, Report, scaled
 
-SHARE = 800  # histories
+SHARE = 600  # histories
 
 
 def attack(scale: float, seed: int) -> Report:
