@@ -6,21 +6,20 @@ records: they ring its bell after a change, it rings theirs.
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
 from local_runner.engine.agenda import Agenda, read_agenda
-from local_runner.engine.begin import Candidate, candidates, judge
 from local_runner.engine.cron import TickFailed, make_ticks
 from local_runner.engine.egress import Copied, Egress
+from local_runner.engine.guard import Guard, in_words
 from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
-from local_runner.engine.jobs import end_job, fail_job, fail_unreadable_job
-from local_runner.engine.logs import JobLog
+from local_runner.engine.jobs import end_job
+from local_runner.engine.new_jobs import NewJobs, is_unfinished
 from local_runner.engine.pipelines import NO_COMMAND
 from local_runner.engine.pool import Pool, Staffing
 from local_runner.engine.slots import Done, Event, Free, Gone
@@ -33,12 +32,12 @@ from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec, PipelineState
-from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.model.refs import JobRef
 from local_runner.repos.transaction import Transaction
-from local_runner.specs.notes import local_egress, remote_egress
+from local_runner.specs.notes import remote_egress
 from local_runner.storage.bell import Bell
 from local_runner.storage.commit_records import CommitRow
-from local_runner.storage.database import Database, Session
+from local_runner.storage.database import Database
 from local_runner.storage.pipeline_records import PipelineRow
 
 # Outcomes are written this often, and at the end of a step: a kill costs at most what came since. Datums have random places in the
@@ -54,8 +53,8 @@ SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in pl
 class Engine:
     """Works on one home; whoever makes it holds the engine lock. Use as: `with` it, then `work`.
 
-    Whatever is done for one job goes through `_step`, and for one pipeline through `_for_pipeline`: an exception there ends that job,
-    or leaves that pipeline aside, and everything else goes on. Only a home that cannot be written ends the engine.
+    Whatever is done for one job or one pipeline goes through a guard, where what goes wrong ends. Only a home that cannot be written
+    ends the engine.
     """
 
     def __init__(self, database: Database, staffing: Staffing) -> None:
@@ -70,8 +69,8 @@ class Engine:
         self.gave_way = False  # `work` ended because somebody else would do it
         self._agenda = Agenda()
         self._version: tuple[int, int] | None = None  # of the records when the agenda was read; None to read it again in any case
-        self._waits: dict[JobRef, tuple[PipelineRow, int]] = {}  # by which version, and for which commit, a job was found to wait
-        self._aside: dict[PipelineRef, str] = {}  # pipelines that nothing is done for any more, and why
+        self._guard = Guard(database, self._let_go)
+        self._new_jobs = NewJobs(database, staffing, self._guard, self._pool, self._residents, self._begin, self._tell_job)
         self._begun: list[JobRun] = []
         self._to_tell: list[Callable[[], None]] = []  # the observer, when a beat is over
         self._flush_at = 0.0  # not before this moment of the monotonic clock
@@ -136,51 +135,6 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- what goes wrong -----------------------------------------------------------------------------------------------
-
-    def _step(self, job: JobRef, act: Callable[[], None]) -> None:
-        """Do something for a job; if it goes wrong, the job ends with the reason.
-
-        If it cannot even be ended, its pipeline is left aside. Raises `DiskFull`, and whatever it was if nothing can be written at all.
-        """
-        try:
-            act()
-        except DiskFull:
-            raise
-        except Exception as error:
-            self._let_go(job)
-            reason = _in_words(error)
-            self._for_pipeline(job.pipeline, lambda: self._end_badly(job, reason), reason)
-
-    def _for_pipeline(self, pipeline: PipelineRef, act: Callable[[], None], why: str = "") -> None:
-        """Do something for a pipeline; if it goes wrong, the pipeline is left aside, with the reason: `why` if that is known already."""
-        try:
-            act()
-        except DiskFull:
-            raise
-        except Exception as error:
-            self._leave_aside(pipeline, why or _in_words(error))
-
-    def _end_badly(self, job: JobRef, reason: str) -> None:
-        self._changed()
-        try:
-            with self._database.write() as session:
-                fail_job(Transaction(session, new_id(), time.time()), job, reason)
-        except DiskFull:
-            raise
-        except Exception:
-            with self._database.write() as session:
-                fail_unreadable_job(Transaction(session, new_id(), time.time()), job, reason)
-
-    def _leave_aside(self, pipeline: PipelineRef, reason: str) -> None:
-        """Do nothing for a pipeline any more; it says why, until somebody starts or updates it."""
-        if pipeline in self._aside:
-            return
-        self._aside[pipeline] = reason
-        self._changed()
-        with self._database.write() as session:
-            session.pipelines.set_pipeline_state(pipeline, PipelineState.CRASHING, reason)
-
     # -- one beat ------------------------------------------------------------------------------------------------------
 
     def _beat(self) -> float | None:
@@ -195,16 +149,18 @@ class Engine:
             self._drop_ended()
             self._restart_asked()
             self._keep_residents()
-            self._take_on()
+            self._new_jobs.take_on(self._runs, _TURN)
+        elif self._new_jobs.is_behind:
+            self._new_jobs.take_on(self._runs, _TURN)
         elif self._residents.have_ended:
             self._keep_residents()
         self._tick()
         for job, run in list(self._runs.items()):
-            self._step(job, partial(self._go_on, run))
+            self._guard.for_job(job, partial(self._go_on, run))
         self._dispatch()
         self._remark()
         self._tell()
-        return 0.0 if self._again or self._version is None else self._patience()
+        return 0.0 if self._again or self._new_jobs.is_behind or self._version is None else self._patience()
 
     def _has_changed(self) -> bool:
         """Read the agenda, if anybody has changed something; reading it takes longer the more pipelines and jobs there are."""
@@ -215,13 +171,10 @@ class Engine:
             self._version = version
             self._agenda = read_agenda(session, self._agenda)
             wanted = session.repos.setting(SOMEBODY_ELSE)
-            awaited = session.commits.open_among({key for _, key in self._waits.values()})
-        self._waits = {
-            job: (row, key) for job, (row, key) in self._waits.items() if key in awaited and self._agenda.rows.get(job.pipeline) is row
-        }
-        self._aside = {ref: why for ref, why in self._aside.items() if ref not in self._agenda.rows}  # somebody started it
+            self._new_jobs.look(session, self._agenda)
+        self._guard.take_back(self._agenda.rows)
         for pipeline, error in self._agenda.unreadable.items():
-            self._leave_aside(pipeline, _in_words(error))
+            self._guard.leave_aside(pipeline, in_words(error))
         self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
         return True
 
@@ -275,7 +228,7 @@ class Engine:
             assigned = self._pool.freed(event.slot) if isinstance(event, Free) else self._pool.forget(event.slot)
             run = self._runs.get(assigned.job) if assigned else None
             if run is not None and assigned is not None and run.give_back(assigned.datums) and isinstance(event, Gone) and event.error:
-                self._step(run.info.job, partial(self._mourn, run, event.error, event.datum))
+                self._guard.for_job(run.info.job, partial(self._mourn, run, event.error, event.datum))
 
     def _mourn(self, run: JobRun, error: LocalRunnerError, datum: Datum | None) -> None:
         """A worker is gone before it was done with its set: others do the rest, unless they would not fare better."""
@@ -292,7 +245,7 @@ class Engine:
         """Pipelines that start are up now, or can never be."""
         for row in self._agenda.rows.values():
             if row.state is PipelineState.STARTING:
-                self._for_pipeline(row.pipeline, partial(self._start_pipeline, row))
+                self._guard.for_pipeline(row.pipeline, partial(self._start_pipeline, row))
 
     def _start_pipeline(self, row: PipelineRow) -> None:
         self._changed()
@@ -312,7 +265,7 @@ class Engine:
             rows = self._agenda.rows
             spouts = [rows[pipeline] for pipeline in self._agenda.spouts if pipeline in rows]
             for row in self._residents.keep(spouts, self._agenda.unfinished, rows):
-                self._for_pipeline(row.pipeline, partial(self._attend, row))
+                self._guard.for_pipeline(row.pipeline, partial(self._attend, row))
 
     def _attend(self, row: PipelineRow) -> None:
         self._changed()
@@ -320,101 +273,20 @@ class Engine:
 
     def _tick(self) -> None:
         """Ticks that were missed are made up for, each in a commit of its own: some at a time, so that jobs get their turn."""
-        due = [tick for tick in self._agenda.free_ticks if tick.at <= time.time() and tick.owner not in self._aside]
+        due = [tick for tick in self._agenda.free_ticks if tick.at <= time.time() and tick.owner not in self._guard.aside]
         if not due:
             return
         self._changed()
         try:
             make_ticks(self._database, due, self._agenda.room, _TURN)
         except TickFailed as failed:
-            self._leave_aside(failed.owner, _in_words(failed.error))
-
-    # -- jobs that have not begun --------------------------------------------------------------------------------------
-
-    def _take_on(self) -> None:
-        """Begin what can begin, and end what never will."""
-        until = time.monotonic() + _TURN
-        serves = self._residents.serves if self._staffing.residents else None
-        for candidate in candidates(self._agenda.unfinished, self._agenda.rows, self._runs, self._agenda.services, serves):
-            if candidate.job in self._waits or candidate.job.pipeline in self._aside:
-                continue
-            self._step(candidate.job, partial(self._consider, candidate))
-            if time.monotonic() > until:
-                self._changed()  # the others have their turn at once
-                return
-
-    def _consider(self, candidate: Candidate) -> None:
-        job, row = candidate.job, candidate.row
-        with self._database.read() as session:
-            info = session.pipelines.job(job)
-            if info is None or info.state.is_final:
-                return
-            verdict = judge(session, job, row)
-        if verdict.end is not None:
-            self._write_end(info, verdict.end, verdict.reason)
-        elif verdict.waits_for:
-            self._waits[job] = row, verdict.waits_for
-            if self._staffing.may_begin(info):
-                self._wait(info, row)
-        elif self._staffing.may_begin(info):
-            if job.pipeline in self._agenda.services:
-                self._begin_service(info, row, candidate.before)
-            else:
-                self._begin(info, row, spec_of(row))
-
-    def _wait(self, info: JobInfo, row: PipelineRow) -> None:
-        """Note that a job waits for its inputs, and let its workers get ready meanwhile."""
-        if info.state is JobState.CREATED:
-            with self._database.write() as session:
-                if not _is_unfinished(session, info.job):
-                    return
-                session.pipelines.update_job(dataclasses.replace(info, state=JobState.STARTING))
-            self._pool.warm_up(info, row, spec_of(row))
-
-    def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
-        target = local_egress(spec, self._database.home.path.parent)
-        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._staffing.ignore_failures)
-        with self._database.read() as session:
-            run.prepare(session)
-        with self._database.write() as session:
-            # It may have been ended since it was listed, by us or by somebody else.
-            if not _is_unfinished(session, info.job):
-                return
-            run.begin(Transaction(session, new_id(), time.time()))
-        self._runs[info.job] = run
-        self._begun.append(run)
-        self._tell_job(run.info)
-
-    def _begin_service(self, info: JobInfo, row: PipelineRow, before: Sequence[JobRef]) -> None:
-        """Its job has no time of start before it ends: that is when datums begin, and it has none that end (reference pps 4.8)."""
-        for older in before:
-            with self._database.read() as session:
-                other = session.pipelines.job(older)
-            if other is not None:
-                self._write_end(other, JobState.SUCCESS, "")
-        running = dataclasses.replace(info, state=JobState.RUNNING)
-        with self._database.write() as session:
-            if not _is_unfinished(session, info.job):
-                return
-            post = self._residents.post_of(session, info, row, spec_of(row))
-            session.pipelines.update_job(running)
-        self._residents.serve(post)
-        self._tell_job(running)
-
-    def _write_end(self, info: JobInfo, state: JobState, reason: str) -> None:
-        """End a job that never began."""
-        self._changed()
-        with self._database.write() as session:
-            if not _is_unfinished(session, info.job):
-                return
-            closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
-            ended = session.pipelines.job(info.job)
-        self._pool.cool(info.job.pipeline)
-        if ended is not None:
-            self._tell_job(ended)
-        self._for_pipeline(info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
+            self._guard.leave_aside(failed.owner, in_words(failed.error))
 
     # -- jobs under way ------------------------------------------------------------------------------------------------
+
+    def _begin(self, run: JobRun) -> None:
+        self._runs[run.info.job] = run
+        self._begun.append(run)
 
     def _drop_ended(self) -> None:
         """Let go of jobs somebody else ended."""
@@ -425,7 +297,7 @@ class Engine:
         """Start datums anew that somebody asked for."""
         for job in self._agenda.asked:
             if job in self._runs:
-                self._step(job, partial(self._restart, job))
+                self._guard.for_job(job, partial(self._restart, job))
 
     def _restart(self, job: JobRef) -> None:
         with self._database.write() as session:
@@ -444,7 +316,7 @@ class Engine:
             if run.has_news:
                 self._flush(run, ())
             with self._database.write() as session:
-                if not _is_unfinished(session, run.info.job):
+                if not is_unfinished(session, run.info.job):
                     return  # somebody ended it
                 closed = run.advance(Transaction(session, new_id(), time.time()))
                 root = run.output_root(session) if run.phase is Phase.EGRESS else None
@@ -468,7 +340,7 @@ class Engine:
         while turns and self._pool.has_room:
             run = turns.popleft()
             job, waiting = run.info.job, len(run.sets)
-            self._step(job, partial(self._pool.dispatch, run))
+            self._guard.for_job(job, partial(self._pool.dispatch, run))
             if job in self._runs and len(run.sets) < waiting:
                 self._runs[job] = self._runs.pop(job)  # the others come first the next time
                 turns.append(run)
@@ -481,7 +353,7 @@ class Engine:
         begun, self._begun = self._begun, []
         for run in begun:
             if run.info.job in self._runs:
-                self._step(run.info.job, partial(self._write_remarks, run))
+                self._guard.for_job(run.info.job, partial(self._write_remarks, run))
 
     def _write_remarks(self, run: JobRun) -> None:
         for remark in (*_remarks(run.spec, self._staffing.executor), *self._staffing.remarks(run.spec)):
@@ -493,14 +365,14 @@ class Engine:
         for job, run in list(self._runs.items()):
             at = running.get(job, ())
             if run.has_news or at != run.info.running:
-                self._step(job, partial(self._flush, run, at))
+                self._guard.for_job(job, partial(self._flush, run, at))
         ended = time.monotonic()
         self._flush_at = ended + max(FLUSH_SECONDS, (ended - began) / _FLUSH_SHARE)
 
     def _flush(self, run: JobRun, running: tuple[RunningDatum, ...]) -> None:
         with self._database.write() as session:
             is_known = session.version() == self._version
-            if not _is_unfinished(session, run.info.job):
+            if not is_unfinished(session, run.info.job):
                 return  # somebody ended it
             info = run.flush(session, running)
         if is_known and self._version:  # nothing of this is on the agenda
@@ -512,14 +384,14 @@ class Engine:
         if run.has_news:
             self._flush(run, ())
         with self._database.write() as session:
-            closed = run.end(Transaction(session, new_id(), time.time()), state, reason) if _is_unfinished(session, run.info.job) else []
+            closed = run.end(Transaction(session, new_id(), time.time()), state, reason) if is_unfinished(session, run.info.job) else []
         self._ended(run, closed)
 
     def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:
         self._changed()
         self._let_go(run.info.job)
         self._tell_job(run.info)
-        self._for_pipeline(run.info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
+        self._guard.for_pipeline(run.info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
 
     def _let_go(self, job: JobRef) -> None:
         """Nothing is done for a job any more."""
@@ -537,13 +409,3 @@ def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:
     if spec.transform.user and not executor.capabilities.runs_as_user:
         yield f"transform.user: the executor {executor.name} cannot run commands as {spec.transform.user}; root's sandbox could"
     yield from remote_egress(spec)
-
-
-def _is_unfinished(session: Session, job: JobRef) -> bool:
-    info = session.pipelines.job(job)
-    return info is not None and not info.state.is_final
-
-
-def _in_words(error: Exception) -> str:
-    """Why a job or a pipeline cannot be worked on."""
-    return error.message if isinstance(error, LocalRunnerError) else f"it cannot be worked on: {type(error).__name__}: {error}"

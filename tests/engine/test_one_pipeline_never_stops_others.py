@@ -31,9 +31,9 @@ STEPS = (
     "local_runner.engine.begin.inputs_state",
     "local_runner.engine.agenda.is_service",
     "local_runner.engine.begin.output_commit",
-    "local_runner.engine.loop.judge",
-    "local_runner.engine.loop.spec_of",
-    "local_runner.engine.loop.local_egress",
+    "local_runner.engine.new_jobs.judge",
+    "local_runner.engine.new_jobs.spec_of",
+    "local_runner.engine.new_jobs.local_egress",
     "local_runner.engine.prepare.input_commits",
     "local_runner.engine.prepare.datums_of",
     "local_runner.engine.prepare.base_of",
@@ -52,12 +52,18 @@ STEPS = (
     "local_runner.engine.pool.Pool.dispatch",
     "local_runner.engine.pool.Pool.warm_up",
     "local_runner.engine.loop.Engine._write_remarks",
-    "local_runner.engine.loop.Engine._wait",
-    "local_runner.engine.loop.end_job",
+    "local_runner.engine.new_jobs.NewJobs._wait",
+    "local_runner.engine.new_jobs.end_job",
+    "local_runner.engine.new_jobs.NewJobs._consider",
+    "local_runner.engine.new_jobs.NewJobs._begin",
     "local_runner.engine.job_run.end_job",
     "local_runner.engine.jobs.end_job",
     "local_runner.engine.jobs.finish_commit",
     "local_runner.engine.loop.fire_triggers",
+    "local_runner.engine.new_jobs.fire_triggers",
+    "local_runner.engine.loop.Engine._go_on",
+    "local_runner.engine.loop.Engine._flush",
+    "local_runner.engine.loop.Engine._ended",
     "local_runner.engine.slots.hired",
     "local_runner.engine.slots.Slot._worker",
     "local_runner.engine.slots.Slot._serve",
@@ -191,7 +197,7 @@ def test_a_pipeline_whose_jobs_cannot_even_be_ended_is_left_aside_until_it_is_st
         lab.put(f"{name}-data@master", {"/one": "1"})
         lab.pipeline(name, f"{name}-data:/*")
     with monkeypatch.context() as patch:
-        for step in ("local_runner.engine.loop.judge", "local_runner.storage.pipeline_records.PipelineRecords.update_job"):
+        for step in ("local_runner.engine.new_jobs.judge", "local_runner.storage.pipeline_records.PipelineRecords.update_job"):
             break_step(patch, step, KeyError("no such state"))
         lab.run_all()
     assert lab.state("good") is JobState.SUCCESS

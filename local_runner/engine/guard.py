@@ -1,0 +1,74 @@
+"""Where what goes wrong for one job or one pipeline ends, so that everything else goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container
+
+from local_runner.engine.jobs import fail_job, fail_unreadable_job
+from local_runner.errors import DiskFull, LocalRunnerError
+from local_runner.model.ids import new_id
+from local_runner.model.pipelines import PipelineState
+from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.repos.transaction import Transaction
+from local_runner.storage.database import Database
+
+
+class Guard:
+    """Does things for jobs and pipelines; what they raise becomes the end of that job, or leaves that pipeline aside.
+
+    Both raise `DiskFull`, as nothing can be written then, and whatever it was if for another reason nothing can be written at all.
+    `aside` has the pipelines that nothing is done for any more, and why.
+    """
+
+    def __init__(self, database: Database, let_go: Callable[[JobRef], None]) -> None:
+        """`let_go` is called for a job before it is ended."""
+        self._database, self._let_go = database, let_go
+        self.aside: dict[PipelineRef, str] = {}
+
+    def for_job(self, job: JobRef, act: Callable[[], None]) -> None:
+        """If it goes wrong, the job ends with the reason; if it cannot even be ended, its pipeline is left aside."""
+        try:
+            act()
+        except DiskFull:
+            raise
+        except Exception as error:
+            self._let_go(job)
+            reason = in_words(error)
+            self.for_pipeline(job.pipeline, lambda: self._end(job, reason), reason)
+
+    def for_pipeline(self, pipeline: PipelineRef, act: Callable[[], None], why: str = "") -> None:
+        """If it goes wrong, the pipeline is left aside, with the reason: `why` if that is known already."""
+        try:
+            act()
+        except DiskFull:
+            raise
+        except Exception as error:
+            self.leave_aside(pipeline, why or in_words(error))
+
+    def leave_aside(self, pipeline: PipelineRef, reason: str) -> None:
+        """Do nothing for a pipeline any more; it says why, until somebody starts or updates it."""
+        if pipeline in self.aside:
+            return
+        self.aside[pipeline] = reason
+        with self._database.write() as session:
+            session.pipelines.set_pipeline_state(pipeline, PipelineState.CRASHING, reason)
+
+    def take_back(self, started: Container[PipelineRef]) -> None:
+        """These were started by somebody: they are not aside any more."""
+        self.aside = {pipeline: why for pipeline, why in self.aside.items() if pipeline not in started}
+
+    def _end(self, job: JobRef, reason: str) -> None:
+        try:
+            with self._database.write() as session:
+                fail_job(Transaction(session, new_id(), time.time()), job, reason)
+        except DiskFull:
+            raise
+        except Exception:
+            with self._database.write() as session:
+                fail_unreadable_job(Transaction(session, new_id(), time.time()), job, reason)
+
+
+def in_words(error: Exception) -> str:
+    """Why a job or a pipeline cannot be worked on."""
+    return error.message if isinstance(error, LocalRunnerError) else f"it cannot be worked on: {type(error).__name__}: {error}"

@@ -1,0 +1,146 @@
+"""Jobs that have not begun: begins those that can, ends those that never will, and remembers what the others wait for."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+
+from local_runner.engine.agenda import Agenda
+from local_runner.engine.begin import Candidate, candidates, judge
+from local_runner.engine.guard import Guard
+from local_runner.engine.job_run import JobRun
+from local_runner.engine.jobs import end_job
+from local_runner.engine.logs import JobLog
+from local_runner.engine.pool import Pool, Staffing
+from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.spouts import Residents
+from local_runner.engine.triggers import fire_triggers
+from local_runner.model.ids import new_id
+from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.model.refs import JobRef
+from local_runner.repos.transaction import Transaction
+from local_runner.specs.notes import local_egress
+from local_runner.storage.database import Database, Session
+from local_runner.storage.pipeline_records import PipelineRow
+
+
+class NewJobs:
+    """`begun` is given each job that begins, `tell` each that changed; what goes wrong ends in `guard`."""
+
+    def __init__(
+        self,
+        database: Database,
+        staffing: Staffing,
+        guard: Guard,
+        pool: Pool,
+        residents: Residents,
+        begun: Callable[[JobRun], None],
+        tell: Callable[[JobInfo], None],
+    ) -> None:
+        self._database, self._staffing, self._guard, self._pool, self._residents = database, staffing, guard, pool, residents
+        self._begun, self._tell = begun, tell
+        self._agenda = Agenda()
+        self._waits: dict[JobRef, tuple[PipelineRow, int]] = {}  # by which version, and for which commit, a job was found to wait
+        self._considered: set[JobRef] = set()  # since the agenda changed
+        self.is_behind = False  # there was no time for all of them
+
+    def look(self, session: Session, agenda: Agenda) -> None:
+        """This is the agenda now. Jobs that waited for an input that is finished are considered again."""
+        self._agenda = agenda
+        self._considered.clear()
+        awaited = session.commits.open_among({key for _, key in self._waits.values()})
+        self._waits = {
+            job: (row, key) for job, (row, key) in self._waits.items() if key in awaited and agenda.rows.get(job.pipeline) is row
+        }
+
+    def take_on(self, under_way: Collection[JobRef], seconds: float) -> None:
+        """Begin what can begin, and end what never will, as long as that may take now."""
+        agenda, until, self.is_behind = self._agenda, time.monotonic() + seconds, False
+        serves = self._residents.serves if self._staffing.residents else None
+        for candidate in candidates(agenda.unfinished, agenda.rows, under_way, agenda.services, serves):
+            job = candidate.job
+            if job in self._waits or job in self._considered or job.pipeline in self._guard.aside:
+                continue
+            self._considered.add(job)
+            self._guard.for_job(job, partial(self._consider, candidate))
+            if time.monotonic() > until:
+                self.is_behind = True
+                return
+
+    def _consider(self, candidate: Candidate) -> None:
+        job, row = candidate.job, candidate.row
+        with self._database.read() as session:
+            info = session.pipelines.job(job)
+            if info is None or info.state.is_final:
+                return
+            verdict = judge(session, job, row)
+        if verdict.end is not None:
+            self._end(info, verdict.end, verdict.reason)
+        elif verdict.waits_for:
+            self._waits[job] = row, verdict.waits_for
+            if self._staffing.may_begin(info):
+                self._wait(info, row)
+        elif self._staffing.may_begin(info):
+            if job.pipeline in self._agenda.services:
+                self._begin_service(info, row, candidate.before)
+            else:
+                self._begin(info, row, spec_of(row))
+
+    def _wait(self, info: JobInfo, row: PipelineRow) -> None:
+        """Note that a job waits for its inputs, and let its workers get ready meanwhile."""
+        if info.state is JobState.CREATED:
+            with self._database.write() as session:
+                if not is_unfinished(session, info.job):
+                    return
+                session.pipelines.update_job(dataclasses.replace(info, state=JobState.STARTING))
+            self._pool.warm_up(info, row, spec_of(row))
+
+    def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
+        target = local_egress(spec, self._database.home.path.parent)
+        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._staffing.ignore_failures)
+        with self._database.read() as session:
+            run.prepare(session)
+        with self._database.write() as session:
+            # It may have been ended since it was listed, by us or by somebody else.
+            if not is_unfinished(session, info.job):
+                return
+            run.begin(Transaction(session, new_id(), time.time()))
+        self._begun(run)
+        self._tell(run.info)
+
+    def _begin_service(self, info: JobInfo, row: PipelineRow, before: Sequence[JobRef]) -> None:
+        """Its job has no time of start before it ends: that is when datums begin, and it has none that end (reference pps 4.8)."""
+        for older in before:
+            with self._database.read() as session:
+                other = session.pipelines.job(older)
+            if other is not None:
+                self._end(other, JobState.SUCCESS, "")
+        running = dataclasses.replace(info, state=JobState.RUNNING)
+        with self._database.write() as session:
+            if not is_unfinished(session, info.job):
+                return
+            post = self._residents.post_of(session, info, row, spec_of(row))
+            session.pipelines.update_job(running)
+        self._residents.serve(post)
+        self._tell(running)
+
+    def _end(self, info: JobInfo, state: JobState, reason: str) -> None:
+        """End a job that never began."""
+        with self._database.write() as session:
+            if not is_unfinished(session, info.job):
+                return
+            closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
+            ended = session.pipelines.job(info.job)
+        self._pool.cool(info.job.pipeline)
+        if ended is not None:
+            self._tell(ended)
+        self._guard.for_pipeline(info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
+
+
+def is_unfinished(session: Session, job: JobRef) -> bool:
+    """Whether a job is there and has no final state."""
+    info = session.pipelines.job(job)
+    return info is not None and not info.state.is_final
