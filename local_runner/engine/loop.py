@@ -68,7 +68,7 @@ class Engine:
         self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
         self.gave_way = False  # `work` ended because somebody else would do it
         self._agenda = Agenda()
-        self._version: tuple[int, int] | None = None  # of the records when the agenda was read; None to read it again in any case
+        self._version: tuple[int, int] | None = None  # of the records when the agenda was read
         self._guard = Guard(database, self._let_go)
         self._new_jobs = NewJobs(database, staffing, self._guard, self._pool, self._residents, self._begin, self._tell_job)
         self._begun: list[JobRun] = []
@@ -160,7 +160,7 @@ class Engine:
         self._dispatch()
         self._remark()
         self._tell()
-        return 0.0 if self._again or self._new_jobs.is_behind or self._version is None else self._patience()
+        return 0.0 if self._again or self._new_jobs.is_behind or self._is_outdated() else self._patience()
 
     def _has_changed(self) -> bool:
         """Read the agenda, if anybody has changed something; reading it takes longer the more pipelines and jobs there are."""
@@ -178,9 +178,10 @@ class Engine:
         self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
         return True
 
-    def _changed(self) -> None:
-        """There is more to do at once."""
-        self._version = None
+    def _is_outdated(self) -> bool:
+        """Whether anybody, we too, has changed something since the agenda was read."""
+        with self._database.read() as session:
+            return session.version() != self._version
 
     def _patience(self) -> float | None:
         waits = []
@@ -248,7 +249,6 @@ class Engine:
                 self._guard.for_pipeline(row.pipeline, partial(self._start_pipeline, row))
 
     def _start_pipeline(self, row: PipelineRow) -> None:
-        self._changed()
         works = bool(spec_of(row).transform.cmd)
         with self._database.write() as session:
             state = PipelineState.RUNNING if works else PipelineState.FAILURE
@@ -265,18 +265,13 @@ class Engine:
             rows = self._agenda.rows
             spouts = [rows[pipeline] for pipeline in self._agenda.spouts if pipeline in rows]
             for row in self._residents.keep(spouts, self._agenda.unfinished, rows):
-                self._guard.for_pipeline(row.pipeline, partial(self._attend, row))
-
-    def _attend(self, row: PipelineRow) -> None:
-        self._changed()
-        self._residents.attend(row)
+                self._guard.for_pipeline(row.pipeline, partial(self._residents.attend, row))
 
     def _tick(self) -> None:
         """Ticks that were missed are made up for, each in a commit of its own: some at a time, so that jobs get their turn."""
         due = [tick for tick in self._agenda.free_ticks if tick.at <= time.time() and tick.owner not in self._guard.aside]
         if not due:
             return
-        self._changed()
         try:
             make_ticks(self._database, due, self._agenda.room, _TURN)
         except TickFailed as failed:
@@ -388,7 +383,6 @@ class Engine:
         self._ended(run, closed)
 
     def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:
-        self._changed()
         self._let_go(run.info.job)
         self._tell_job(run.info)
         self._guard.for_pipeline(run.info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
