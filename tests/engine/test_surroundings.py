@@ -10,7 +10,7 @@ import pytest
 from local_runner.executors.process import ProcessExecutor
 from local_runner.foreground import Crew, may_use_network, request_for, work
 from local_runner.model.jobs import JobState
-from local_runner.model.pipelines import PipelineSpec, Transform
+from local_runner.model.pipelines import PipelineSpec, Secret, Transform
 from local_runner.model.refs import PipelineRef, parse_file
 from tests.support.lab import Lab
 
@@ -80,12 +80,11 @@ def test_a_secret_that_is_no_text_cannot_be_a_variable(lab: Lab, value: bytes) -
     assert lab.job("p").reason == "the secret for K is no text, so it cannot be a variable"
 
 
-def test_the_folder_of_a_secret_is_named_from_the_root_whatever_the_spec_says(lab: Lab, tmp_path: Path) -> None:
-    lab.put("data@master", {"/a": "1"})
+def test_the_folder_of_a_secret_is_named_from_the_root_whatever_an_older_home_has_in_a_spec(lab: Lab, tmp_path: Path) -> None:
     lab.runner.create_secret({"metadata": {"name": "s"}, "stringData": {"k": "v"}})
-    lab.pipeline("p", transform={"cmd": ["do"], "secrets": [{"name": "s", "mount_path": "../../up"}]})
-    info = lab.runner.inspect_pipeline(PipelineRef("default", "p"))
-    made = request_for(lab.runner, Crew(lab.executor), info.spec, info.spec_commit)
+    secret = Secret("s", mount_path="../../up")
+    asked = PipelineSpec(PipelineRef("default", "p"), Transform(secrets=(secret,)), None, {})
+    made = request_for(lab.runner, Crew(lab.executor), asked, "")
     assert list(made("w", tmp_path / "pfs", tmp_path, 0).mounts) == ["/up"]
 
 
