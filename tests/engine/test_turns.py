@@ -113,3 +113,26 @@ def test_a_status_of_very_many_jobs_says_that_it_left_some_out(lab: Lab, monkeyp
     assert (len(everything.outlooks), everything.is_cut) == (4, False)
     some = forecast(lab.runner, ToDo(), seconds=0.0)
     assert (len(some.outlooks), some.is_cut) == (1, True)
+
+
+def test_a_new_pipeline_asks_the_records_no_more_beside_many_others_than_alone(lab: Lab) -> None:
+    asked: list[str] = []
+    lab.put("data@master", {"/a": "1"})
+    lab.put("other@master", {"/a": "1"})
+
+    def statements(name: str) -> int:
+        with lab.runner.database.read() as session:
+            connection = session.connection
+        asked.clear()
+        connection.set_trace_callback(asked.append)
+        lab.pipeline(name, "other:/*")
+        lab.run_all()
+        connection.set_trace_callback(None)
+        return len(asked)
+
+    lab.run_all()
+    alone = statements("alone")
+    for number in range(40):
+        lab.pipeline(f"p{number}")
+    lab.run_all()
+    assert statements("beside") <= alone * 1.2

@@ -1,6 +1,8 @@
+import fcntl
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,3 +169,30 @@ def test_a_database_that_is_none_is_said_in_words(home: Path) -> None:
     with pytest.raises(Unavailable, match="cannot use the store"), database.read():
         pass
     database.close()
+
+
+def test_whoever_writes_again_at_once_lets_those_who_wait_go_first(database: Database) -> None:
+    turns: list[str] = []
+    line = os.open(database.home.path, os.O_RDONLY)
+
+    def write() -> None:
+        with database.write():
+            turns.append("other")
+        database.close_thread()
+
+    waiting = threading.Thread(target=write)
+    with database.write():
+        waiting.start()
+        while True:  # until it stands in line
+            try:
+                fcntl.flock(line, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(line, fcntl.LOCK_UN)
+                time.sleep(0.001)
+            except BlockingIOError:
+                break
+    for _ in range(3):
+        with database.write():
+            turns.append("engine")
+    waiting.join()
+    os.close(line)
+    assert turns[0] == "other"
