@@ -338,7 +338,8 @@ class Engine:
             self._guard.for_job(job, partial(self._pool.dispatch, run))
             if job in self._runs and len(run.sets) < waiting:
                 self._runs[job] = self._runs.pop(job)  # the others come first the next time
-                turns.append(run)
+                if run.sets:
+                    turns.append(run)
 
     def _remark(self) -> None:
         """Write at the head of new jobs' logs what their specs and images ask for in vain.

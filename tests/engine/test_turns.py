@@ -24,6 +24,13 @@ def asleep(lab: Lab, hours: float = 6) -> None:
     lab.pipeline("tick", {"cron": {"name": "time", "spec": "@every 1s", "start": start, "overwrite": True}})
 
 
+def test_there_may_be_more_workers_than_work(lab: Lab) -> None:
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p", parallelism_spec={"constant": 2})
+    lab.run_all()
+    assert lab.job("p").state is JobState.SUCCESS
+
+
 def test_jobs_have_their_turn_while_thousands_of_missed_ticks_are_made_up_for(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("other")
