@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-from local_runner.engine.datum_run import Outcome
+from local_runner.engine.outcome import Outcome
 from local_runner.model.datums import DatumState
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import JobRef

@@ -13,7 +13,8 @@ from local_runner import beneath
 from local_runner.engine.batching import Attendant, Call
 from local_runner.engine.environment import datum_env, job_env
 from local_runner.engine.logs import JobLog, Lines
-from local_runner.engine.outputs import BadOutput, OutputFile, collect, seen_files
+from local_runner.engine.outcome import Outcome, OutputFile
+from local_runner.engine.outputs import BadOutput, collect, seen_files
 from local_runner.engine.staging import Roots, Scratch, Staged, stage
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.executors.base import Output, Process, RunRequest, RunResult, Worker
@@ -36,26 +37,6 @@ class JobContext:
     spec: PipelineSpec
     roots: Roots
     log: JobLog
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a datum. `counted` is how the job counts it; `state` what its meta document says.
-
-    They differ for a datum that was recovered in one attempt and succeeded in the next (reference pps 2.6, *Quirk*).
-    `outputs` and `seen` are to be committed to the output and meta repo; `last_lines` are the end of what it printed, `unread` the
-    inputs it did not look into.
-    """
-
-    datum: Datum
-    counted: DatumState
-    state: DatumState
-    reason: str
-    stats: DatumStats
-    outputs: Sequence[OutputFile]
-    seen: Sequence[OutputFile]
-    last_lines: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
 
 
 class Stopped(Exception):

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
-from local_runner.engine.datum_run import JobContext, Outcome
+from local_runner.engine.datum_run import JobContext
 from local_runner.engine.jobs import end_job, output_commit
 from local_runner.engine.kept import kept_outcome
 from local_runner.engine.logs import JobLog
 from local_runner.engine.marks import Mark, read_marks
 from local_runner.engine.meta import files_path, meta_document, meta_path
+from local_runner.engine.outcome import Outcome
 from local_runner.engine.prepare import Prepared, base_of, prepare
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.model.datums import Datum, DatumState, DatumStats

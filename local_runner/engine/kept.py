@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from local_runner.engine.datum_run import Outcome
 from local_runner.engine.jobs import output_commit
 from local_runner.engine.marks import Mark, read_mark, read_marks
 from local_runner.engine.meta import files_path, meta_path, parse_meta
-from local_runner.engine.outputs import OutputFile
+from local_runner.engine.outcome import Outcome, OutputFile
 from local_runner.engine.plan import Kept
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.entries import entry_key, folder_range

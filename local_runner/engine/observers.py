@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from local_runner.engine.datum_run import Outcome
+from local_runner.engine.outcome import Outcome
 from local_runner.model.jobs import JobInfo
 from local_runner.model.refs import JobRef
 

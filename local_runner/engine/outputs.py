@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
+from local_runner.engine.outcome import OutputFile
 from local_runner.engine.staging import Staged
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Worker
@@ -25,14 +26,6 @@ class Taker(Protocol):
     """Who reads what was written: `ObjectFiles` keeps it, others may want to know only what it is."""
 
     def take(self, source: BinaryIO, /) -> Content: ...
-
-
-class OutputFile(NamedTuple):
-    """A file to commit. `linked` ones are content that a link stood for, which is not counted as uploaded."""
-
-    path: str
-    content: Content
-    linked: bool = False
 
 
 class BadOutput(LocalRunnerError):

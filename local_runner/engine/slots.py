@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from local_runner import beneath
 from local_runner.engine.batching import Attendants
-from local_runner.engine.datum_run import DatumRunner, JobContext, Outcome, Stopped
+from local_runner.engine.datum_run import DatumRunner, JobContext, Stopped
 from local_runner.engine.logs import JobLog
+from local_runner.engine.outcome import Outcome
 from local_runner.engine.staging import Scratch
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, WorkerRequest, workers_disk_full

@@ -14,7 +14,8 @@ from typing import BinaryIO
 from local_runner.engine.batching import Attendant, Attendants, Call
 from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env
 from local_runner.engine.environment import job_env
-from local_runner.engine.outputs import OutputFile, collect
+from local_runner.engine.outcome import OutputFile
+from local_runner.engine.outputs import collect
 from local_runner.engine.reenter import Entry
 from local_runner.engine.slots import Hired, MakeRequest, hired
 from local_runner.engine.staging import Staged, stage

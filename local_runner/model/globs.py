@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from local_runner.errors import Invalid
-from local_runner.model.glob_machine import Machine
 from local_runner.model.glob_syntax import Sequence, parse, regex
 from local_runner.model.glob_ways import Ways, ways_of
 from local_runner.model.names import check_text, clean_path
+
+if TYPE_CHECKING:
+    from local_runner.model.glob_machine import Machine
 
 _SPECIAL = re.compile(r"[*?\[\]{}!()@+^]")
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>[0-9]+)|\{(?P<braced>[0-9]+)\})")
@@ -84,6 +87,8 @@ class Glob:
 
     @cached_property
     def _machine(self) -> Machine:
+        from local_runner.model.glob_machine import Machine  # few patterns need it, and commands start sooner without
+
         return Machine(self._elements, self.pattern)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 
 from local_runner.model.keep import Keep, parse_keep
@@ -16,7 +15,10 @@ def read_keep(home: Path) -> Keep:
     """What a home keeps. Raises `Invalid`."""
     said = {name: os.environ[variable] for name, variable in _VARIABLES.items() if os.environ.get(variable)}
     try:
-        document = tomllib.loads((home.parent / PROJECT_FILE).read_text())
+        text = (home.parent / PROJECT_FILE).read_text()
+        import tomllib  # 5 ms that commands without a project file need not wait for
+
+        document = tomllib.loads(text)
     except (OSError, ValueError):  # who brings the project up to date says what is wrong with it
         document = {}
     table = document.get("keep", {})
