@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_runner.api.arguments import check_argument
+from local_runner.api.arguments import check_argument, checked
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef, RepoRef
 from local_runner.runner import Runner
@@ -101,8 +101,12 @@ def test_what_is_wrong_is_named(lab: Lab, verb: Callable[[Runner], object], word
         verb(lab.runner)
 
 
-def test_several_arguments_of_one_name_are_looked_at_one_by_one(lab: Lab) -> None:
-    process = lab.runner.start_process("-c", "raise SystemExit(7)")
-    assert process.wait(20) == 7
+def test_several_arguments_of_one_name_are_looked_at_one_by_one() -> None:
+    @checked
+    class Words:
+        def joined(self, *arguments: str) -> str:
+            return " ".join(arguments)
+
+    assert Words().joined("a", "b") == "a b"
     with pytest.raises(Invalid, match=r"arguments\[1\]: expected a text; got 5"):
-        lab.runner.start_process("-c", 5)  # type: ignore[arg-type]
+        Words().joined("a", 5)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from local_runner.model.inputs import leaves
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import SERVICE, SPOUT, SPOUT_ENDED, PipelineInfo, PipelineSpec, PipelineState
 from local_runner.model.refs import BranchRef, RepoRef
-from local_runner.specs.wiring import wiring_of
+from local_runner.model.wiring import wiring_of
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PipelineRow

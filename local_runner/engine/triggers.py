@@ -13,9 +13,9 @@ from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import META, USER, JobRef, PipelineRef
 from local_runner.model.repos import ORIGIN_AUTO, Trigger
 from local_runner.model.units import parse_size
+from local_runner.model.wiring import wiring_of
 from local_runner.repos.commits import finish_commit
 from local_runner.repos.transaction import Transaction, propagate
-from local_runner.specs.wiring import wiring_of
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session
 from local_runner.storage.repo_records import BranchRow

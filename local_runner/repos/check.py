@@ -10,11 +10,11 @@ from local_runner.model.entries import parse_entry
 from local_runner.model.ids import digest
 from local_runner.model.jobs import FORGOTTEN, JobInfo, JobState
 from local_runner.model.refs import META, USER, RepoRef
+from local_runner.model.wiring import wiring_of
 from local_runner.repos.check_records import RECORDS
 from local_runner.repos.check_tree import first_collision
 from local_runner.repos.finding import Finding, guarded
 from local_runner.repos.transaction import has_datums
-from local_runner.specs.wiring import wiring_of
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.trees import Root

@@ -6,9 +6,9 @@ import pytest
 
 from local_runner.model.inputs import leaves
 from local_runner.model.refs import PipelineRef
+from local_runner.model.wiring import wiring_of
 from local_runner.specs.effective import effective_spec, spec_json, user_spec
 from local_runner.specs.parse import parse_spec
-from local_runner.specs.wiring import wiring_of
 
 A = {"pfs": {"repo": "a", "glob": "/*"}}
 META = {"pfs": {"repo": "a", "repo_type": "meta", "project": "other", "name": "m", "glob": "/"}}
