@@ -159,7 +159,8 @@ def test_case_61_what_succeeded_in_a_failed_job_runs_again(lab: Lab) -> None:
     assert sorted(lab.files("p@master")) == TEN
 
 
-def test_case_62_a_job_stands_on_the_last_good_one(lab: Lab) -> None:
+def test_case_62_a_job_stands_on_the_last_good_one(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RUNNER_KEEP_SUCCEEDED", "0")
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("p", do=Fails("b"))
     lab.run_all()

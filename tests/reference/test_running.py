@@ -323,7 +323,7 @@ def test_case_106_sets_of_one_datum_each(machine: Machine) -> None:
 
 def test_case_107_datums_are_listed_while_their_job_still_runs(machine: Machine) -> None:
     fill(machine, data=[f"/{n}" for n in range(10)])
-    machine.script("p", "sleep 0.1", datum_set_spec={"number": 2})
+    machine.script("p", "sleep 0.2", datum_set_spec={"number": 2})
     seen = {0}
     with ThreadPoolExecutor() as pool:
         working = pool.submit(machine.run_all)
