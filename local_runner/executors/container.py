@@ -14,9 +14,9 @@ from pathlib import Path
 from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, RunRequest, RunResult, Worker, WorkerRequest
 from local_runner.executors.calls import BIN
-from local_runner.executors.desk import CLIENT, WHOLE, desk
 from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint, find_engine, this_process
 from local_runner.executors.messages import Plan
+from local_runner.executors.pachctl_server import CLIENT, WHOLE, pachctl_server
 from local_runner.executors.runtime import host_runtime
 from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, port_of
 
@@ -113,7 +113,9 @@ class ContainerExecutor:
             if request.pachctl:
                 env["PATH"] = f"{env.get('PATH', os.defpath)}:{BIN}"
                 runtime = host_runtime()
-                programs = desk(own, request.pachctl, runtime.program(CLIENT), runtime.program(f"sys.path += {runtime.packages}; {WHOLE}"))
+                programs = pachctl_server(
+                    own, request.pachctl, runtime.program(CLIENT), runtime.program(f"sys.path += {runtime.packages}; {WHOLE}")
+                )
                 mounts[BIN] = stack.enter_context(programs)
             plan = plan_in_the_open(env, "/pfs", self.owner(request), processes=MOST_PROCESSES)
             container = Container(engine, request, image, mounts, self._user(request))

@@ -27,7 +27,7 @@ WHOLE = "from local_runner.__main__ import main; sys.exit(main())"
 
 
 @contextlib.contextmanager
-def desk(own: Path, pachctl: Pachctl, client: Sequence[str], whole: Sequence[str]) -> Iterator[Path]:
+def pachctl_server(own: Path, pachctl: Pachctl, client: Sequence[str], whole: Sequence[str]) -> Iterator[Path]:
     """A folder with `pachctl`, to be shown to a worker as `calls.BIN`, which works until the block ends; then no call is left.
 
     `client` and `whole` are the commands that start, in there, the program of pachctl.py and that of the command line.
@@ -38,14 +38,14 @@ def desk(own: Path, pachctl: Pachctl, client: Sequence[str], whole: Sequence[str
     script = folder / "pachctl"
     script.write_text(_SCRIPT.format(client=shlex.join(client), whole=shlex.join(whole)))
     script.chmod(0o755)
-    open_desk = Desk(_listen(folder), pachctl, calls)
+    server = PachctlServer(_listen(folder), pachctl, calls)
     try:
         yield folder
     finally:
-        open_desk.close()
+        server.close()
 
 
-class Desk:
+class PachctlServer:
     """Starts a process for each connection, and ends those that are left. `folder` is for what they need for their calls."""
 
     def __init__(self, listener: socket.socket, pachctl: Pachctl, folder: Path) -> None:
