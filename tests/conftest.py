@@ -1,6 +1,7 @@
 """What every test may ask for: a home, a lab over it, and an environment that says nothing about the person who runs the tests."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from tests.support.lab import Lab
 # Two shared cores make any deadline flaky; `lab` is made anew in each example by the tests that draw whole histories.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+# In the background of a shell Ctrl-C is ignored, and children inherit that: tests of it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
