@@ -34,6 +34,20 @@ def _python(name: str, holds: str, code: str, only: Literal["", "sandbox"] = "")
     return Attempt(name, holds, _CALLS + code, "python", only)
 
 
+# In a container these reach files that are the image's own, or namespaces and groups that its engine grants: what counts there is what
+# became of the host, which is looked at after each attempt.
+OF_THE_CONTAINER = {
+    "read the passwords of the host",
+    "hard link to a file of the host",
+    "write to the user list",
+    "replace a program of the host",
+    "set the clock back on files of the host",
+    "change modes of files of the host",
+    "be root of a user namespace of its own",
+    "make namespaces by every call there is",
+    "be called by the kernel when a control group ends",
+    "find a key of the host",
+}
 LIST, NAMESPACES, RIGHTS, CALLS, READ_ONLY = "list of host files", "namespaces", "rights", "refused calls", "read-only mounts"
 OWN, NO_NETWORK, NOTHING_OPEN, LAUNCHER = "folders of its own", "no network", "nothing inherited", "launcher out of reach"
 
