@@ -106,7 +106,7 @@ class Parts:
         self._name = ""
         self.brought: list[tuple[str, str, bool]] = []
 
-    def new(self, path: str, *, keeps_name: bool) -> tuple[int, str]:
+    def _new(self, path: str, *, keeps_name: bool) -> tuple[int, str]:
         """A folder and a name in it for what is to be brought to a path. Raises OSError."""
         if self._folder < 0:
             self._name = f"parts-{uuid.uuid4().hex}"
@@ -118,7 +118,7 @@ class Parts:
 
     def file(self, path: str, write: Callable[[int, str], None]) -> None:
         """A new file that is to be brought to a path; `write` is given a descriptor and the name of it. Raises OSError."""
-        folder, name = self.new(path, keeps_name=False)
+        folder, name = self._new(path, keeps_name=False)
         descriptor = beneath.create_file(folder, name)
         try:
             self._give(descriptor)
@@ -128,7 +128,7 @@ class Parts:
 
     def pipe(self, path: str) -> Pipe:
         """A new pipe that is to be brought to a path, under a second name: user code may remove the first. Raises OSError."""
-        folder, name = self.new(path, keeps_name=True)
+        folder, name = self._new(path, keeps_name=True)
         os.mkfifo(name, 0o666, dir_fd=folder)
         pipe = Pipe(folder, name)
         if self._owner:

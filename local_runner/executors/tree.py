@@ -135,7 +135,7 @@ class Place:
             os.mkdir(made_now)
         for path, mode in tree.folders:
             os.mkdir(f"{folder}/{path}", mode)
-        self._made.note_folders([own, os.path.dirname(folder), folder, *(f"{folder}/{path}" for path, _ in tree.folders)])
+        self._made.note_folder(own)
 
     def _take_over(self, before: Tree, tree: Tree) -> list[str] | None:
         """Make the folders of the tree before those of this one, with `out` emptied; returns its files, to be written over.
@@ -220,13 +220,10 @@ class Made:
         self._file: _Marks | None = None
         self._size = 0  # of an empty folder: on ext4 one keeps the size it grew to
 
-    def note_folders(self, paths: Sequence[str]) -> None:
+    def note_folder(self, path: str) -> None:
         if self._folder is None:
-            descriptor = os.open(paths[-1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
+            with _opened_folder(path) as descriptor:
                 self._folder, self._size = _marks_of(descriptor), os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
 
     def note_file(self, descriptor: int) -> None:
         if self._file is None:
