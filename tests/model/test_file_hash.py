@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local_runner.model import file_hash as module
-from local_runner.model.file_hash import MIN_CHUNK, FileHasher, file_hash
+from local_runner.model.file_hash import MIN_CHUNK, FileHasher, file_hash, native_cut, numpy_cut
 from local_runner.model.ids import digest
 
 SEQ = b"".join(b"%d\n" % i for i in range(1, 3_000_001))
@@ -58,10 +58,11 @@ def pseudo_random() -> Iterator[bytes]:
     ids=["longest chunks", "shortest chunks and an empty one", "more of them", "pseudo-random"],
 )
 def test_a_stream_has_the_hash_of_its_chunks(blocks, expected) -> None:
-    hasher = FileHasher()
+    hashers = [FileHasher(), FileHasher(numpy_cut)]
     for block in blocks:
-        hasher.update(block)
-    assert hasher.digest().hex() == expected
+        for hasher in hashers:
+            hasher.update(block)
+    assert [hasher.digest().hex() for hasher in hashers] == [expected, expected]
 
 
 def test_a_cut_at_the_longest_chunk_leaves_an_empty_chunk_at_the_end() -> None:
@@ -103,36 +104,90 @@ def slow_cut(window: bytes, block: bytes, mask: int) -> int:
     return 0
 
 
+RANDOM = b"".join(sha256(bytes([i % 256, i // 256])).digest() for i in range(4000))
+
+native = pytest.mark.skipif(native_cut() is None, reason="the C extension could not be built when local_runner was installed")
+
+
 @pytest.fixture
 def frequent_cuts(monkeypatch):
     """A mask of six bits instead of 23, so that a cut comes every 64 bytes or so."""
-    monkeypatch.setattr(module, "_CUT_MASK", 63)
+    yield from cuts_with(63, monkeypatch)
+
+
+@pytest.fixture
+def rare_cuts(monkeypatch):
+    """A mask of 14 bits, so that a cut comes every 16 KiB or so."""
+    yield from cuts_with((1 << 14) - 1, monkeypatch)
+
+
+def cuts_with(mask: int, monkeypatch) -> Iterator[int]:
+    monkeypatch.setattr(module, "_CUT_MASK", mask)
     module._tables.cache_clear()
-    yield 63
+    yield mask
     module._tables.cache_clear()
 
 
-def test_the_rolling_hash_is_the_one_that_rolls_byte_by_byte(frequent_cuts) -> None:
-    random = b"".join(sha256(bytes([i])).digest() for i in range(200))
+@pytest.mark.parametrize("first_cut", [numpy_cut, pytest.param(native_cut(), marks=native)], ids=["numpy", "C"])
+def test_the_rolling_hash_is_the_one_that_rolls_byte_by_byte(frequent_cuts, first_cut) -> None:
     found = []
     for begin in range(63, 5000, 97):
-        window, block = random[begin - 63 : begin], random[begin : begin + 300]
-        cut = module._first_cut(window, memoryview(block))
+        window, block = RANDOM[begin - 63 : begin], RANDOM[begin : begin + 300]
+        cut = first_cut(window, memoryview(block))
         assert cut == slow_cut(window, block, frequent_cuts)
         found.append(cut)
     assert len(set(found)) > 10
 
 
-def test_a_file_below_the_shortest_chunk_does_without_numpy() -> None:
+@native
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(63, 30_000), st.integers(0, 100_000), st.binary(max_size=200))
+def test_numpy_and_the_extension_cut_at_the_same_places(rare_cuts, begin, size, more) -> None:
+    window, block = RANDOM[begin - 63 : begin], memoryview(RANDOM[begin : begin + size] + more)
+    extension = native_cut()
+    assert extension is not None
+    at = 0
+    while cut := extension(window, block[at:]):
+        assert cut == numpy_cut(window, block[at:])
+        at += cut
+        window = bytes(63)  # a chunk begins with what came before it forgotten; any window will do
+    assert numpy_cut(window, block[at:]) == 0
+
+
+@native
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 4_000_000), max_size=6), st.integers(1, 4_000_000), st.integers(0, 100))
+def test_numpy_and_the_extension_give_a_file_the_same_hash(ends, size, skipped) -> None:
+    content = memoryview(SEQ)[skipped : skipped + size]
+    hashers = [FileHasher(numpy_cut), FileHasher(native_cut())]
+    for hasher in hashers:
+        begin = 0
+        for end in [*sorted(ends), size]:
+            hasher.update(content[begin:end])
+            begin = max(begin, end)
+    assert len({hasher.digest() for hasher in hashers}) == 1
+
+
+@native
+def test_the_extension_refuses_what_it_cannot_compute_with() -> None:
+    from local_runner.model._cuts import first_cut
+
+    with pytest.raises(ValueError, match="256 aligned words"):
+        first_cut(bytes(8), 1, bytes(63), b"")
+    with pytest.raises(ValueError, match="tail of 63 bytes"):
+        first_cut(bytes(2048), 1, bytes(62), b"")
+
+
+def test_numpy_is_loaded_only_where_there_are_cuts_to_find_and_no_extension() -> None:
     program = f"""
 import sys
-from local_runner.model.file_hash import FileHasher, file_hash
+from local_runner.model.file_hash import FileHasher, file_hash, native_cut
 hasher = FileHasher()
 hasher.update(bytes({MIN_CHUNK - 1}))
 assert hasher.digest() == file_hash(bytes({MIN_CHUNK - 1}))
 assert "numpy" not in sys.modules
 hasher.update(bytes(1))
 hasher.digest()
-assert "numpy" in sys.modules
+assert ("numpy" in sys.modules) == (native_cut() is None)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,3 @@
+from typing_extensions import Buffer
+
+def first_cut(words: Buffer, mask: int, tail: Buffer, block: Buffer, /) -> int: ...
