@@ -98,6 +98,7 @@ def open_home(path: Path, create: bool = True) -> Home:
 
     Raises `Unavailable` where none can be made, or it has a newer format, or is not there and not to be made.
     """
+    path = path.absolute()  # for processes that are started with it, which work elsewhere
     home, mark = Home(path), path / "FORMAT"
     try:
         if not mark.exists():

@@ -18,6 +18,11 @@ def test_a_home_is_opened_again_as_it_is(home: Path) -> None:
     assert (open_home(home).objects / "something").exists()
 
 
+def test_a_home_that_is_named_from_the_working_folder_is_the_same_from_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_home(Path("here")).path == tmp_path / "here"
+
+
 def test_a_newer_format_is_refused_with_what_to_do(home: Path) -> None:
     open_home(home)
     (home / "FORMAT").write_text("2\n")
