@@ -1,8 +1,9 @@
-"""`help`: about one command, about exit statuses, or the whole manual, which COMMANDS.md is a copy of."""
+"""`help`: about one command, about exit statuses, or the whole manual, of which docs/COMMANDS.md is a copy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 
 import click
 
@@ -71,7 +72,7 @@ def _section(name: str, found: click.Command) -> Iterator[str]:
     ctx = click.Context(found, info_name=name, **found.context_settings)
     arguments = [found_ for found_ in found.collect_usage_pieces(ctx) if found_ != "[OPTIONS]"]
     yield from ("", f"### {name}", "", f"`{' '.join([name, *arguments])}`", "")
-    yield from (line.rstrip() for line in (found.help or "").replace("\b", "").splitlines())
+    yield from (line.rstrip() for line in cleandoc(found.help or "").splitlines())
     records = [param.get_help_record(ctx) for param in found.params if isinstance(param, click.Option) and param.name not in _COMMON]
     options = [(f"`{record[0]}`", record[1]) for record in records if record]
     if options:
