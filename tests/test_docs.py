@@ -3,26 +3,92 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "local_runner"
-DOCUMENTS = [ROOT / "README.md", *sorted(PACKAGE.rglob("*.md"))]
-DEVIATIONS = (PACKAGE / "DEVIATIONS.md").read_text()
+DOCS = ROOT / "docs"
+DEVIATIONS = (DOCS / "DEVIATIONS.md").read_text()
+
+# A citation: which of the two references, sections of it, and perhaps words of the last one.
+# So "pps 2.2–2.5, 5.5", "`pfs.md` 1.8", "pfs 1.3, *alias*".
+CITATION = re.compile(r"\b(pps|pfs)(\.md`)?\s+(\d+(?:\.\d+)?(?:(?:,\s|–|-|\sand\s)\d+(?:\.\d+)?)*)(?:,\s+\*([^*]+)\*)?")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def tracked(*patterns: str) -> list[Path]:
+    """The files of the project that match."""
+    listed = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard", *patterns], cwd=ROOT, check=True, capture_output=True)
+    return [path for name in listed.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+DOCUMENTS = tracked("*.md")
+
+
+def anchors(document: Path) -> set[str]:
+    """What `#…` may name in a document, by GitHub's rule."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)", text, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_links_lead_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-        assert target.startswith("http") or (document.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        found = document.parent / path if path else document
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_paths_that_are_named_exist(document: Path) -> None:
-    for named in re.findall(r"`((?:local_runner|tests|images|pipelines|parameters|data)/[\w./]*)`", document.read_text()):
+    for named in re.findall(r"`((?:local_runner|tests|docs|images|pipelines|parameters|data)/[\w./]*)`", document.read_text()):
         assert (ROOT / named).exists(), named
+
+
+def test_a_page_and_section_that_the_code_names_is_there() -> None:
+    for file in tracked("*.py", "*.sql"):
+        for page, section in re.findall(r"\b([A-Z]{3,}\.md)\b(?:,\s+\*([^*]+)\*)?", file.read_text()):
+            found = ROOT / page if page == "README.md" else DOCS / page
+            assert found.exists(), f"{name(file)}: {page}"
+            assert not section or re.search(rf"^#+ {re.escape(section)}$", found.read_text(), flags=re.M), f"{name(file)}: {section}"
+
+
+def sections(reference: str) -> dict[str, str]:
+    """The numbered sections of a reference: number -> text, those below it included."""
+    text = (DOCS / "reference" / f"{reference}.md").read_text()
+    parts = re.split(r"^#+ (\d+(?:\.\d+)?)(?=[. ])", text, flags=re.M)[1:]
+    own = dict(zip(parts[::2], parts[1::2], strict=True))
+    return {number: "".join(part for below, part in own.items() if f"{below}.".startswith(f"{number}.")) for number in own}
+
+
+def citations() -> Iterator[tuple[str, str, str, str]]:
+    """Where, which reference, which section and which words of it are cited, all over the project."""
+    for file in tracked("*.py", "*.md", "*.sql", "*.yaml"):
+        for found in CITATION.finditer(file.read_text()):
+            if file.parent.name == "reference" and file.suffix == ".md" and not found[2]:
+                continue  # there the word and a number count calls
+            numbers = re.split(r",\s|–|-|\sand\s", found[3])
+            for number in numbers:
+                yield name(file), found[1], number, (found[4] or "") if number == numbers[-1] else ""
+
+
+def test_each_citation_of_a_reference_names_a_section_of_it() -> None:
+    known = {reference: sections(reference) for reference in ("pps", "pfs")}
+    found = list(citations())
+    assert len(found) > 100
+    for file, reference, number, words in found:
+        assert number in known[reference], f"{file}: {reference} {number}"
+        assert words.lower() in known[reference][number].lower(), f"{file}: {reference} {number}, {words}"
 
 
 def test_each_deviation_names_the_test_that_shows_it() -> None:

@@ -53,7 +53,7 @@ def test_a_recorded_session_goes_as_on_a_cluster(name: str, sessions: Sessions) 
 
 
 def test_each_difference_on_purpose_has_its_row_in_the_table_of_deviations() -> None:
-    table = (Path(replay.__file__).parents[2] / "local_runner" / "DEVIATIONS.md").read_text()
+    table = (Path(replay.__file__).parents[2] / "docs" / "DEVIATIONS.md").read_text()
     for name, (_, row) in ON_PURPOSE.items():
         assert row in table, f"{name}: {row}"
 

@@ -27,7 +27,7 @@ from tests.engine.test_breakouts import ATTEMPTS as OF_ENGINE
 from tests.support.containers import IMAGE, why_not
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "local_runner" / "SANDBOX.md"
+PAGE = ROOT / "docs" / "SANDBOX.md"
 NOBODY = 65534
 PYTHON = shutil.which("python3", path="/usr/bin") or sys.executable
 WATCHED = ("/tmp", "/var/tmp", "/dev/shm", "/etc", "/var/lib", "/root", "/home", "/srv", "/opt")

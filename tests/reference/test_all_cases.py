@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import local_runner
-
 HERE = Path(__file__).parent
 CASES = {str(n) for n in range(1, 154)} | {"17a", "113a"}
 
@@ -28,6 +26,6 @@ def test_every_case_has_a_test_or_is_a_deviation() -> None:
 
 
 def test_each_case_that_goes_otherwise_has_its_row() -> None:
-    table = (Path(local_runner.__file__).parent / "DEVIATIONS.md").read_text()
+    table = (HERE.parents[1] / "docs" / "DEVIATIONS.md").read_text()
     rows = [line for line in table.splitlines() if line.startswith("|")]
     assert [case for case, subject in DEVIATIONS.items() if not any(subject in row for row in rows)] == []
