@@ -1,4 +1,4 @@
-"""A copy of this project in a folder of its own, and commands run in it as a reader of the README would type them."""
+"""A copy of this project in a folder of its own, and commands run in it as a reader of the README and the tour would type them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README, TOUR = (ROOT / "README.md").read_text(), (ROOT / "docs" / "TOUR.md").read_text()
 
 # What an install line of the README begins with. The tests have an environment already; the CI runs these lines as they are.
 INSTALL = re.compile(r"python3 -m venv \.venv && \.venv/bin/pip install -q -e '\.\[[a-z,]+\]' && ")
@@ -116,16 +116,16 @@ class ProjectCopy:
 
 
 class Shown(NamedTuple):
-    """A command of the README and the lines shown below it."""
+    """A command of a page and the lines shown below it."""
 
     command: str
     lines: tuple[str, ...]
 
 
 def sessions() -> dict[str, list[Shown]]:
-    """The console blocks of the README: heading -> its commands in order."""
+    """The console blocks of the README and the tour: heading -> its commands in order."""
     found: dict[str, list[Shown]] = {}
-    for section in re.split(r"^#+ ", README, flags=re.M)[1:]:
+    for section in re.split(r"^#+ ", f"{README}\n{TOUR}", flags=re.M)[1:]:
         for block in re.findall(r"^```console\n(.*?)^```", section, flags=re.M | re.S):
             for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
                 command, *lines = part.splitlines()
