@@ -91,6 +91,18 @@ def test_each_citation_of_a_reference_names_a_section_of_it() -> None:
         assert words.lower() in known[reference][number].lower(), f"{file}: {reference} {number}, {words}"
 
 
+def test_each_file_that_starts_a_thread_is_in_the_section_about_threads() -> None:
+    section = (DOCS / "DESIGN.md").read_text().partition("\n## Threads\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+\.py)`", section))
+    starts = {
+        file.relative_to(ROOT / "local_runner").as_posix()
+        for file in tracked("local_runner/*.py")
+        if re.search(r"\b(?:threading\.(?:Thread|Timer)|ThreadPoolExecutor)\(|\(threading\.Thread\):", file.read_text())
+    }
+    assert starts <= named
+    assert [file for file in named if not (ROOT / "local_runner" / file).exists()] == []
+
+
 def test_each_deviation_names_the_test_that_shows_it() -> None:
     rows = [row for row in DEVIATIONS.splitlines() if row.startswith("| ") and not row.startswith(("| on a cluster", "|---"))]
     assert rows
