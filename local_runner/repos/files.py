@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, PathNotFound, Refused
 from local_runner.model.entries import DEFAULT_TAG, entry_key, entry_value, folder_range, parse_entry
@@ -17,6 +17,7 @@ from local_runner.repos.nodes import Node, children, file_at, matching, node_at,
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
+from local_runner.storage.intake import Stream
 from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
 
@@ -127,8 +128,7 @@ def _put(session: Session, root: Root, edits: dict[bytes, bytes | None], path: s
         if before:
             there = parse_entry(key, before)
             # By content, whatever its history: a cluster may hash pieces apart (DEVIATIONS.md).
-            whole = b"".join((*session.objects.read(there.hash), *session.objects.read(name)))
-            content = session.objects.files.take(io.BytesIO(whole))
+            content = session.objects.files.take(Stream(chain(session.objects.read(there.hash), session.objects.read(name))))
             session.objects.add([content])
             name, size = content.name, content.size
     edits[key] = entry_value(name, size)

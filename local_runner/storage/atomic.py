@@ -27,11 +27,11 @@ def write_all(descriptor: int, content: bytes | memoryview, path: Path | str = "
         raise
 
 
-def write_sparse(descriptor: int, block: bytes, path: Path | str = "") -> None:
+def write_sparse(descriptor: int, block: bytes | memoryview, path: Path | str = "") -> None:
     """As `write_all`, but pass over what is empty: a file that had holes has them here, too. Its end may have to be set afterwards."""
     view, begin = memoryview(block), 0
     for at in range(0, len(block), len(_HOLE)):
-        if block[at] == 0 and block.startswith(_HOLE, at):
+        if view[at] == 0 and bytes(view[at : at + len(_HOLE)]) == _HOLE:
             write_all(descriptor, view[begin:at], path)
             begin = at + len(_HOLE)
             os.lseek(descriptor, len(_HOLE), os.SEEK_CUR)

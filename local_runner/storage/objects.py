@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import io
 import os
 import sqlite3
 import tempfile
@@ -20,13 +20,13 @@ from local_runner.model.file_hash import FileHasher, file_hash
 from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
 from local_runner.storage.home import Home, disk_full
+from local_runner.storage.intake import Source, bring_in, share
 from local_runner.storage.sums import BLOCK, Known, Summer, ahead, blocks, covers, fingerprint, fits, sums_of
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
 INLINE_BYTES = 64 * 1024
 _AHEAD_BYTES = 8 * 1024 * 1024  # of a content whose next block is read and summed while the one before is written
 _SUMMED_BYTES = 8 * 1024  # a smaller content is hashed sooner than its sum is looked up
-_FICLONE = 0x40049409  # Linux: share the blocks of another file
 
 
 class Content(NamedTuple):
@@ -46,7 +46,7 @@ class ObjectFiles:
         self.arrivals = Arrivals(home)
         self.known = Known()
 
-    def take(self, source: bytes | BinaryIO | Path) -> Content:
+    def take(self, source: bytes | Source | Path) -> Content:
         """Read content to its end and hash it; if it is large it is stored when this returns, else the caller stores `inline`.
 
         Raises `Unavailable` if the disk is full.
@@ -54,10 +54,12 @@ class ObjectFiles:
         if isinstance(source, bytes):
             if len(source) <= INLINE_BYTES:
                 return Content(file_hash(source), len(source), source)
-            return self._store(iter([source]))
+            return self._store(io.BytesIO(source))
         if isinstance(source, Path):
             with source.open("rb", buffering=0) as file:
                 return self.take(file)
+        if isinstance(source, io.FileIO) and os.fstat(source.fileno()).st_size > INLINE_BYTES:
+            return self._store(source)
         head = source.read(INLINE_BYTES + 1)
         while head and len(head) <= INLINE_BYTES:
             more = source.read(INLINE_BYTES + 1 - len(head))
@@ -66,29 +68,22 @@ class ObjectFiles:
             head += more
         if len(head) <= INLINE_BYTES:
             return Content(file_hash(head), len(head), head)
-        return self._store(_pieces(head, source))
+        return self._store(source, head)
 
-    def _store(self, pieces: Iterator[bytes]) -> Content:
-        hasher, summer, size = FileHasher(), Summer(), 0
+    def _store(self, source: Source, head: bytes = b"") -> Content:
         descriptor, draft = tempfile.mkstemp(dir=self.arrivals.folder())
         try:
             try:
-                for piece in pieces:
-                    hasher.update(piece)
-                    summer.update(piece)
-                    size += len(piece)
-                    write_sparse(descriptor, piece, draft)
-                _make_last(descriptor, size, draft)
+                arrived = bring_in(source, descriptor, draft, head)
             finally:
                 os.close(descriptor)
-            name = hasher.digest()
-            self.arrivals.shelve(draft, name, self.path(name))
+            self.arrivals.shelve(draft, arrived.name, self.path(arrived.name))
         except BaseException as error:
             Path(draft).unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise disk_full(self._home.path) from error
             raise
-        return Content(name, size, sums=summer.sums())
+        return Content(arrived.name, arrived.size, sums=arrived.sums)
 
     def names(self) -> Iterator[bytes]:
         """Names of all large contents; what else lies among them is nobody's."""
@@ -214,16 +209,14 @@ class Objects:
             write_all(descriptor, content, target)
             return
         with self._open(name) as source:
-            try:
-                fcntl.ioctl(descriptor, _FICLONE, source.fileno())
-            except OSError:
-                for block in self._checked(name, source):
-                    write_sparse(descriptor, block, target)
-                os.ftruncate(descriptor, os.fstat(source.fileno()).st_size)  # the last block may be a hole
-            else:
+            if share(descriptor, source.fileno()):
                 if not self.files.known.has(name, fingerprint(source.fileno())):
                     for _ in self._checked(name, source):
                         pass
+                return
+            for block in self._checked(name, source):
+                write_sparse(descriptor, block, target)
+            os.ftruncate(descriptor, os.fstat(source.fileno()).st_size)  # the last block may be a hole
 
     def _open(self, name: bytes) -> BinaryIO:
         try:
@@ -275,16 +268,6 @@ class Objects:
             pass
 
 
-def _make_last(descriptor: int, size: int, path: str) -> None:
-    try:
-        os.ftruncate(descriptor, size)  # the last block may be a hole
-        os.fchmod(descriptor, 0o444)
-        os.fsync(descriptor)
-    except OSError as error:
-        error.filename = path
-        raise
-
-
 def _hashed(name: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces; the last of them only if all together are what the name says."""
     hasher, held = FileHasher(), b""
@@ -303,9 +286,3 @@ def put_row(table: str) -> str:
     column = "sums" if table == "block_sums" else "content"
     mend = f"DO UPDATE SET {column} = excluded.{column} WHERE {column} IS NOT excluded.{column}"
     return f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (name) {mend}"
-
-
-def _pieces(head: bytes, source: BinaryIO) -> Iterator[bytes]:
-    yield head
-    while piece := source.read(BLOCK):
-        yield piece

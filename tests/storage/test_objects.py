@@ -89,7 +89,7 @@ def test_content_is_copied_where_blocks_cannot_be_shared(database: Database, tmp
     def refuse(*_: object) -> None:
         raise OSError("not on this file system")
 
-    monkeypatch.setattr("local_runner.storage.objects.fcntl.ioctl", refuse)
+    monkeypatch.setattr("local_runner.storage.intake.fcntl.ioctl", refuse)
     content = stored(database, LARGE)
     place(database, content.name, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == LARGE

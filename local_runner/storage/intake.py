@@ -1,0 +1,178 @@
+"""Large content on its way into a file of its own: each byte is read once, cut, summed, written and hashed.
+
+Of a content of some size, one thread hashes what another has cut, summed and written, and a third makes it last meanwhile. All of them
+work without the interpreter's lock most of the time. What a file of 512 MiB costs is in benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from local_runner.model.file_hash import FileHasher
+from local_runner.storage.atomic import write_sparse
+from local_runner.storage.sums import BLOCK, Summer
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+_ALONE = 8 * 1024 * 1024  # bytes for which no thread is started: it would cost more than it saves
+_AHEAD = 3  # blocks that may wait to be hashed
+_LASTING = 64 * 1024 * 1024  # bytes that are written before a thread makes them last
+_FICLONE = 0x40049409  # Linux: share the blocks of another file
+
+
+class Arrived(NamedTuple):
+    """What a content was found to be: its hash, its size in bytes, the sums of its blocks."""
+
+    name: bytes
+    size: int
+    sums: bytes
+
+
+class Source(Protocol):
+    """What content is read from; an `io.FileIO` is read without a copy."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes, none at the end."""
+        ...
+
+
+class Stream:
+    """Pieces as a source."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes of the next piece."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = memoryview(piece)
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+
+def bring_in(source: Source, draft: int, path: str, head: bytes = b"") -> Arrived:
+    """Write `head` and what a source has left to an empty file that is open, and make it last.
+
+    Of a file that nothing was read of the blocks are shared instead, where the file system can. Raises `OSError`; one about the draft
+    has `path` as its name.
+    """
+    with _Intake(draft, path) as intake:
+        if isinstance(source, io.FileIO) and not head and not source.tell() and share(draft, source.fileno()):
+            with open(draft, "rb", buffering=0, closefd=False) as shared:
+                return intake.take(_blocks(shared, b""), is_written=True)
+        return intake.take(_blocks(source, head))
+
+
+def share(draft: int, source: int) -> bool:
+    """Make an empty file the same as another without a copy. False if the file system cannot."""
+    try:
+        fcntl.ioctl(draft, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+def _blocks(source: Source, head: bytes) -> Iterator[memoryview]:
+    """The whole content. A file is read into the same memory again and again: a block is good until _AHEAD + 1 more were asked for."""
+    if head:
+        yield memoryview(head)
+    if not isinstance(source, io.FileIO):
+        while piece := source.read(BLOCK):
+            yield memoryview(piece)
+        return
+    buffers = deque(memoryview(bytearray(BLOCK)) for _ in range(_AHEAD + 2))
+    while count := source.readinto(buffers[0]):
+        yield buffers[0][:count]
+        buffers.rotate()
+
+
+class _Intake:
+    """One content that comes in."""
+
+    def __init__(self, draft: int, path: str) -> None:
+        self._draft, self._path = draft, path
+        self._size = self._lasts = 0  # bytes so far, and those of them that were made last
+        self._hasher, self._summer = FileHasher(), Summer()
+        self._threads = contextlib.ExitStack()
+        self._hashing: ThreadPoolExecutor | None = None
+        self._lasting: ThreadPoolExecutor | None = None
+        self._unhashed: deque[Future[None]] = deque()
+        self._flushed: Future[None] | None = None
+
+    def __enter__(self) -> _Intake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.close()
+
+    def take(self, blocks: Iterator[memoryview], *, is_written: bool = False) -> Arrived:
+        """Take in a content to its end; with `is_written` the blocks are in the draft already."""
+        for block in blocks:
+            if self._size >= _ALONE and self._hashing is None:
+                self._start_threads()
+            self._hash(block)
+            self._summer.update(block)
+            if not is_written:
+                write_sparse(self._draft, block, self._path)
+            self._size += len(block)
+            self._make_last_meanwhile()
+        for piece in self._unhashed:
+            piece.result()
+        self._finish()
+        return Arrived(self._hasher.digest(), self._size, self._summer.sums())
+
+    def _start_threads(self) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # 5 ms, and most contents are small
+
+        self._hashing = self._threads.enter_context(ThreadPoolExecutor(1, "hashes"))
+        self._lasting = self._threads.enter_context(ThreadPoolExecutor(1, "makes last"))
+
+    def _hash(self, block: memoryview) -> None:
+        pieces = list(self._hasher.cut(block))
+        if self._hashing is None:
+            self._hasher.hash(pieces)
+            return
+        self._unhashed.append(self._hashing.submit(self._hasher.hash, pieces))
+        if len(self._unhashed) > _AHEAD:
+            self._unhashed.popleft().result()
+
+    def _make_last_meanwhile(self) -> None:
+        if self._lasting is None or self._size - self._lasts < _LASTING or (self._flushed and not self._flushed.done()):
+            return
+        self._check_flushed()
+        self._flushed, self._lasts = self._lasting.submit(self._flush), self._size
+
+    def _check_flushed(self) -> None:
+        """Raise what went wrong: the kernel tells it once, and later calls would succeed."""
+        if self._flushed:
+            self._flushed.result()
+
+    def _finish(self) -> None:
+        self._check_flushed()
+        with self._named():
+            os.ftruncate(self._draft, self._size)  # the last block may be a hole
+            os.fchmod(self._draft, 0o444)
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._named():
+            os.fsync(self._draft)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._path
+            raise
