@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from local_runner.api.access import Access
 from local_runner.errors import ContentLost
@@ -14,8 +15,10 @@ from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, File
 from local_runner.repos import branches, commits, files, lifecycle
 from local_runner.repos.file_changes import FileChanges
 from local_runner.storage.database import Session
+from local_runner.storage.objects import INLINE_BYTES
 
 CURRENT_PROJECT = "current project"  # a setting
+_AT_ONCE = 100  # files whose small contents are read together: at most 6.4 MB
 
 
 class Versions(Access):
@@ -213,14 +216,32 @@ class Versions(Access):
     def get_files(self, file: FileQuery) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
         """All that a path, taken as a pattern, matches, folders with everything below; read each content before the next."""
 
-        def contents(session: Session) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
-            for info in files.find_contents(session, file):
-                yield info, iter(()) if info.is_folder else _named(session.objects.read(info.hash), info)
+        return self._stream(lambda session: _contents(session, files.find_contents(session, file)))
 
-        return self._stream(contents)
+    def get_below(self, file: FileQuery) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
+        """The files below a folder, or a file itself; read each content before the next."""
+        return self._stream(lambda session: _contents(session, files.files_below(session, file)))
 
     def file_history(self, file: FileQuery, limit: int = -1) -> Iterator[FileInfo]:
         return self._stream(lambda session: files.file_history(session, file, limit))
+
+
+def _contents(session: Session, infos: Iterator[FileInfo]) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
+    """Each with its content; folders have none."""
+    for few in _few(infos):
+        small = session.objects.small([info.hash for info in few if info.size <= INLINE_BYTES])
+        for info in few:
+            if info.is_folder:
+                yield info, iter(())
+            elif info.hash in small:
+                yield info, iter((small[info.hash],))
+            else:
+                yield info, _named(session.objects.read(info.hash), info)
+
+
+def _few(infos: Iterator[FileInfo]) -> Iterator[list[FileInfo]]:
+    while few := list(islice(infos, _AT_ONCE)):
+        yield few
 
 
 def _named(content: Iterator[bytes], info: FileInfo) -> Iterator[bytes]:

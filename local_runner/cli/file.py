@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -11,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from local_runner import beneath
+from local_runner.cli.copy_out import Below
 from local_runner.cli.door import NUMBER, Door, command, in_project, raw_output, with_times
 from local_runner.cli.meter import Meter, with_progress
 from local_runner.cli.raw import file_info_document
 from local_runner.cli.sources import is_url
-from local_runner.errors import Invalid, Unavailable, Unsupported
+from local_runner.errors import Invalid, Unsupported
 from local_runner.model.names import clean_path
 from local_runner.model.refs import FileQuery
 from local_runner.model.repos import FileInfo
@@ -76,42 +74,20 @@ def _file_to_get(door: Door, text: str) -> FileQuery:
 
 
 def _get_folder(door: Door, query: FileQuery, target: Path, progress: bool | None) -> None:
-    top = door.runner.inspect_file(query)
-    with Meter(progress, top.size) as meter:
-        if not top.is_folder:
+    with Meter(progress) as meter:
+        if meter.live:
+            meter.total = door.runner.inspect_file(query).size
+        files = door.runner.get_below(query)
+        first, content = next(files)
+        top = clean_path(query.path)
+        if first.path == top:
             with target.open("wb") as out:
-                out.writelines(meter.chunks(door.runner.get_file(query)))
+                out.writelines(meter.chunks(content))
             return
         target.mkdir(parents=True, exist_ok=True)
-        with _Below(target) as below:
-            for info, chunks in door.runner.get_files(query):
-                if not info.is_folder:  # those are there for their files
-                    below.put(info.path.removeprefix(top.path), meter.chunks(chunks))
-
-
-class _Below:
-    """A folder into which files are written, over those that are there. No link in it leads outside: none is followed."""
-
-    def __init__(self, target: Path) -> None:
-        self._target, self._draft = target, f".get-{os.urandom(8).hex()}"
-        self._root = beneath.open_root(target)
-
-    def __enter__(self) -> _Below:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._draft, dir_fd=self._root)
-        os.close(self._root)
-
-    def put(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Write a file, and the folders on its way. Raises `Unavailable`."""
-        try:
-            with os.fdopen(beneath.create_file(self._root, self._draft), "wb") as out:
-                out.writelines(chunks)
-            beneath.replace(self._root, self._draft, path)
-        except OSError as error:
-            raise Unavailable(f"cannot write {self._target / path.strip('/')}: {error.strerror}") from None
+        with Below(target) as below:
+            for info, chunks in chain([(first, content)], files):
+                below.put(info.path.removeprefix(top), meter.chunks(chunks) if meter.live else chunks)
 
 
 @command("copy file images@master:/liberty.jpg best@master:/", waits=True)

@@ -14,6 +14,7 @@ from local_runner.model.refs import Ancestry, BranchRef, CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
 from local_runner.repos.commits import check_not_output, content_root, finish_commit, resolve, start_commit, writable_root
 from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk
+from local_runner.repos.nodes import files_below as nodes_below
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -209,6 +210,18 @@ def find_contents(session: Session, file: FileQuery) -> Iterator[FileInfo]:
                 yield _info(row, node)
     if not seen:
         raise PathNotFound(file.path, file.whereabouts)
+
+
+def files_below(session: Session, file: FileQuery) -> Iterator[FileInfo]:
+    """The files below a folder, in path order; or the one at the path. Raises `NotFound`."""
+    row, path = resolve(session, file.commit), clean_path(file.path)
+    root = content_root(session, row)
+    single = file_at(session.trees, root, path)
+    found = iter((single,)) if single else nodes_below(session.trees, root, path)
+    first = next(found, None)
+    if first is None:
+        raise PathNotFound(path, file.whereabouts)
+    return _infos(row, chain((first,), found))
 
 
 def diff_file(session: Session, new: FileQuery, old: FileQuery | None) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
