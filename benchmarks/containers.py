@@ -17,8 +17,8 @@ from pathlib import Path
 
 from local_runner.executors.base import RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
-from local_runner.executors.engines import ENGINES, Engine
-from local_runner.executors.tree import Tree
+from local_runner.executors.container_engines import ENGINES, ContainerEngine
+from local_runner.executors.launcher.tree import Tree
 
 _DATUM = ".scratch/set/{0}/pfs/{0}"
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     for program in ENGINES:
-        engine = Engine(program)
+        engine = ContainerEngine(program)
         if why_not := engine.why_not():
             print(f"{program}: not measured: {why_not}")
             continue
@@ -37,7 +37,7 @@ def main() -> None:
             print(f"{program:8} {name:44} {milliseconds:8.2f} ms")
 
 
-def measure(engine: Engine, image: str, rounds: int) -> dict[str, float]:
+def measure(engine: ContainerEngine, image: str, rounds: int) -> dict[str, float]:
     found = {"run: a container for each datum": median(lambda: engine.ask("run", "--rm", "--network", "none", image, "true"), rounds)}
     container = engine.ask("run", "--rm", "--detach", "--network", "none", image, "sleep", "600")
     try:

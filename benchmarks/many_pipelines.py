@@ -13,8 +13,8 @@ from pathlib import Path
 
 from measure import machine, median, table, verdict
 
-from local_runner.engine.status import pipeline_status
 from local_runner.model.refs import RepoRef, parse_commit
+from local_runner.pipelines.status import pipeline_status
 from local_runner.runner import Runner
 
 FEW = 10

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from measure import machine, median, run, table, verdict
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.executors.table import choose
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.refs import CommitQuery, RepoRef
 from local_runner.runner import Runner
 
@@ -44,7 +45,7 @@ def job(folder: Path, executor: str, files: int, asking: tuple[str, ...] | None 
             "parallelism_spec": {"constant": WORKERS},
             "datum_set_spec": {"number": files // WORKERS},
         }
-        with engine_of(runner, Crew(choose(executor)[0], WORKERS)) as engine:
+        with engine_of(runner, EngineConfig(choose(executor)[0], WORKERS)) as engine:
             began = time.perf_counter()
             runner.create_pipeline(spec, project="default")
             engine.work()

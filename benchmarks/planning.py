@@ -17,12 +17,13 @@ from typing import Any
 
 from measure import machine, table, verdict
 
-from local_runner.engine.plan import plan_job
-from local_runner.engine.prepare import datums_of
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.executors.scripted import ScriptedExecutor
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.inputs import leaves
 from local_runner.model.refs import CommitQuery, PipelineRef, RepoRef
+from local_runner.planning.plan import plan_job
+from local_runner.planning.prepare import datums_of
 from local_runner.repos.commits import resolve
 from local_runner.runner import Runner
 from local_runner.specs.inputs import parse_input
@@ -81,7 +82,7 @@ def first(runner: Runner, case: str) -> int:
         "parallelism_spec": {"constant": 2},
         "datum_set_spec": {"number": 1000},
     }
-    with engine_of(runner, Crew(ScriptedExecutor(lambda datum: 0), 2)) as engine:
+    with engine_of(runner, EngineConfig(ScriptedExecutor(lambda datum: 0), 2)) as engine:
         runner.create_pipeline(spec, project="default")
         engine.work()
     counters = next(iter(runner.list_job())).counters
@@ -91,7 +92,7 @@ def first(runner: Runner, case: str) -> int:
 
 def again(runner: Runner, case: str) -> int:
     """A new version of the same pipeline: a job that reuses every datum."""
-    with engine_of(runner, Crew(ScriptedExecutor(lambda datum: 1), 2)) as engine:
+    with engine_of(runner, EngineConfig(ScriptedExecutor(lambda datum: 1), 2)) as engine:
         runner.rerun_pipeline(PIPELINE)
         engine.work()
     counters = next(iter(runner.list_job())).counters

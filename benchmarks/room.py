@@ -14,8 +14,9 @@ from pathlib import Path
 
 from measure import machine, table, verdict
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.executors.process import ProcessExecutor
-from local_runner.foreground import Crew, work
 from local_runner.model.refs import parse_commit, parse_repo
 from local_runner.runner import Runner
 
@@ -104,7 +105,7 @@ def seconds_of(command: str) -> tuple[float, int]:
             transform = {"cmd": ["sh"], "stdin": [command]}
             spec = {"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "data", "glob": "/*"}}, "transform": transform}
             runner.create_pipeline(spec, project="default")
-            work(runner, Crew(ProcessExecutor(), 1))
+            work(runner, EngineConfig(ProcessExecutor(), 1))
             (job,) = runner.list_job()
             return job.stats.process_time, sum(path.stat().st_size for path in home.glob("logs/*/*/*"))
 

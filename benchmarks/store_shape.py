@@ -13,8 +13,9 @@ from pathlib import Path
 
 from measure import machine, median, table, verdict
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.executors.scripted import ScriptedExecutor
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.refs import CommitQuery, RepoRef
 from local_runner.runner import Runner
 
@@ -81,7 +82,7 @@ def second_job(files: int) -> list[tuple[object, ...]]:
             "datum_set_spec": {"number": 1000},
         }
         rows: list[tuple[object, ...]] = []
-        with engine_of(runner, Crew(ScriptedExecutor(lambda datum: 0), 2)) as engine:
+        with engine_of(runner, EngineConfig(ScriptedExecutor(lambda datum: 0), 2)) as engine:
             began = time.perf_counter()
             runner.create_pipeline(spec, project="default")
             engine.work()

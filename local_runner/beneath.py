@@ -91,7 +91,7 @@ def is_within(folder: int, other: Identity) -> bool:
         os.close(here)
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     """Something in a folder. `folder` is a descriptor of that, good until the next entry is asked for."""
 
     path: str
@@ -108,7 +108,7 @@ class Entry(NamedTuple):
         return _open_regular(self.folder, self.name, self.path)
 
 
-def walk(root: int) -> Iterator[Entry]:
+def walk(root: int) -> Iterator[FolderEntry]:
     """All that lies below a folder, in order of names, each folder before what is in it; paths are relative to `root`.
 
     Raises OSError for a folder that cannot be read, or that was moved away in the middle.
@@ -119,7 +119,7 @@ def walk(root: int) -> Iterator[Entry]:
             if level.todo:
                 name, is_folder = level.todo.pop()
                 path = f"{here.path}/{name}" if here.path else name
-                yield Entry(path, here.folder, name, is_folder)
+                yield FolderEntry(path, here.folder, name, is_folder)
                 if is_folder:
                     here.enter(name)
             elif len(here.levels) > 1:

@@ -15,20 +15,20 @@ from local_runner.api.arguments import check_argument, checked
 from local_runner.api.pipelines import Pipelines
 from local_runner.api.transactions import Transactions
 from local_runner.api.versions import CURRENT_PROJECT, Versions
-from local_runner.engine.pipelines import CLUSTER_DEFAULTS
 from local_runner.errors import AlreadyExists, LocalRunnerError, Refused
 from local_runner.model.secrets import check_secret
-from local_runner.repos import lifecycle
+from local_runner.pipelines.pipelines import CLUSTER_DEFAULTS
+from local_runner.repos import repos as lifecycle
 from local_runner.repos.check import check
 from local_runner.repos.check_home import Leftover, check_home, leftovers
-from local_runner.repos.finding import Finding
+from local_runner.repos.findings import Finding
 from local_runner.repos.gc import GcPlan, is_due, is_quick, plan_gc
 from local_runner.repos.gc_sweep import Sweep
-from local_runner.repos.mend import Files, mend
+from local_runner.repos.repair import Files, mend
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
-from local_runner.storage.keep import read_keep
+from local_runner.storage.retention import read_keep
 
 _PATIENCE = 60.0  # seconds for those who read what was there before
 _MOMENT = 0.5  # seconds that a command may take longer for giving back room

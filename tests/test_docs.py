@@ -52,7 +52,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_paths_that_are_named_exist(document: Path) -> None:
     for named in re.findall(r"`((?:local_runner|tests|docs|images|pipelines|parameters|data)/[\w./]*)`", document.read_text()):
-        assert (ROOT / named).exists(), named
+        assert (ROOT / named).exists() or (ROOT / "local_runner" / named).exists(), named
 
 
 def test_a_page_and_section_that_the_code_names_is_there() -> None:

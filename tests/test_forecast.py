@@ -11,29 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_runner.develop import FilesChanged, ToDo
-from local_runner.engine.outlook import Outlook
-from local_runner.engine.plan import CHANGED, FAILED, NEW, OTHER_SALT, Verb
 from local_runner.executors.scripted import ScriptedDatum
-from local_runner.forecast import forecast, text_diff
 from local_runner.model.refs import PipelineRef, parse_branch, parse_commit, parse_file
 from local_runner.model.repos import Trigger
-from local_runner.project import InputRepo
+from local_runner.planning.forecast import JobForecast
+from local_runner.planning.plan import CHANGED, FAILED, NEW, OTHER_SALT, Action
+from local_runner.project.dry_run import forecast, text_diff
+from local_runner.project.file import InputRepo
+from local_runner.project.update import Changes, FilesChanged
 from local_runner.repos.files import Put, modify
 from tests.support.lab import Lab, copy, label
 
 
-def outlooks(lab: Lab) -> list[Outlook]:
-    return list(forecast(lab.runner, ToDo()).outlooks)
+def job_forecasts(lab: Lab) -> list[JobForecast]:
+    return list(forecast(lab.runner, Changes()).job_forecasts)
 
 
-def only(lab: Lab, pipeline: str) -> Outlook:
-    (found,) = (one for one in outlooks(lab) if one.pipeline.name == pipeline)
+def only(lab: Lab, pipeline: str) -> JobForecast:
+    (found,) = (one for one in job_forecasts(lab) if one.pipeline.name == pipeline)
     return found
 
 
-def verbs(outlook: Outlook) -> dict[str, str]:
-    return {label(step.datum) if step.datum else step.id: step.verb.value for step in outlook.steps}
+def verbs(job_forecast: JobForecast) -> dict[str, str]:
+    return {label(step.datum) if step.datum else step.id: step.verb.value for step in job_forecast.steps}
 
 
 def fail_on(text: str):  # type: ignore[no-untyped-def]
@@ -48,15 +48,15 @@ def test_nothing_is_foretold_where_nothing_is_to_be_done(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("copy")
     lab.run_all()
-    assert outlooks(lab) == []
+    assert job_forecasts(lab) == []
 
 
 def test_a_look_ahead_changes_nothing(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("copy")
     lab.pipeline("again", "copy:/*")
-    before = outlooks(lab)
-    assert outlooks(lab) == before
+    before = job_forecasts(lab)
+    assert job_forecasts(lab) == before
     lab.run_all()
     assert lab.files("again@master") == {"/a": "1"}
 
@@ -70,7 +70,7 @@ def test_a_changed_file_is_named_with_its_old_and_new_size_and_hash(lab: Lab) ->
     new = lab.runner.inspect_file(parse_file("data@master:/b"))
     found = only(lab, "copy")
     assert verbs(found) == {"/a": "reuse", "/b": "run"}
-    (step,) = (step for step in found.steps if step.verb is Verb.RUN)
+    (step,) = (step for step in found.steps if step.verb is Action.RUN)
     (change,) = step.changes
     assert (step.reason, change.input, change.path) == (CHANGED, "data", "/b")
     assert change.old == (old.hash, 1)
@@ -82,7 +82,7 @@ def test_of_a_folder_the_files_in_it_are_named(lab: Lab) -> None:
     lab.pipeline("copy", "data:/*")
     lab.run_all()
     lab.put("data@master", {"/d/a": "2", "/d/b": None, "/d/new": "1"})
-    (step,) = (step for step in only(lab, "copy").steps if step.verb is Verb.RUN)
+    (step,) = (step for step in only(lab, "copy").steps if step.verb is Action.RUN)
     found = {change.path: (change.old is not None, change.new is not None) for change in step.changes}
     assert found == {"/d/a": (True, True), "/d/b": (True, False), "/d/new": (False, True)}
 
@@ -92,8 +92,8 @@ def test_of_texts_that_changed_there_is_a_diff(lab: Lab) -> None:
     lab.pipeline("copy")
     lab.run_all()
     lab.put("data@master", {"/a": "one\n2\nthree", "/b": b"\xff"})
-    looked = forecast(lab.runner, ToDo())
-    shown = {c.path: text_diff(lab.runner, looked, c) for step in looked.outlooks[0].steps for c in step.changes}
+    looked = forecast(lab.runner, Changes())
+    shown = {c.path: text_diff(lab.runner, looked, c) for step in looked.job_forecasts[0].steps for c in step.changes}
     assert shown["/a"][2:] == ["@@ -1,3 +1,3 @@", " one", "-two", "-three", "+2", "+three", "\\ No newline at end of file"]
     assert shown["/b"] == ["no text"]
 
@@ -109,7 +109,7 @@ def test_a_datum_that_failed_says_so_and_its_companions_that_their_output_is_kep
     assert verbs(found) == {"/bad": "run", "/good": "keep"}
     assert [cause.kind for cause in found.causes] == ["last job"]
     lab.put("data@master", {"/bad": "mended"})
-    last = outlooks(lab)[-1]
+    last = job_forecasts(lab)[-1]
     assert {label(step.datum): step.verb.value for step in last.steps if step.datum} == {"/bad": "run", "/good": "reuse"}
 
 
@@ -215,7 +215,7 @@ def test_a_second_job_of_a_pipeline_stands_on_what_the_first_will_have_done(lab:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("copy")
     lab.put("data@master", {"/b": "1"})
-    assert [verbs(one) for one in outlooks(lab)] == [{"/a": "run"}, {"/a": "reuse", "/b": "run"}]
+    assert [verbs(one) for one in job_forecasts(lab)] == [{"/a": "run"}, {"/a": "reuse", "/b": "run"}]
 
 
 def test_files_that_are_yet_to_be_committed_are_compared_as_they_are_here_and_triggers_fire(lab: Lab) -> None:
@@ -224,8 +224,8 @@ def test_files_that_are_yet_to_be_committed_are_compared_as_they_are_here_and_tr
     lab.pipeline("copy", {"pfs": {"repo": "data", "branch": "ready", "glob": "/*"}})
     lab.run_all()
     put = Put("/a", lab.runner.database.files.take(b"new\n")._replace(inline=None))
-    looked = forecast(lab.runner, ToDo(files=(FilesChanged(InputRepo("data", {}), (put,), {"/a": b"new\n"}),)))
-    (copied,) = looked.outlooks
+    looked = forecast(lab.runner, Changes(files=(FilesChanged(InputRepo("data", {}), (put,), {"/a": b"new\n"}),)))
+    (copied,) = looked.job_forecasts
     (step,) = copied.steps
     assert text_diff(lab.runner, looked, step.changes[0])[3:] == ["-old", "+new"]
     assert lab.files("data@ready") == {"/a": "old\n"}
@@ -235,8 +235,8 @@ def test_pipelines_that_are_not_needed_are_left_out(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("one")
     lab.pipeline("two")
-    needed = ToDo(needed=frozenset([PipelineRef("default", "two")]))
-    assert [one.pipeline.name for one in forecast(lab.runner, needed).outlooks] == ["two"]
+    needed = Changes(needed=frozenset([PipelineRef("default", "two")]))
+    assert [one.pipeline.name for one in forecast(lab.runner, needed).job_forecasts] == ["two"]
 
 
 @pytest.fixture
@@ -260,16 +260,16 @@ def test_what_is_certain_comes_true(lab_at: Callable[[], AbstractContextManager[
         lab.run_all()
         for files in histories:
             lab.put("data@master", files)
-            foretold = outlooks(lab)
+            foretold = job_forecasts(lab)
             lab.run_all()
             for one in foretold:
                 really = lab.datums(one.pipeline.name)
                 for step in one.steps:
                     assert step.datum is not None
                     name = label(step.datum)
-                    expected = {Verb.RUN: "success", Verb.REUSE: "skipped", Verb.REMOVE: None}
+                    expected = {Action.RUN: "success", Action.REUSE: "skipped", Action.REMOVE: None}
                     if step.verb in expected:
                         assert really.get(name) == expected[step.verb], (one.pipeline.name, step)
                 if not one.waits_for:
-                    wanted = {label(step.datum) for step in one.steps if step.datum and step.verb is not Verb.REMOVE}
+                    wanted = {label(step.datum) for step in one.steps if step.datum and step.verb is not Action.REMOVE}
                     assert wanted == set(really)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Invalid, NotFound
-from local_runner.project import chosen_project, project_root, read_project
+from local_runner.project.file import chosen_project, project_root, read_project
 
 REPO = '[[repo]]\nname = "data"\nfiles = { "a" = "a.csv" }\n'
 

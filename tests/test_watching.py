@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from local_runner import watching
-from local_runner.project import read_project
-from local_runner.watching import Watcher, changes
+from local_runner.project import watch as watching
+from local_runner.project.file import read_project
+from local_runner.project.watch import Watcher, changes
 
 
 @pytest.fixture

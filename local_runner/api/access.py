@@ -11,19 +11,19 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from local_runner.engine.transactions import apply, find_pending, to_document
-from local_runner.engine.triggers import fire_triggers, settle
-from local_runner.engine.work import has_work
 from local_runner.errors import LocalRunnerError, Unavailable
 from local_runner.model.ids import new_id
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import SPEC, CommitRef, PipelineRef, RepoRef
+from local_runner.pipelines.transactions import apply, find_pending, to_document
+from local_runner.pipelines.triggers import fire_triggers, settle
+from local_runner.planning.readiness import has_work
 from local_runner.repos.transaction import Transaction
-from local_runner.storage.bell import Bell
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import VARIABLE
-from local_runner.storage.let_go import let_go
 from local_runner.storage.locks import FileLock
+from local_runner.storage.released import let_go
+from local_runner.storage.wakeup import Wakeup
 
 if TYPE_CHECKING:
     import subprocess
@@ -111,14 +111,14 @@ class Access:
 
         Raises `Unavailable` if the engine it needs for that cannot work.
         """
-        with Bell(self.database.home.bells) as bell:
+        with Wakeup(self.database.home.wakeups) as wakeup:
             while True:
                 found = self._look(look)
                 if found is not None:
                     return found
                 self._check_engine()
                 self.ensure_engine()
-                bell.wait(_WATCH_SECONDS)
+                wakeup.wait(_WATCH_SECONDS)
 
     def ensure_engine(self) -> None:
         """Start an engine in the background if there is unfinished work and none runs."""
@@ -153,12 +153,12 @@ class Access:
             reason = said[-1] if said else "it said nothing"
             raise Unavailable(f"the engine in the background ended with status {status}: {reason}", hint=f"all it said is in {log}")
 
-    def has_work(self, residents: bool = True, only: Container[PipelineRef] | None = None) -> bool:
-        """Whether there is something for an engine to do; with `residents`, also if that is only to let spouts and services run.
+    def has_work(self, services: bool = True, only: Container[PipelineRef] | None = None) -> bool:
+        """Whether there is something for an engine to do; with `services`, also if that is only to let spouts and services run.
 
         `only` leaves other pipelines out.
         """
-        return self._look(lambda session: has_work(session, residents, only))
+        return self._look(lambda session: has_work(session, services, only))
 
     def active_transaction(self) -> str:
         """The id of the transaction that verbs are appended to, "" if there is none."""

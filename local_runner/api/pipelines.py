@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.api.access import Access
-from local_runner.engine import cron, jobs, pipelines
-from local_runner.engine.log_reader import LogReader, last_lines, log_filter
-from local_runner.engine.specs_at_rest import pipeline_info
 from local_runner.model.datums import DatumInfo
 from local_runner.model.jobs import JobInfo, JobSetInfo
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import CommitQuery, JobRef, PipelineRef
+from local_runner.pipelines import cron, datums, jobs, pipelines
+from local_runner.pipelines.logs import LogReader, last_lines, log_filter
+from local_runner.pipelines.stored_specs import pipeline_info
+from local_runner.planning.prepare import possible_datums
 from local_runner.repos.transaction import Transaction
-from local_runner.storage.bell import Bell
 from local_runner.storage.database import Session
+from local_runner.storage.wakeup import Wakeup
 
 
 class Pipelines(Access):
@@ -166,14 +167,14 @@ class Pipelines(Access):
     # -- datums and logs -----------------------------------------------------------------------------------------------
 
     def list_datum(self, job: JobRef) -> Iterator[DatumInfo]:
-        return self._stream(lambda session: jobs.list_datum(session, job))
+        return self._stream(lambda session: datums.list_datum(session, job))
 
     def list_datum_of(self, document: Mapping[str, Any], project: str) -> Iterator[DatumInfo]:
         """The datums that a spec would make of the present heads; only its input counts."""
-        return iter(self._look(lambda session: pipelines.possible_datums(session, document, project)))
+        return iter(self._look(lambda session: possible_datums(session, document, project)))
 
     def inspect_datum(self, job: JobRef, datum_id: str) -> DatumInfo:
-        return self._look(lambda session: jobs.inspect_datum(session, job, datum_id))
+        return self._look(lambda session: datums.inspect_datum(session, job, datum_id))
 
     def logs(
         self,
@@ -197,10 +198,10 @@ class Pipelines(Access):
         if not follow:
             yield from found if tail is None else deque(found, maxlen=tail)
             return
-        with Bell(self.database.home.bells) as bell:
+        with Wakeup(self.database.home.wakeups) as wakeup:
             yield from found if tail is None else deque(found, maxlen=tail)
             while True:
-                bell.wait(1.0)
+                wakeup.wait(1.0)
                 yield from filter(wanted, reader.new())
 
     def last_lines(self, job: JobRef, datum: str) -> list[str]:

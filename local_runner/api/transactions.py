@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from local_runner.api.access import ACTIVE_TRANSACTION, Access
-from local_runner.engine.transactions import apply, find_pending
 from local_runner.errors import Refused
 from local_runner.model.ids import new_id
+from local_runner.pipelines.transactions import apply, find_pending
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PendingRow

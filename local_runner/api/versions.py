@@ -12,7 +12,8 @@ from local_runner.errors import ContentLost
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
-from local_runner.repos import branches, commits, files, lifecycle
+from local_runner.repos import branches, commits, files
+from local_runner.repos import repos as lifecycle
 from local_runner.repos.file_changes import FileChanges
 from local_runner.storage.database import Session
 from local_runner.storage.objects import INLINE_BYTES

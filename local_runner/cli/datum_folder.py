@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_runner.cli.datum_entry import command_text, describe
+from local_runner.cli.datum_select import command_text, describe
 from local_runner.errors import Refused
 from local_runner.model.inputs import Pfs
 from local_runner.specs.kubernetes import is_variable
 
 if TYPE_CHECKING:
-    from local_runner.engine.reenter import Entry
+    from local_runner.engine.datum_lookup import FoundDatum
     from local_runner.executors.base import WorkerRequest
     from local_runner.storage.database import Database
 
@@ -148,7 +148,7 @@ sys.exit(0 if ended == [""] else f"it failed: {ended[0]}" if ended else "it ende
 '''
 
 
-def write_folder(database: Database, entry: Entry, request: WorkerRequest, folder: Path, *, with_code: bool = True) -> None:
+def write_folder(database: Database, entry: FoundDatum, request: WorkerRequest, folder: Path, *, with_code: bool = True) -> None:
     """Write a datum to a folder that is empty or not there; `request` is what its worker would be asked for.
 
     Without `with_code` the image's files are left for somebody else to put below `code`. Raises `Refused`.
@@ -182,7 +182,7 @@ def copy_code(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _write_inputs(database: Database, entry: Entry, pfs: Path) -> None:
+def _write_inputs(database: Database, entry: FoundDatum, pfs: Path) -> None:
     """The files of every input; what is lazy for a worker is simply there."""
     from local_runner.engine.staging import files_of
 
@@ -204,7 +204,7 @@ def _write_inputs(database: Database, entry: Entry, pfs: Path) -> None:
 class _Writer:
     """The texts in the folder."""
 
-    entry: Entry
+    entry: FoundDatum
     request: WorkerRequest
 
     @property

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-from local_runner.engine.outcome import Outcome
 from local_runner.model.datums import DatumState
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import JobRef
 from local_runner.model.units import human_duration
+from local_runner.pipelines.outcome import Outcome
 
 _PLAIN_SECONDS = 5.0  # between two lines about one job where nothing can be redrawn
 _BAR = 24  # cells

@@ -17,7 +17,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
         "repo": "repo:create_repo",
         "secret": "secret:create_secret",
     },
-    "datum": {"export": "datum_export:export", "run": "datum_enter:run", "shell": "datum_enter:shell", "test": "datum_export:test"},
+    "datum": {"export": "datum_export:export", "run": "datum_shell_run:run", "shell": "datum_shell_run:shell", "test": "datum_export:test"},
     "delete": {
         "all": "admin:delete_all",
         "branch": "branch:delete_branch",

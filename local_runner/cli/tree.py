@@ -8,9 +8,9 @@ from importlib import import_module
 
 import click
 
-from local_runner.cli.elsewhere import Elsewhere, elsewhere
 from local_runner.cli.output import note
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
+from local_runner.cli.unsupported import Elsewhere, elsewhere
 
 ROOT_FLAGS = ("-h", "--help", "--no-color", "-v", "--verbose")
 
@@ -18,7 +18,7 @@ _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _IGNORES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-class Verb(click.Group):
+class VerbGroup(click.Group):
     """`list`, `create`, …: alone, or with a noun it does not know, it prints its help and is content, as pachctl's do."""
 
     def __init__(self, name: str, nouns: Mapping[str, str]) -> None:
@@ -68,7 +68,7 @@ class Root(click.Group):
         if name in ALONE:
             return load(ALONE[name])
         if name in NOUNS:
-            return Verb(name, NOUNS[name])
+            return VerbGroup(name, NOUNS[name])
         verb, _, noun = name.partition("-")
         target = NOUNS.get(verb, {}).get(singular(noun))
         return load(target) if target else None
@@ -79,10 +79,10 @@ class Root(click.Group):
         if missing:
             return name, Elsewhere(missing), rest
         if name in ALONE and rest and singular(rest[0]) in NOUNS.get(name, {}):
-            return name, Verb(name, NOUNS[name]), rest
+            return name, VerbGroup(name, NOUNS[name]), rest
         found = self.get_command(ctx, name)
         if found is None:
-            from local_runner.cli.run import is_target  # reads specs: only for what is no command
+            from local_runner.cli.commands.run import is_target  # reads specs: only for what is no command
 
             if is_target(name):
                 return "run", load(ALONE["run"]), args
@@ -117,7 +117,7 @@ def _print_help() -> None:
 def load(target: str) -> click.Command:
     """The command that a value of the table names."""
     module, _, name = target.partition(":")
-    found = getattr(import_module(f"local_runner.cli.{module}"), name)
+    found = getattr(import_module(f"local_runner.cli.commands.{module}"), name)
     assert isinstance(found, click.Command), target
     return found
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from local_runner.deploy.cluster import Cluster, RemoteJob, same_spec
-from local_runner.deploy.plan import InputFiles, Pipeline, Plan
-from local_runner.develop import hashed
+from local_runner.deploy.plan import DeployPlan, InputFiles, Pipeline
 from local_runner.errors import WorkFailed
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import CommitQuery
+from local_runner.project.update import hashed
 
 _POLL_SECONDS = 1.0
 _AGAIN = ("failure", "killed")  # the last job ended so: the pipeline is updated though its spec is the same, to try once more
@@ -28,7 +28,7 @@ class Ended:
     job: RemoteJob
 
 
-def send(cluster: Cluster, plan: Plan, say: Say, reprocess: bool = False) -> None:
+def send(cluster: Cluster, plan: DeployPlan, say: Say, reprocess: bool = False) -> None:
     """Make projects and repos, put the files that differ, create or update the pipelines that differ; in this order.
 
     Images must have been pushed. `say` hears of each step. Raises `LocalRunnerError`; what was done stays.

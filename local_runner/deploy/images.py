@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Sequence
 
-from local_runner.deploy.plan import Image
+from local_runner.deploy.plan import DeployedImage
 from local_runner.errors import Refused
-from local_runner.executors.build import Buildable, Builder
-from local_runner.executors.engines import complaint
+from local_runner.executors.container_engines import complaint
+from local_runner.images.build import Buildable, Builder
 
 
-def push(images: Sequence[Image], builder: Builder, say: Callable[[str], None]) -> None:
+def push(images: Sequence[DeployedImage], builder: Builder, say: Callable[[str], None]) -> None:
     """Build what is not up to date, and push all.
 
     Raises `Unavailable` if the tool does not work, `WorkFailed` for an image that cannot be built, and `Refused` with the tool's last

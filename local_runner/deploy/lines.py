@@ -8,13 +8,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_runner.deploy.plan import Image, InputFiles, Pipeline, Plan
+from local_runner.deploy.plan import DeployedImage, DeployPlan, InputFiles, Pipeline
 from local_runner.model.refs import BranchRef
 
 _END_OF_SPEC = "END_OF_SPEC"
 
 
-def lines(plan: Plan, address: str, tool: str, reprocess: bool = False, wait: bool = True) -> Iterator[str]:
+def lines(plan: DeployPlan, address: str, tool: str, reprocess: bool = False, wait: bool = True) -> Iterator[str]:
     """Lines for docker (or what `tool` names) and pachctl that bring a cluster to the plan, whatever it holds before.
 
     They may be pasted again: projects, repos and pipelines are made or updated, files written over or taken away.
@@ -34,7 +34,7 @@ def lines(plan: Plan, address: str, tool: str, reprocess: bool = False, wait: bo
         yield from (f"pachctl wait commit {_named(p.spec.output)}" for p in plan.pipelines if p.ends)
 
 
-def image_lines(image: Image, tool: str, root: Path) -> list[str]:
+def image_lines(image: DeployedImage, tool: str, root: Path) -> list[str]:
     """The build and the push of one image."""
     return [shlex.join([tool, "build", "-t", image.pushed, _shown(image.folder, root)]), shlex.join([tool, "push", image.pushed])]
 

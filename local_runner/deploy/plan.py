@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_runner.develop import in_order, project_files, wanted_specs
 from local_runner.errors import Invalid
-from local_runner.executors.images import image_digest, image_folder, read_image
+from local_runner.images.folder import image_digest, image_folder, read_image
 from local_runner.model.inputs import leaves
 from local_runner.model.names import DEFAULT_PROJECT, check_path, clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import BranchRef, RepoRef
-from local_runner.project import PROJECT_FILE, Project
+from local_runner.project.file import PROJECT_FILE, Project
+from local_runner.project.update import in_order, project_files, wanted_specs
 from local_runner.specs.effective import BUILT_IN_CLUSTER_DEFAULTS, effective_spec, user_spec
 
 _TAG_DIGITS = 12  # of the digest in a tag; git shows as many of a commit in a large repository
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class DeployedImage:
     """An image that is built from a folder and pushed. `name` is how the specs call it, `pushed` how the cluster will.
 
     `digest` is that of the files it is made of.
@@ -57,11 +57,11 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeployPlan:
     """Everything to send, in this order; pipelines come after those whose output they read."""
 
     root: Path
-    images: tuple[Image, ...]
+    images: tuple[DeployedImage, ...]
     inputs: tuple[InputFiles, ...]
     pipelines: tuple[Pipeline, ...]
 
@@ -78,7 +78,7 @@ class Plan:
         return [p.spec.output for p in self.pipelines if p.ends and p.spec.pipeline.repo not in read]
 
 
-def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> Plan:
+def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> DeployPlan:
     """The plan for a project, in the project `name` of a cluster. Without a registry no image is pushed, and specs go as they are.
 
     Reads files and touches nothing. Raises `Invalid` and `SpecError` for what is wrong in them.
@@ -87,7 +87,7 @@ def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> P
         raise Invalid(f"{project.root / PROJECT_FILE} names no pipelines and no repos", hint="there is nothing to deploy")
     ordered = in_order(list(wanted_specs(project, name, _effective)))
     sources = [source for _, _, source in ordered]
-    images: dict[str, Image] = {}
+    images: dict[str, DeployedImage] = {}
     pipelines = []
     for document, spec, source in ordered:
         whole = user_spec(document, spec.pipeline.project)
@@ -95,7 +95,7 @@ def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> P
         folder = image_folder(spec.transform.image, project.images)
         if registry and folder is not None:
             digest = image_digest(read_image(folder))
-            image = Image(spec.transform.image, folder, pushed_name(spec.transform.image, registry, digest), digest)
+            image = DeployedImage(spec.transform.image, folder, pushed_name(spec.transform.image, registry, digest), digest)
             images[image.name] = image
             whole |= {"transform": {**whole["transform"], "image": image.pushed}}
             only = None
@@ -108,7 +108,7 @@ def plan(project: Project, name: str = DEFAULT_PROJECT, registry: str = "") -> P
         )
         for repo in project.repos
     )
-    return Plan(project.root, tuple(images.values()), inputs, tuple(pipelines))
+    return DeployPlan(project.root, tuple(images.values()), inputs, tuple(pipelines))
 
 
 def pushed_name(image: str, registry: str, digest: str) -> str:

@@ -11,7 +11,7 @@ from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery
 from local_runner.repos.commits import finish_commit, start_commit
 from local_runner.repos.file_changes import FileChanges
 from local_runner.repos.files import Put, modify
-from local_runner.repos.lifecycle import create_project, create_repo
+from local_runner.repos.repos import create_project, create_repo
 from local_runner.repos.transaction import Transaction
 from local_runner.runner import Runner
 

@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from local_runner import beneath
-from local_runner.engine.batching import Attendant, Call
+from local_runner.engine.batching.client import Call, NextDatumClient
 from local_runner.engine.environment import datum_env, job_env
-from local_runner.engine.logs import JobLog, Lines
-from local_runner.engine.outcome import Outcome, OutputFile
 from local_runner.engine.outputs import BadOutput, collect, seen_files
-from local_runner.engine.staging import Roots, Scratch, Staged, stage
+from local_runner.engine.staging import Scratch, Staged, stage
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.executors.base import Output, Process, RunRequest, RunResult, Worker
-from local_runner.executors.tree import UNTOUCHED, Left, Tree
+from local_runner.executors.launcher.tree import UNTOUCHED, Tree, TreeChanges
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
+from local_runner.pipelines.outcome import Outcome, OutputFile
+from local_runner.planning.prepare import Roots
 from local_runner.storage.database import Database
+from local_runner.storage.job_log import JobLog, Lines
 
 PREMATURE_EXIT = "user code exited prematurely"
 _INSIST_SECONDS = 0.05
@@ -47,7 +48,7 @@ class Stopped(Exception):
 class Attempt:
     """One try of a datum: what it needs before user code, and what came of it. `told` is what `.env` says.
 
-    `lines` are there from when its turn has come; `sent` says whether the attendant has it.
+    `lines` are there from when its turn has come; `sent` says whether the server has it.
     """
 
     staged: Staged
@@ -56,7 +57,7 @@ class Attempt:
     download_time: float
     lines: Lines = field(init=False)
     sent: bool = False
-    left: Left = UNTOUCHED
+    left: TreeChanges = UNTOUCHED
     error: str = ""
     outputs: list[OutputFile] = field(default_factory=list)
     process_time: float = 0.0
@@ -74,7 +75,7 @@ class DatumRunner:
     worker: Worker
     name: str
     scratch: Scratch
-    attendant: Attendant | None = None
+    client: NextDatumClient | None = None
     owner: tuple[int, int] | None = None
     _place: str = ""
     _turn: threading.Lock = field(default_factory=threading.Lock)  # held to begin or end an attempt, and to restart it
@@ -108,8 +109,8 @@ class DatumRunner:
                 self._cancel()
 
     def _cancel(self) -> None:
-        if self.attendant is not None:
-            self.attendant.wake()
+        if self.client is not None:
+            self.client.wake()
         with contextlib.suppress(WorkerLost):  # whoever waits for the command will say so
             self.worker.cancel()
 
@@ -212,8 +213,8 @@ class DatumRunner:
         """Start the user's process, which asks for its first datum when it is ready; idempotent."""
         if self._process is not None:
             return
-        assert self.attendant is not None
-        self.attendant.listen()
+        assert self.client is not None
+        self.client.listen()
         transform = context.spec.transform
         env = job_env(context.job.id)
         self._lines = _BatchLines(context, self.name)
@@ -221,11 +222,11 @@ class DatumRunner:
         process = self.worker.start(RunRequest(transform.cmd, env, Tree(), self._lines, stdin, None, transform.working_dir))
         self._process = process
         # A thread that sleeps until the process ends, so that nobody has to ask again and again.
-        threading.Thread(target=self._watch, args=(process, self.attendant), name=f"{self.name} watch", daemon=True).start()
+        threading.Thread(target=self._watch, args=(process, self.client), name=f"{self.name} watch", daemon=True).start()
 
-    def _watch(self, process: Process, attendant: Attendant) -> None:
+    def _watch(self, process: Process, client: NextDatumClient) -> None:
         process.wait()
-        attendant.wake()
+        client.wake()
 
     def end_batch(self) -> bool:
         """Kill the user's process, as a worker does after the last datum of a set; idempotent.
@@ -233,7 +234,7 @@ class DatumRunner:
         Returns whether it had been given another datum than the one that is known to be with it.
         """
         process, self._process, self._call = self._process, None, None
-        has_moved_on = self.attendant is not None and self.attendant.deafen()
+        has_moved_on = self.client is not None and self.client.pause()
         if process is not None:
             process.kill()
         self.put_back()
@@ -255,7 +256,7 @@ class DatumRunner:
     def _batched_once(self, context: JobContext, attempt: Attempt) -> RunResult:
         began, timeout = time.monotonic(), context.spec.datum_timeout
         self.start_batch(context)
-        assert self.attendant is not None
+        assert self.client is not None
         self._offer(attempt)
         if self._call is None:
             first = self._next_call(None)  # it starts, which is no datum's time (reference pps 2.8)
@@ -267,8 +268,8 @@ class DatumRunner:
         call, self._call = self._call, None
         if not call.given:
             if not attempt.sent:
-                self.attendant.send(attempt.staged.tree, attempt.told)
-            self.attendant.go()
+                self.client.send(attempt.staged.tree, attempt.told)
+            self.client.go()
         began = call.moment if call.given else time.monotonic()
         self._get_ready(context)
         then = self._next_call(None if timeout is None else began + timeout)
@@ -285,14 +286,14 @@ class DatumRunner:
 
     def _next_call(self, deadline: float | None) -> Call | Callable[[float], RunResult]:
         """The next call, or what else the seconds until now came to: the end of the process, an interrupt, a timeout."""
-        assert self.attendant is not None
+        assert self.client is not None
         assert self._process is not None
         while True:
             if self._stopping or self._restarting:
                 return lambda seconds: RunResult(None, seconds, cancelled=True)
             has_ended = self._process.poll() is not None
             patience = 0.0 if has_ended else None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            if call := self.attendant.next_call(patience):
+            if call := self.client.next_call(patience):
                 return call
             if has_ended:
                 return lambda seconds: RunResult(None, seconds, error=PREMATURE_EXIT)
@@ -336,8 +337,8 @@ class DatumRunner:
 
     def _offer(self, attempt: Attempt) -> bool:
         """Send it ahead of its turn, if it is not and can be; whether it is."""
-        assert self.attendant is not None
-        attempt.sent = attempt.sent or self.attendant.offer(attempt.staged.tree, attempt.told)
+        assert self.client is not None
+        attempt.sent = attempt.sent or self.client.offer(attempt.staged.tree, attempt.told)
         return attempt.sent
 
     def _collect(self, attempt: Attempt, timeout: float | None) -> str:

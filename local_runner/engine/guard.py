@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container
 
-from local_runner.engine.jobs import fail_job, fail_unreadable_job
 from local_runner.errors import DiskFull, LocalRunnerError
 from local_runner.model.ids import new_id
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.pipelines.job_end import fail_job, fail_unreadable_job
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database
 

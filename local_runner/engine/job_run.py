@@ -14,23 +14,24 @@ from enum import Enum
 from pathlib import Path
 
 from local_runner.engine.datum_run import JobContext
-from local_runner.engine.jobs import end_job, output_commit
-from local_runner.engine.kept import kept_outcome
-from local_runner.engine.logs import JobLog
-from local_runner.engine.marks import Mark, read_marks
-from local_runner.engine.meta import files_path, meta_document, meta_path
-from local_runner.engine.outcome import Outcome
-from local_runner.engine.prepare import Prepared, base_of, prepare
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.entries import entry_key, entry_value, folder_range
 from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import META, JobRef
-from local_runner.repos.check_tree import first_collision
+from local_runner.pipelines.datum_index import DatumRecord, read_datum_index
+from local_runner.pipelines.job_commits import output_commit
+from local_runner.pipelines.job_end import end_job
+from local_runner.pipelines.meta import files_path, meta_document, meta_path
+from local_runner.pipelines.outcome import Outcome
+from local_runner.planning.kept_datums import kept_outcome
+from local_runner.planning.prepare import Prepared, base_of, prepare
+from local_runner.repos.collisions import first_collision
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
+from local_runner.storage.job_log import JobLog
 from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
 
@@ -131,13 +132,13 @@ class JobRun:
         output, meta = self._commits(session)
         if meta.begun:
             job = bytes.fromhex(self.info.job.id)
-            marks = read_marks(session.trees, meta.marks)
-            return frozenset(name for name, mark in marks if mark.job == job and mark.state is DatumState.PROCESSED)
+            datum_index = read_datum_index(session.trees, meta.datum_index)
+            return frozenset(name for name, record in datum_index if record.job == job and record.state is DatumState.PROCESSED)
         # Not what the output's parent holds: somebody may have moved the branch, put files on it while the pipeline was stopped, or
-        # deleted the record of the job before. What the datums of the base wrote is what their marks speak of.
+        # deleted the record of the job before. What the datums of the base wrote is what their datum_index speak of.
         before = output_commit(session, JobRef(self.info.job.pipeline, base.ref.id)) if base else None
         session.commits.update(output.key, tree=before.tree if before else None, begun=True)
-        session.commits.update(meta.key, tree=base.tree if base else None, marks=base.marks if base else None, begun=True)
+        session.commits.update(meta.key, tree=base.tree if base else None, datum_index=base.datum_index if base else None, begun=True)
         return frozenset()
 
     def _commits(self, session: Session) -> tuple[CommitRow, CommitRow]:
@@ -237,7 +238,7 @@ class JobRun:
         output, meta = self._commits(session)
         files: dict[bytes, bytes | None] = {}
         documents: dict[bytes, bytes | None] = {}
-        marks: dict[bytes, bytes | None] = {}
+        datum_index: dict[bytes, bytes | None] = {}
         contents: list[Content] = []
         job = bytes.fromhex(self.info.job.id)
         counters, stats, unread = info.counters, info.stats, set(info.unread)
@@ -254,7 +255,7 @@ class JobRun:
             for file in outcome.seen:
                 documents[entry_key(files_path(datum.id) + file.path, datum.id)] = entry_value(file.content.name, file.content.size)
                 contents.append(file.content)
-            marks[datum.id.encode()] = Mark(bytes.fromhex(skip_key), outcome.state, job).encode()
+            datum_index[datum.id.encode()] = DatumRecord(bytes.fromhex(skip_key), outcome.state, job).encode()
             if outcome.counted is DatumState.PROCESSED:
                 unread = set(outcome.unread) if counters.processed == 0 else unread & set(outcome.unread)
             field = outcome.counted.value.lower()
@@ -263,7 +264,7 @@ class JobRun:
         session.objects.add(contents)
         trees = session.trees
         session.commits.update(output.key, tree=trees.edit(output.tree, files))
-        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), marks=trees.edit(meta.marks, marks))
+        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), datum_index=trees.edit(meta.datum_index, datum_index))
         return dataclasses.replace(info, counters=counters, stats=stats, unread=tuple(sorted(unread)))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
@@ -324,10 +325,10 @@ class JobRun:
                 files[entry_key(path.removeprefix(out), name)] = None
             for folder in (files_path(name), f"/meta/{name}"):
                 documents |= {key: None for key, _ in session.trees.scan(meta.tree, *folder_range(folder))}
-        marks: dict[bytes, bytes | None] = {name.encode(): None for name in datums}
+        datum_index: dict[bytes, bytes | None] = {name.encode(): None for name in datums}
         trees = session.trees
         session.commits.update(output.key, tree=trees.edit(output.tree, files))
-        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), marks=trees.edit(meta.marks, marks))
+        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), datum_index=trees.edit(meta.datum_index, datum_index))
 
     def end(self, txn: Transaction, state: JobState, reason: str) -> list[CommitRow]:
         """Close the commits and the record; returns the commits."""

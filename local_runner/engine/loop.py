@@ -1,7 +1,7 @@
 """The engine of a home: starts what can start, hands datums to workers, writes down what became of them, until nothing is left.
 
 One thread looks at the records and decides; workers are threads that run user code. It meets the commands of people only in the
-records: they ring its bell after a change, it rings theirs.
+records: they wake it after a change, it wakes them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from local_runner.engine.agenda import Agenda, read_agenda
-from local_runner.engine.cron import TickFailed, make_ticks
+from local_runner.engine.config import EngineConfig
 from local_runner.engine.egress import Copied, Egress
 from local_runner.engine.guard import Guard, in_words
 from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
-from local_runner.engine.jobs import end_job
 from local_runner.engine.new_jobs import NewJobs, is_unfinished
-from local_runner.engine.pipelines import NO_COMMAND
-from local_runner.engine.pool import Pool, Staffing
-from local_runner.engine.slots import Done, Event, Free, Gone
-from local_runner.engine.specs_at_rest import spec_of
-from local_runner.engine.spouts import Residents
-from local_runner.engine.triggers import fire_triggers
+from local_runner.engine.pool import Pool
+from local_runner.engine.services import Services
+from local_runner.engine.worker_request import WorkerRequests
+from local_runner.engine.worker_thread import Done, Event, Free, WorkerEnded
 from local_runner.errors import DiskFull, LocalRunnerError, Unavailable, WorkerLost
 from local_runner.executors.base import Executor
 from local_runner.model.datums import Datum
@@ -33,12 +29,18 @@ from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec, PipelineState
 from local_runner.model.refs import JobRef
+from local_runner.pipelines.cron import TickFailed, make_ticks
+from local_runner.pipelines.job_end import end_job
+from local_runner.pipelines.pipelines import NO_COMMAND
+from local_runner.pipelines.stored_specs import spec_of
+from local_runner.pipelines.triggers import fire_triggers
+from local_runner.planning.agenda import Agenda, read_agenda
 from local_runner.repos.transaction import Transaction
 from local_runner.specs.notes import remote_egress
-from local_runner.storage.bell import Bell
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database
 from local_runner.storage.pipeline_records import PipelineRow
+from local_runner.storage.wakeup import Wakeup
 
 # Outcomes are written this often, and at the end of a step: a kill costs at most what came since. Datums have random places in the
 # meta tree, so writing 70 costs a third of writing 700: where it takes long it is done less often, to be a small part of the work.
@@ -47,7 +49,7 @@ _FLUSH_SHARE = 0.1
 # Of what there may be much of, so much is done at a time: the others wait no longer for their turn, nor people for the records.
 _TURN = 0.1
 _CRON_PATIENCE = 60.0  # a clock that ticks sooner keeps the engine up
-SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in place of one that only keeps clocks and residents
+SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in place of one that only keeps clocks and services
 
 
 class Engine:
@@ -57,20 +59,21 @@ class Engine:
     ends the engine.
     """
 
-    def __init__(self, database: Database, staffing: Staffing) -> None:
+    def __init__(self, database: Database, config: EngineConfig) -> None:
         self._database = database
-        self._staffing = staffing
+        self._config = config
+        self._requests = WorkerRequests(database, config)
         self._events: queue.SimpleQueue[Event | Copied] = queue.SimpleQueue()
         self._runs: dict[JobRef, JobRun] = {}  # whose turn is next comes first
-        self._pool = Pool(database, staffing, self._put)
+        self._pool = Pool(database, config, self._requests, self._put)
         self._egresses: dict[JobRef, Egress] = {}
-        self._bell = Bell(database.home.bells)
-        self._residents = Residents(database, staffing.executor, staffing.request_for, self._bell.ring)
+        self._wakeup = Wakeup(database.home.wakeups)
+        self._services = Services(database, config.executor, self._requests, self._wakeup.notify)
         self.gave_way = False  # `work` ended because somebody else would do it
         self._agenda = Agenda()
         self._version: tuple[int, int] | None = None  # of the records when the agenda was read
         self._guard = Guard(database, self._let_go)
-        self._new_jobs = NewJobs(database, staffing, self._guard, self._pool, self._residents, self._begin, self._tell_job)
+        self._new_jobs = NewJobs(database, config, self._guard, self._pool, self._services, self._begin, self._tell_job)
         self._begun: list[JobRun] = []
         self._to_tell: list[Callable[[], None]] = []  # the observer, when a beat is over
         self._flush_at = 0.0  # not before this moment of the monotonic clock
@@ -95,32 +98,32 @@ class Engine:
             now = time.monotonic()
             if self.gave_way:
                 return
-            if again_in is None and not self._runs and not self._residents:
+            if again_in is None and not self._runs and not self._services:
                 idle_since = idle_since if idle_since is not None else now
                 if now - idle_since >= linger:
                     return
                 again_in = linger - (now - idle_since)
             else:
                 idle_since = None
-            self._bell.wait(again_in)
+            self._wakeup.wait(again_in)
 
     def stop(self) -> None:
         """End `work` soon, from another thread or a signal handler."""
         self._stopping = True
-        self._bell.ring()
+        self._wakeup.notify()
 
     def close(self) -> None:
         """Write what is known, end all workers, and wait for them; each of it also if what comes before is interrupted."""
         self._closing = True
         with ExitStack() as stack:
-            stack.callback(self._bell.close)
+            stack.callback(self._wakeup.close)
             for run in self._runs.values():
                 stack.callback(run.log.close)
             stack.callback(self._write_last)
             stack.callback(self._pool.join)
             for egress in self._egresses.values():
                 stack.callback(egress.give_up)
-            stack.callback(self._residents.close)
+            stack.callback(self._services.close)
             stack.callback(self._pool.close)
 
     def _write_last(self) -> None:
@@ -148,12 +151,12 @@ class Engine:
             self._pool.keep(self._agenda.rows)
             self._drop_ended()
             self._restart_asked()
-            self._keep_residents()
+            self._keep_services()
             self._new_jobs.take_on(self._runs, _TURN)
         elif self._new_jobs.is_behind:
             self._new_jobs.take_on(self._runs, _TURN)
-        elif self._residents.have_ended:
-            self._keep_residents()
+        elif self._services.have_ended:
+            self._keep_services()
         self._tick()
         for job, run in list(self._runs.items()):
             self._guard.for_job(job, partial(self._go_on, run))
@@ -175,7 +178,7 @@ class Engine:
         self._guard.take_back(self._agenda.rows)
         for pipeline, error in self._agenda.unreadable.items():
             self._guard.leave_aside(pipeline, in_words(error))
-        self.gave_way = bool(wanted) and self._staffing.residents and not self._runs
+        self.gave_way = bool(wanted) and self._config.services and not self._runs
         return True
 
     def _is_outdated(self) -> bool:
@@ -201,7 +204,7 @@ class Engine:
             tell()
 
     def _tell_job(self, info: JobInfo) -> None:
-        self._to_tell.append(partial(self._staffing.observer.job_changed, info))
+        self._to_tell.append(partial(self._config.observer.job_changed, info))
 
     # -- what workers report -------------------------------------------------------------------------------------------
 
@@ -209,7 +212,7 @@ class Engine:
         self._events.put(event)
         # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
         if not isinstance(event, Done):
-            self._bell.ring()
+            self._wakeup.notify()
 
     def _drain(self) -> None:
         """Take in what workers reported."""
@@ -222,13 +225,19 @@ class Engine:
                 run = self._runs.get(event.job)
                 if run is not None and isinstance(event, Done):
                     run.note(event.outcome)
-                    self._to_tell.append(partial(self._staffing.observer.datum_ended, event.job, event.outcome))
+                    self._to_tell.append(partial(self._config.observer.datum_ended, event.job, event.outcome))
                 elif run is not None and isinstance(event, Copied):
                     run.copied(event.error)
                 continue
-            assigned = self._pool.freed(event.slot) if isinstance(event, Free) else self._pool.forget(event.slot)
+            assigned = self._pool.freed(event.worker) if isinstance(event, Free) else self._pool.forget(event.worker)
             run = self._runs.get(assigned.job) if assigned else None
-            if run is not None and assigned is not None and run.give_back(assigned.datums) and isinstance(event, Gone) and event.error:
+            if (
+                run is not None
+                and assigned is not None
+                and run.give_back(assigned.datums)
+                and isinstance(event, WorkerEnded)
+                and event.error
+            ):
                 self._guard.for_job(run.info.job, partial(self._mourn, run, event.error, event.datum))
 
     def _mourn(self, run: JobRun, error: LocalRunnerError, datum: Datum | None) -> None:
@@ -260,12 +269,12 @@ class Engine:
                     if info is not None and not info.state.is_final:
                         end_job(txn, info, JobState.KILLED, NO_COMMAND)
 
-    def _keep_residents(self) -> None:
-        if self._staffing.residents:
+    def _keep_services(self) -> None:
+        if self._config.services:
             rows = self._agenda.rows
             spouts = [rows[pipeline] for pipeline in self._agenda.spouts if pipeline in rows]
-            for row in self._residents.keep(spouts, self._agenda.unfinished, rows):
-                self._guard.for_pipeline(row.pipeline, partial(self._residents.attend, row))
+            for row in self._services.keep(spouts, self._agenda.unfinished, rows):
+                self._guard.for_pipeline(row.pipeline, partial(self._services.attend, row))
 
     def _tick(self) -> None:
         """Ticks that were missed are made up for, each in a commit of its own: some at a time, so that jobs get their turn."""
@@ -352,7 +361,7 @@ class Engine:
                 self._guard.for_job(run.info.job, partial(self._write_remarks, run))
 
     def _write_remarks(self, run: JobRun) -> None:
-        for remark in (*_remarks(run.spec, self._staffing.executor), *self._staffing.remarks(run.spec)):
+        for remark in (*_remarks(run.spec, self._config.executor), *self._requests.remarks(run.spec)):
             run.log.worker("", Datum("", ()), remark)
 
     def _write_news(self) -> None:

@@ -7,23 +7,24 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from local_runner.engine.agenda import Agenda
-from local_runner.engine.begin import Candidate, candidates, judge
+from local_runner.engine.config import EngineConfig
 from local_runner.engine.guard import Guard
 from local_runner.engine.job_run import JobRun
-from local_runner.engine.jobs import end_job
-from local_runner.engine.logs import JobLog
-from local_runner.engine.pool import Pool, Staffing
-from local_runner.engine.specs_at_rest import spec_of
-from local_runner.engine.spouts import Residents
-from local_runner.engine.triggers import fire_triggers
+from local_runner.engine.pool import Pool
+from local_runner.engine.services import Services
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
+from local_runner.pipelines.job_end import end_job
+from local_runner.pipelines.stored_specs import spec_of
+from local_runner.pipelines.triggers import fire_triggers
+from local_runner.planning.agenda import Agenda
+from local_runner.planning.readiness import Candidate, candidates, judge
 from local_runner.repos.transaction import Transaction
 from local_runner.specs.notes import local_egress
 from local_runner.storage.database import Database, Session
+from local_runner.storage.job_log import JobLog
 from local_runner.storage.pipeline_records import PipelineRow
 
 
@@ -33,14 +34,14 @@ class NewJobs:
     def __init__(
         self,
         database: Database,
-        staffing: Staffing,
+        config: EngineConfig,
         guard: Guard,
         pool: Pool,
-        residents: Residents,
+        services: Services,
         begun: Callable[[JobRun], None],
         tell: Callable[[JobInfo], None],
     ) -> None:
-        self._database, self._staffing, self._guard, self._pool, self._residents = database, staffing, guard, pool, residents
+        self._database, self._config, self._guard, self._pool, self._services = database, config, guard, pool, services
         self._begun, self._tell = begun, tell
         self._agenda = Agenda()
         self._waits: dict[JobRef, tuple[PipelineRow, int]] = {}  # by which version, and for which commit, a job was found to wait
@@ -59,7 +60,7 @@ class NewJobs:
     def take_on(self, under_way: Collection[JobRef], seconds: float) -> None:
         """Begin what can begin, and end what never will, as long as that may take now."""
         agenda, until, self.is_behind = self._agenda, time.monotonic() + seconds, False
-        serves = self._residents.serves if self._staffing.residents else None
+        serves = self._services.serves if self._config.services else None
         for candidate in candidates(agenda.unfinished, agenda.rows, under_way, agenda.services, serves):
             job = candidate.job
             if job in self._waits or job in self._considered or job.pipeline in self._guard.aside:
@@ -81,9 +82,9 @@ class NewJobs:
             self._end(info, verdict.end, verdict.reason)
         elif verdict.waits_for:
             self._waits[job] = row, verdict.waits_for
-            if self._staffing.may_begin(info):
+            if self._config.may_begin(info):
                 self._wait(info, row)
-        elif self._staffing.may_begin(info):
+        elif self._config.may_begin(info):
             if job.pipeline in self._agenda.services:
                 self._begin_service(info, row, candidate.before)
             else:
@@ -100,7 +101,7 @@ class NewJobs:
 
     def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
         target = local_egress(spec, self._database.home.path.parent)
-        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._staffing.ignore_failures)
+        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._config.ignore_failures)
         with self._database.read() as session:
             run.prepare(session)
         with self._database.write() as session:
@@ -122,9 +123,9 @@ class NewJobs:
         with self._database.write() as session:
             if not is_unfinished(session, info.job):
                 return
-            post = self._residents.post_of(session, info, row, spec_of(row))
+            service = self._services.spec_of_service(session, info, row, spec_of(row))
             session.pipelines.update_job(running)
-        self._residents.serve(post)
+        self._services.serve(service)
         self._tell(running)
 
     def _end(self, info: JobInfo, state: JobState, reason: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from local_runner.engine.outcome import Outcome
 from local_runner.model.jobs import JobInfo
 from local_runner.model.refs import JobRef
+from local_runner.pipelines.outcome import Outcome
 
 
 class Observer(Protocol):

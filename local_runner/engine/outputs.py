@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from local_runner.engine.outcome import OutputFile
 from local_runner.engine.staging import Staged
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Worker
-from local_runner.executors.collect import Collected
-from local_runner.executors.tree import Left
+from local_runner.executors.launcher.collect import Collected
+from local_runner.executors.launcher.tree import TreeChanges
 from local_runner.model.names import check_path
+from local_runner.pipelines.outcome import OutputFile
 from local_runner.storage.objects import Content
 
 _WRITE_IT = "write the content to /pfs/out"
@@ -93,7 +93,7 @@ def _whole(staged: Staged, where: str) -> Iterator[tuple[str, Content]]:
         yield PurePosixPath(node.path).relative_to(real).as_posix(), Content(node.hash, node.size)
 
 
-def seen_files(files: Taker, staged: Staged, left: Left, worker: Worker) -> Iterator[OutputFile]:
+def seen_files(files: Taker, staged: Staged, left: TreeChanges, worker: Worker) -> Iterator[OutputFile]:
     """`.env` and the inputs as user code left them, for the meta repo. What it did not touch is not read."""
     touched = {*left.changed, *left.gone}
     for path, content in staged.contents.items():

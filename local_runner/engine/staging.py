@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from local_runner import beneath
 from local_runner.errors import ContentLost, LocalRunnerError
-from local_runner.executors.tree import Tree
+from local_runner.executors.launcher.tree import Tree
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.file_hash import file_hash
 from local_runner.model.inputs import Pfs
-from local_runner.model.refs import BranchRef
+from local_runner.planning.prepare import Roots
 from local_runner.repos.nodes import Node, files_below
 from local_runner.storage.database import Database, Session
 from local_runner.storage.objects import Content
@@ -31,8 +31,6 @@ _PIPE_BYTES = 64 * 1024
 _NOTHING = Content(file_hash(b""), 0, b"")
 # Contents of a datum that go to its worker in the message itself, in bytes; what is more is written to files first.
 _MOST_INLINE = 1024 * 1024
-
-Roots = Mapping[BranchRef, Root]  # branch -> tree of the commit of it that is read
 
 
 class Scratch(NamedTuple):

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from local_runner.errors import DiskFull, Unavailable
-from local_runner.executors.collect import Collected
+from local_runner.executors.launcher.collect import Collected
+from local_runner.executors.launcher.tree import UNTOUCHED, Tree, TreeChanges
 from local_runner.executors.resources import Resources
 from local_runner.executors.terminal import Terminal
-from local_runner.executors.tree import UNTOUCHED, Left, Tree
 
 # How many a worker may have at once, threads included, where they are limited: what podman gives a container.
 MOST_PROCESSES = 2048
@@ -137,7 +137,7 @@ class RunResult:
     cancelled: bool = False
     error: str = ""
     laying: float = 0.0
-    left: Left = UNTOUCHED
+    left: TreeChanges = UNTOUCHED
 
     def accepted(self, codes: frozenset[int] = frozenset()) -> bool:
         """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3).
@@ -216,7 +216,7 @@ class Worker(Protocol):
         """Replace what stands in `/pfs` by a tree. Raises `Unavailable` if that cannot be."""
         ...
 
-    def look(self) -> Left:
+    def look(self) -> TreeChanges:
         """What the commands so far left of the tree that stands in `/pfs`."""
         ...
 

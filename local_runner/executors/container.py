@@ -13,11 +13,11 @@ from pathlib import Path
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, RunRequest, RunResult, Worker, WorkerRequest
-from local_runner.executors.calls import BIN
-from local_runner.executors.engines import OWNER_LABEL, Engine, Image, complaint, find_engine, this_process
-from local_runner.executors.messages import Plan
-from local_runner.executors.pachctl_server import CLIENT, WHOLE, pachctl_server
-from local_runner.executors.runtime import host_runtime
+from local_runner.executors.container_engines import OWNER_LABEL, ContainerEngine, LocalImage, complaint, find_engine, this_process
+from local_runner.executors.host_python import host_runtime
+from local_runner.executors.launcher.messages import WorkerPlan
+from local_runner.executors.pachctl.frames import BIN
+from local_runner.executors.pachctl.server import CLIENT, WHOLE, pachctl_server
 from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, port_of
 
 _OUTSIDE = (
@@ -64,11 +64,11 @@ class ContainerExecutor:
         return self._found[1]
 
     @cached_property
-    def _found(self) -> tuple[Engine | None, str]:
+    def _found(self) -> tuple[ContainerEngine | None, str]:
         return find_engine(self._program)
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> ContainerEngine:
         """Raises `Unavailable`. The first time, containers of engines that were killed are removed."""
         engine, why_not = self._found
         if engine is None:
@@ -125,7 +125,7 @@ class ContainerExecutor:
             finally:
                 worker.close()
 
-    def _image(self, request: WorkerRequest) -> Image:
+    def _image(self, request: WorkerRequest) -> LocalImage:
         name = request.image
         image = self.engine.image(name)
         if image is None:
@@ -139,7 +139,7 @@ class Container:
     """One container: the command lines that make and end it, and what is asked about it from outside."""
 
     def __init__(
-        self, engine: Engine, request: WorkerRequest, image: Image, mounts: Mapping[str, Path], user: tuple[int, int] | None
+        self, engine: ContainerEngine, request: WorkerRequest, image: LocalImage, mounts: Mapping[str, Path], user: tuple[int, int] | None
     ) -> None:
         self.engine, self.request, self._image, self._mounts, self._wanted_user = engine, request, image, mounts, user
         self.name = f"local_runner-{uuid.uuid4().hex[:12]}"
@@ -214,7 +214,7 @@ class Container:
 class ContainerWorker(LauncherWorker):
     """A worker whose launcher is in a container."""
 
-    def __init__(self, container: Container, plan: Plan) -> None:
+    def __init__(self, container: Container, plan: WorkerPlan) -> None:
         import json
 
         self._container = container
@@ -240,7 +240,7 @@ def _mounted(mounts: Mapping[str, Path]) -> list[str]:
     return [f"--volume={source}:{inside}:ro" for inside, source in sorted(mounts.items())]
 
 
-def _remedy(request: WorkerRequest, engine: Engine) -> str:
+def _remedy(request: WorkerRequest, engine: ContainerEngine) -> str:
     if request.digest:
         name = request.image.rpartition("/")[2].partition(":")[0]
         return f"build it: python -m local_runner build images {shlex.quote(name)}"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, Worker, WorkerRequest
-from local_runner.executors.calls import BIN
-from local_runner.executors.host import asked_for, chain, host_paths, is_within
-from local_runner.executors.messages import Plan
-from local_runner.executors.pachctl_server import CLIENT, WHOLE, pachctl_server
+from local_runner.executors.host_files import asked_for, chain, host_paths, is_within
+from local_runner.executors.launcher.messages import WorkerPlan
+from local_runner.executors.pachctl.frames import BIN
+from local_runner.executors.pachctl.server import CLIENT, WHOLE, pachctl_server
 from local_runner.executors.users import find_user
 from local_runner.executors.worker import LauncherWorker, own_folder
 
@@ -95,7 +95,7 @@ class SandboxExecutor:
                 env["PATH"] = f"{env.get('PATH', os.defpath)}:{BIN}"
                 programs = stack.enter_context(pachctl_server(own, request.pachctl, _python(CLIENT, "-I", "-S"), _python(WHOLE, "-P")))
                 steps.append(("ro", str(programs), BIN))
-            plan: Plan = {
+            plan: WorkerPlan = {
                 "env": env,
                 "empty": str(own / "root"),
                 "steps": steps,

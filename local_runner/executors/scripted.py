@@ -14,9 +14,9 @@ from typing import Any
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest, unlaid
-from local_runner.executors.collect import Collected, Collector, collected
-from local_runner.executors.messages import CHUNK, pack, unpack
-from local_runner.executors.tree import Left, Place, Tree
+from local_runner.executors.launcher.collect import Collected, Collector, collected
+from local_runner.executors.launcher.messages import CHUNK, pack, unpack
+from local_runner.executors.launcher.tree import DatumFolder, Tree, TreeChanges
 from local_runner.executors.worker import link_scratch
 
 _KILLED = RunResult(-9, 0.0)
@@ -107,7 +107,7 @@ class _ScriptedWorker:
         self._worker = request
         request.scratch.mkdir(parents=True, exist_ok=True)
         link_scratch(request)
-        self._place = Place(self.root, self.root)
+        self._place = DatumFolder(self.root, self.root)
         self._collector = Collector(self.root)
         self._tree = Tree()
         self._running = threading.Event()
@@ -134,7 +134,7 @@ class _ScriptedWorker:
         except OSError as why:
             raise unlaid(str(why)) from None
 
-    def look(self) -> Left:
+    def look(self) -> TreeChanges:
         return self._place.look()
 
     def translate(self, text: str) -> str:

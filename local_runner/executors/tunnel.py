@@ -151,7 +151,7 @@ def inside(port: int, working_dir: str) -> None:
     tunnel.join(_DATUMS, datums)
     threading.Thread(target=tunnel.serve, daemon=True).start()
 
-    from local_runner.executors.launcher import main
+    from local_runner.executors.launcher.main import main
 
     main(their_trees.detach(), their_datums.detach())
     theirs.shutdown(socket.SHUT_RDWR)
@@ -167,7 +167,7 @@ def outside(trees: int, datums: int, port: int, remove: list[str], run: list[str
     import subprocess
     import tempfile
 
-    from local_runner.executors.messages import pack
+    from local_runner.executors.launcher.messages import pack
 
     control = socket.socket(fileno=os.dup(0))
     with tempfile.TemporaryFile() as said:

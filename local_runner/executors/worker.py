@@ -16,17 +16,17 @@ from typing import Any
 
 from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest, unlaid
-from local_runner.executors.collect import Collected, collected
-from local_runner.executors.messages import CHUNK, Plan, pack, unpack
+from local_runner.executors.launcher.collect import Collected, collected
+from local_runner.executors.launcher.messages import CHUNK, WorkerPlan, pack, unpack
+from local_runner.executors.launcher.tree import Tree, TreeChanges, remove_leftover
 from local_runner.executors.terminal import Terminal
-from local_runner.executors.tree import Left, Tree, remove_left
 
 # A longer line reaches `output` in pieces: a program that never ends a line must not fill the engine's memory.
 _LONGEST_LINE = 1 << 20
 
 # The launcher is started without site and environment, in 10 ms instead of 30, and finds only this package.
 _START = "import sys; sys.path.append(sys.argv[1]); "
-_LAUNCHER = ("from local_runner.executors.launcher import main; main(int(sys.argv[2]), int(sys.argv[3]))",)
+_LAUNCHER = ("from local_runner.executors.launcher.main import main; main(int(sys.argv[2]), int(sys.argv[3]))",)
 # All of the engine's environment that it has: user code may get to see what a launcher was started with.
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
@@ -41,7 +41,7 @@ class LauncherWorker:
     def __init__(
         self,
         pfs: Path,
-        plan: Plan,
+        plan: WorkerPlan,
         working_dir: str,
         translate: Callable[[str], str] = str,
         program: Sequence[str] = _LAUNCHER,
@@ -134,8 +134,8 @@ class LauncherWorker:
         if why_not := self._ask(("lay", tuple(tree))):
             raise unlaid(why_not)
 
-    def look(self) -> Left:
-        return Left(*self._ask(("look",)))
+    def look(self) -> TreeChanges:
+        return TreeChanges(*self._ask(("look",)))
 
     def translate(self, text: str) -> str:
         return self._translate(text)
@@ -182,7 +182,7 @@ class LauncherWorker:
                 for rest in lines.values():
                     rest.finish()
                 exit_code, seconds, timed_out, cancelled, error, laying, left = details[0]
-                return RunResult(exit_code, seconds, timed_out, cancelled, error, laying, Left(*left))
+                return RunResult(exit_code, seconds, timed_out, cancelled, error, laying, TreeChanges(*left))
 
     def _send(self, message: object) -> None:
         try:
@@ -281,7 +281,7 @@ class _Lines:
         self._rest.clear()
 
 
-def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | None, *, memory: int = 0, processes: int = 0) -> Plan:
+def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | None, *, memory: int = 0, processes: int = 0) -> WorkerPlan:
     """Of a launcher that makes no sandbox: one among the host's processes, or in a container that is one already."""
     return {
         "env": dict(env),
@@ -309,7 +309,7 @@ def own_folder(request: WorkerRequest) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        remove_left(str(folder))
+        remove_leftover(str(folder))
 
 
 def link_scratch(request: WorkerRequest) -> None:

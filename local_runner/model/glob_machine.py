@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from local_runner.errors import Invalid
-from local_runner.model.glob_syntax import BRACES, Group, One, Sequence, Star, Text
+from local_runner.model.glob_syntax import BRACES, GlobGroup, GlobText, One, Sequence, Star
 
 MOST_STATES = 4_000_000  # half a gigabyte
 
@@ -69,7 +69,7 @@ class _End:
     whole: bool
 
 
-_Step = Text | One | Star | _Fork | _Mark | _Enter | _Again | _Unless | _End
+_Step = GlobText | One | Star | _Fork | _Mark | _Enter | _Again | _Unless | _End
 
 
 class Machine:
@@ -99,12 +99,12 @@ class Machine:
 
     def _sequence(self, elements: Sequence) -> None:
         for element in elements:
-            if isinstance(element, Group):
+            if isinstance(element, GlobGroup):
                 self._group(element)
             else:
                 self._add(element)
 
-    def _group(self, group: Group) -> None:
+    def _group(self, group: GlobGroup) -> None:
         number = 0
         if group.quantifier != BRACES:
             self.groups += 1
@@ -192,7 +192,7 @@ class Run:
         """Where one may go from a state, the best first."""
         at, loops, path = state.at, state.loops, self._path
         match self._steps[state.step]:
-            case Text(text):
+            case GlobText(text):
                 if path.startswith(text, at):
                     yield self._taken(state.step + 1, at + len(text), loops)
             case One() as one:

@@ -21,7 +21,7 @@ BRACES = ""  # the quantifier of a group that captures nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class GlobText:
     text: str
 
     @property
@@ -57,7 +57,7 @@ class Star:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GlobGroup:
     """Alternatives in braces (`BRACES`) or in parentheses after one of `@*+?!`.
 
     A `!` takes what does not begin with one of them, or with `whole`, what is not one of them.
@@ -81,7 +81,7 @@ class Group:
         return f"((?:{inner}){self.quantifier})"
 
 
-Element = Text | One | Star | Group
+Element = GlobText | One | Star | GlobGroup
 Sequence = tuple[Element, ...]
 
 ANY = One((("/", "/"),), negated=True)
@@ -145,10 +145,10 @@ class _Open:
 
 def _whole(element: Element) -> Element:
     """A negation, and those inside it, as one of whole rests."""
-    if not isinstance(element, Group):
+    if not isinstance(element, GlobGroup):
         return element
     alternatives = tuple(tuple(map(_whole, alternative)) for alternative in element.alternatives)
-    return Group(element.quantifier, alternatives, element.quantifier == "!")
+    return GlobGroup(element.quantifier, alternatives, element.quantifier == "!")
 
 
 class _Parser:
@@ -208,7 +208,7 @@ class _Parser:
     def _emit(self, element: Element, width: int = 0) -> None:
         self._stack[-1].alternatives[-1].append(element)
         self._at += width
-        self._goes_on |= self._negated and isinstance(element, (Text, Star))
+        self._goes_on |= self._negated and isinstance(element, (GlobText, Star))
 
     def _open(self, quantifier: str, width: int) -> None:
         if len(self._stack) > MAX_DEPTH:
@@ -218,7 +218,7 @@ class _Parser:
 
     def _close(self) -> None:
         group = self._stack.pop()
-        self._emit(Group(group.quantifier, group.sequences(False)))
+        self._emit(GlobGroup(group.quantifier, group.sequences(False)))
         self._negated |= group.quantifier == "!"
 
     def _capture(self, quantifier: str, width: int) -> None:
@@ -243,7 +243,7 @@ class _Parser:
         self.slashes += text.count("/")
         self.crosses |= len(self._stack) > 1 and "/" in text
         if text:
-            self._emit(Text(text))
+            self._emit(GlobText(text))
 
     def _class(self) -> None:
         members, negated, inner = "", False, False

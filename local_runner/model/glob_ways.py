@@ -6,7 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from local_runner.model.glob_syntax import Group, One, Sequence, Star, Text
+from local_runner.model.glob_syntax import GlobGroup, GlobText, One, Sequence, Star
 
 _ANYWHERE = ""  # what follows may begin with any character
 _END = None  # nothing follows, or what does is looked at once
@@ -56,7 +56,7 @@ def ways_of(sequence: Sequence, after: str | None = _END) -> Ways:
             # One that ends before a separator has one place to stop.
             if follows is not _END and (element.crosses or follows != "/"):
                 ways *= Ways(stops=(follows,))
-        elif isinstance(element, Group):
+        elif isinstance(element, GlobGroup):
             ways *= _group_ways(element, follows)
     return ways
 
@@ -64,10 +64,10 @@ def ways_of(sequence: Sequence, after: str | None = _END) -> Ways:
 def _first(rest: Sequence, after: str | None) -> str | None:
     if not rest:
         return after
-    return rest[0].text[0] if isinstance(rest[0], Text) else _ANYWHERE
+    return rest[0].text[0] if isinstance(rest[0], GlobText) else _ANYWHERE
 
 
-def _group_ways(group: Group, after: str | None) -> Ways:
+def _group_ways(group: GlobGroup, after: str | None) -> Ways:
     match group.quantifier:
         case "*" | "+":
             return Ways(stops=(after or _ANYWHERE,)) if _is_unambiguous(group.alternatives) else Ways(math.inf)
@@ -87,6 +87,6 @@ def _group_ways(group: Group, after: str | None) -> Ways:
 def _is_unambiguous(alternatives: tuple[Sequence, ...]) -> bool:
     """Whether a text begins in one way at most with one of them, and each takes characters."""
     if len(alternatives) == 1:
-        return bool(alternatives[0]) and all(isinstance(element, (Text, One)) for element in alternatives[0])
-    texts = sorted(alternative[0].text for alternative in alternatives if len(alternative) == 1 and isinstance(alternative[0], Text))
+        return bool(alternatives[0]) and all(isinstance(element, (GlobText, One)) for element in alternatives[0])
+    texts = sorted(alternative[0].text for alternative in alternatives if len(alternative) == 1 and isinstance(alternative[0], GlobText))
     return len(texts) == len(alternatives) and not any(after.startswith(text) for text, after in itertools.pairwise(texts))

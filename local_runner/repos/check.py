@@ -12,8 +12,8 @@ from local_runner.model.jobs import FORGOTTEN, JobInfo, JobState
 from local_runner.model.refs import META, USER, RepoRef
 from local_runner.model.wiring import wiring_of
 from local_runner.repos.check_records import RECORDS
-from local_runner.repos.check_tree import first_collision
-from local_runner.repos.finding import Finding, guarded
+from local_runner.repos.collisions import first_collision
+from local_runner.repos.findings import Finding, guarded
 from local_runner.repos.transaction import has_datums
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -32,7 +32,7 @@ class _View(NamedTuple):
 
     def is_sound(self, *rows: CommitRow) -> bool:
         """Whether all trees of these commits can be walked."""
-        return self.broken.isdisjoint(root for row in rows for root in (row.tree, row.marks) if root is not None)
+        return self.broken.isdisjoint(root for row in rows for root in (row.tree, row.datum_index) if root is not None)
 
 
 class LostContent(NamedTuple):
@@ -65,7 +65,7 @@ def _pieces(session: Session, broken: set[bytes]) -> Iterator[Finding]:
     """A root must lead to pieces that are all there, and each must hash to its name."""
     walked = _Pieces(session)
     for row in _View(session, frozenset()).commits():
-        for root in (row.tree, row.marks):
+        for root in (row.tree, row.datum_index):
             problem = walked.problem(root) if root is not None and root not in broken else ""
             if root is not None and problem:
                 broken.add(root)
@@ -200,15 +200,17 @@ def _provenance(view: _View) -> Iterator[Finding]:
             yield Finding(f"job {info.job}", f"it waits for a commit of {repo} that is not there")
 
 
-def _marks(view: _View) -> Iterator[Finding]:
-    """Each mark of a meta commit must have its document, and each document its mark."""
+def _records(view: _View) -> Iterator[Finding]:
+    """Each record of a meta commit must have its document, and each document its record."""
     for row in view.commits():
         if row.ref.repo.type != META or row.error or not view.is_sound(row) or not (row.begun or row.finished is not None):
             continue
-        marked = {key.decode() for key, _ in view.session.trees.scan(row.marks)}
+        marked = {key.decode() for key, _ in view.session.trees.scan(row.datum_index)}
         described = {tag for path, tag in _entries(view.session, row) if path == f"/meta/{tag}/meta"}
         for datum in sorted(marked ^ described):
-            yield Finding(str(row.ref), f"datum {datum} has {'a mark, but no document' if datum in marked else 'a document, but no mark'}")
+            yield Finding(
+                str(row.ref), f"datum {datum} has {'a record, but no document' if datum in marked else 'a document, but no record'}"
+            )
 
 
 def _outputs(view: _View) -> Iterator[Finding]:
@@ -233,7 +235,7 @@ def _outputs(view: _View) -> Iterator[Finding]:
         for path, tag in sorted(written - listed):
             yield Finding(str(output.ref), f"{path} of datum {tag} is not in {meta.ref}")
         for path, tag in sorted(listed - written):
-            if _is_processed(view.session.trees.get(meta.marks, tag.encode())):
+            if _is_processed(view.session.trees.get(meta.datum_index, tag.encode())):
                 yield Finding(str(output.ref), f"lacks {path} of datum {tag}")
 
 
@@ -244,16 +246,16 @@ _SENTENCES: tuple[Callable[[_View], Iterator[Finding]], ...] = (
     _folder_trees,
     _jobs,
     _provenance,
-    _marks,
+    _records,
     _outputs,
 )
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
 
 
-def _is_processed(mark: bytes | None) -> bool:
-    """Whether a mark (engine/marks.py) says so: its state is the letter behind the skip key."""
-    return mark is not None and mark[32:33] == b"P"
+def _is_processed(record: bytes | None) -> bool:
+    """Whether a record (pipelines/datum_index.py) says so: its state is the letter behind the skip key."""
+    return record is not None and record[32:33] == b"P"
 
 
 def _commit_of(session: Session, info: JobInfo, kind: str) -> CommitRow | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from local_runner.repos.finding import Finding, guarded
+from local_runner.repos.findings import Finding, guarded
 from local_runner.storage.arrivals import dead_drafts
 from local_runner.storage.home import Home
 from local_runner.storage.log_files import damaged_lines, is_unfinished
@@ -56,7 +56,7 @@ def remove_leftovers(home: Home) -> list[Leftover]:
 
 
 def _dead_bells(home: Home) -> Iterator[Path]:
-    return (path for path in home.bells.iterdir() if not stat.S_ISFIFO(path.lstat().st_mode) or _is_silent(path))
+    return (path for path in home.wakeups.iterdir() if not stat.S_ISFIFO(path.lstat().st_mode) or _is_silent(path))
 
 
 def _is_silent(pipe: Path) -> bool:

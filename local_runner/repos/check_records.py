@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 
-from local_runner.repos.finding import Finding
+from local_runner.repos.findings import Finding
 from local_runner.storage.connect import empty_records, has_additions
 from local_runner.storage.database import Session
 from local_runner.storage.row_sums import wrong_rows

@@ -17,7 +17,7 @@ from local_runner.errors import (
 from local_runner.model.names import check_branch
 from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRef, PipelineRef, RepoRef
 from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
-from local_runner.repos.check_tree import first_collision
+from local_runner.repos.collisions import first_collision
 from local_runner.repos.provenance import sources_first
 from local_runner.repos.transaction import Transaction, has_datums, may_write_output, open_commit, second_of_set
 from local_runner.storage.commit_records import CommitRow

@@ -13,9 +13,9 @@ from local_runner.repos.check_home import Leftover, leftovers
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import Home
-from local_runner.storage.let_go import let_go
 from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX, job_id
 from local_runner.storage.pages import free_bytes, used_bytes
+from local_runner.storage.released import let_go
 
 _LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
 

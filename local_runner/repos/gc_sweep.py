@@ -13,8 +13,8 @@ from local_runner.repos.check_home import remove_leftovers
 from local_runner.repos.gc import Doomed, GcPlan, forgettable, gone_logs
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
-from local_runner.storage.let_go import forget_removed
 from local_runner.storage.pages import empty_log, free_bytes, give_back, is_incremental, used_bytes, write_anew
+from local_runner.storage.released import forget_removed
 
 _SLICE = 0.05  # seconds of work that others wait for; to commit it may take as long again
 _PAUSE = 0.02  # between slices; who waits for the lock is next in line
@@ -69,7 +69,7 @@ class Sweep:
         """What is not forgettable any longer is walked in the first slice, as is all that came since."""
         with self._database.write() as session:
             for key in set(self._plan.jobs) & set(forgettable(session, math.inf)):
-                session.commits.update(key, tree=None, marks=None, size=0, error=FORGOTTEN)
+                session.commits.update(key, tree=None, datum_index=None, size=0, error=FORGOTTEN)
 
     @property
     def _is_late(self) -> bool:

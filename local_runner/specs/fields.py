@@ -246,7 +246,7 @@ ENUMS: Mapping[str, tuple[str, ...]] = {
 ONE_OF: Mapping[str, tuple[str, ...]] = {"Egress": ("object_storage", "sql_database")}
 
 
-class Gone(NamedTuple):
+class RemovedField(NamedTuple):
     """A field that Pachyderm no longer has: `until` is the last version that had it, `instead` what to do now."""
 
     until: str
@@ -254,23 +254,23 @@ class Gone(NamedTuple):
 
 
 # Fields of Pachyderm 1.x, by the message they stood in.
-REMOVED: Mapping[tuple[str, str], Gone] = {
-    (REQUEST, "max_queue_size"): Gone("1.13", "it has no successor"),
-    (REQUEST, "standby"): Gone("1.13", "use autoscaling"),
-    (REQUEST, "enable_stats"): Gone("1.13", "statistics are always kept, see `list datum`"),
-    (REQUEST, "cache_size"): Gone("1.13", "it has no successor"),
-    (REQUEST, "chunk_spec"): Gone("1.13", "use datum_set_spec"),
-    (REQUEST, "hashtree_spec"): Gone("1.13", "it has no successor"),
-    (REQUEST, "incremental"): Gone("1.7", "only changed datums run in any case"),
-    (REQUEST, "scale_down_threshold"): Gone("1.9", "use autoscaling"),
-    (REQUEST, "resource_spec"): Gone("1.6", "use resource_requests and resource_limits"),
-    (REQUEST, "inputs"): Gone("1.5", "use input"),
-    ("Transform", "build"): Gone("1.13", "build the image yourself and name it in transform.image"),
-    ("ParallelismSpec", "coefficient"): Gone("1.13", "use constant"),
-    ("Input", "git"): Gone("1.13", "put the files into a repo and use pfs"),
-    ("Input", "atom"): Gone("1.8", "use pfs"),
-    ("Spout", "overwrite"): Gone("1.13", "let the spout write with `put file` or a client"),
-    ("Spout", "marker"): Gone("1.13", "let the spout write with `put file` or a client"),
+REMOVED: Mapping[tuple[str, str], RemovedField] = {
+    (REQUEST, "max_queue_size"): RemovedField("1.13", "it has no successor"),
+    (REQUEST, "standby"): RemovedField("1.13", "use autoscaling"),
+    (REQUEST, "enable_stats"): RemovedField("1.13", "statistics are always kept, see `list datum`"),
+    (REQUEST, "cache_size"): RemovedField("1.13", "it has no successor"),
+    (REQUEST, "chunk_spec"): RemovedField("1.13", "use datum_set_spec"),
+    (REQUEST, "hashtree_spec"): RemovedField("1.13", "it has no successor"),
+    (REQUEST, "incremental"): RemovedField("1.7", "only changed datums run in any case"),
+    (REQUEST, "scale_down_threshold"): RemovedField("1.9", "use autoscaling"),
+    (REQUEST, "resource_spec"): RemovedField("1.6", "use resource_requests and resource_limits"),
+    (REQUEST, "inputs"): RemovedField("1.5", "use input"),
+    ("Transform", "build"): RemovedField("1.13", "build the image yourself and name it in transform.image"),
+    ("ParallelismSpec", "coefficient"): RemovedField("1.13", "use constant"),
+    ("Input", "git"): RemovedField("1.13", "put the files into a repo and use pfs"),
+    ("Input", "atom"): RemovedField("1.8", "use pfs"),
+    ("Spout", "overwrite"): RemovedField("1.13", "let the spout write with `put file` or a client"),
+    ("Spout", "marker"): RemovedField("1.13", "let the spout write with `put file` or a client"),
 }
 
 # Both spellings of every field, as protobuf's JSON takes them.

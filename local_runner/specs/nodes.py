@@ -30,7 +30,7 @@ _TAG_PREFIX = "tag:yaml.org,2002:"
 _LARGEST_FLOAT_AS_INTEGER = 1e21  # up to here JSON written by Go shows whole floats as integers
 
 
-class Node(NamedTuple):
+class SpecNode(NamedTuple):
     """A part of a document. `value` is the text of a scalar (or the name of an alias), a list of nodes, or a list of pairs of nodes.
 
     `tag` is the short tag of a scalar, such as "int" or "str", whether it was written or follows from the text. Lines count from 1.
@@ -43,7 +43,7 @@ class Node(NamedTuple):
     column: int
 
 
-def documents(text: str, source: str) -> Iterator[Node]:
+def documents(text: str, source: str) -> Iterator[SpecNode]:
     """The documents of a YAML stream, one after the other: those before an error are given before it is raised.
 
     Raises `SpecError` for what is no YAML.
@@ -82,7 +82,7 @@ def _events(text: str) -> Iterator[Any]:
     return iter(yaml.parse(text))
 
 
-def _compose(events: Iterator[Any], event: Any, source: str, depth: int = 1) -> Node:
+def _compose(events: Iterator[Any], event: Any, source: str, depth: int = 1) -> SpecNode:
     line, column = event.start_mark.line + 1, event.start_mark.column + 1
     if depth > MAX_DEPTH:
         raise SpecError(f"malformed pipeline spec: {TOO_DEEP}", where=f"{source}:{line}:{column}")
@@ -91,17 +91,17 @@ def _compose(events: Iterator[Any], event: Any, source: str, depth: int = 1) -> 
             pairs = []
             while type(key := next(events)).__name__ != "MappingEndEvent":
                 pairs.append((_compose(events, key, source, depth + 1), _compose(events, next(events), source, depth + 1)))
-            return Node(MAPPING, pairs, "map", line, column)
+            return SpecNode(MAPPING, pairs, "map", line, column)
         case "SequenceStartEvent":
             items = []
             while type(item := next(events)).__name__ != "SequenceEndEvent":
                 items.append(_compose(events, item, source, depth + 1))
-            return Node(SEQUENCE, items, "seq", line, column)
+            return SpecNode(SEQUENCE, items, "seq", line, column)
         case "AliasEvent":
-            return Node(ALIAS, event.anchor, "", line, column)
+            return SpecNode(ALIAS, event.anchor, "", line, column)
     plain, quoted = event.implicit
     tag = str(event.tag).removeprefix(_TAG_PREFIX) if not plain and not quoted else _implied_tag(event.value) if plain else "str"
-    return Node(SCALAR, event.value, tag, line, column)
+    return SpecNode(SCALAR, event.value, tag, line, column)
 
 
 def _implied_tag(text: str) -> str:
@@ -127,7 +127,7 @@ def _is_timestamp(text: str) -> bool:
         return False
 
 
-def to_json(node: Node, source: str) -> Any:
+def to_json(node: SpecNode, source: str) -> Any:
     """The JSON value of a node. Raises `SpecError` for what JSON has no place for. A repeated key counts once, the last time."""
     if node.kind == MAPPING:
         mapping = {}
@@ -145,7 +145,7 @@ def to_json(node: Node, source: str) -> Any:
     return _scalar(node, source)
 
 
-def _scalar(node: Node, source: str) -> Any:
+def _scalar(node: SpecNode, source: str) -> Any:
     text, lowered = node.value, node.value.lower()
     match node.tag:
         case "str":
@@ -176,5 +176,5 @@ def whole(number: float) -> int | float:
     return int(number) if number.is_integer() and abs(number) < _LARGEST_FLOAT_AS_INTEGER else number
 
 
-def _unconvertible(text: str, node: Node, source: str, hint: str) -> SpecError:
+def _unconvertible(text: str, node: SpecNode, source: str, hint: str) -> SpecError:
     return SpecError(f"could not convert YAML to JSON object: {text}", where=f"{source}:{node.line}:{node.column}", hint=hint)

@@ -11,7 +11,7 @@ from typing import Any
 from local_runner.errors import SpecError
 from local_runner.specs.check import Fault, dotted, faults
 from local_runner.specs.fields import DEFAULTS, REQUEST, lower_camel
-from local_runner.specs.nodes import MAPPING, MAX_DEPTH, SCHEMA_KEY, SEQUENCE, TOO_DEEP, Node, documents, to_json, whole
+from local_runner.specs.nodes import MAPPING, MAX_DEPTH, SCHEMA_KEY, SEQUENCE, TOO_DEEP, SpecNode, documents, to_json, whole
 
 _MOST_DIGITS = 400  # of an integer; no field takes one of more than twenty
 
@@ -141,7 +141,7 @@ def _without_schema(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in pairs if key != SCHEMA_KEY}
 
 
-def _spec_nodes(text: str, source: str) -> Iterator[Node]:
+def _spec_nodes(text: str, source: str) -> Iterator[SpecNode]:
     for node in documents(text, source):
         if node.kind == SEQUENCE and node.value:
             yield from node.value

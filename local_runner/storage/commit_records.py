@@ -14,8 +14,8 @@ from local_runner.storage.rows import damaged_row, reads
 class CommitRow(NamedTuple):
     """A commit as it lies in the records; `parent` is the key of another, `tree` the root of its files.
 
-    `marks` is, in meta repos, the root of a second tree: what became of each datum (engine/marks.py). `size` counts bytes of the
-    finished content. While it is open, `tree` counts only if it is `begun`; before, its content is that of its base.
+    `datum_index` is, in meta repos, the root of a second tree: what became of each datum (pipelines/datum_index.py). `size` is the
+    bytes of the finished content. While it is open, `tree` counts only if it is `begun`; before, its content is that of its base.
     """
 
     key: int
@@ -31,7 +31,7 @@ class CommitRow(NamedTuple):
     error: str
     unreadable: str
     tree: bytes | None
-    marks: bytes | None
+    datum_index: bytes | None
     size: int
     begun: bool
 
@@ -46,8 +46,9 @@ _COLUMNS = (
 )
 _COMMIT = f"SELECT {_COLUMNS} FROM commits c JOIN repo r ON r.key = c.repo"
 _UPDATABLE = frozenset(
-    ("parent", "description", "finishing", "finished", "error", "unreadable", "tree", "marks", "size", "begun", "origin")
+    ("parent", "description", "finishing", "finished", "error", "unreadable", "tree", "datum_index", "size", "begun", "origin")
 )
+_RENAMED = {"datum_index": "marks"}  # the columns that FORMAT 1 calls otherwise
 
 
 class CommitRecords:
@@ -151,7 +152,7 @@ class CommitRecords:
     def update(self, key: int, **values: object) -> None:
         """Set columns of a commit."""
         assert values.keys() <= _UPDATABLE, values
-        assignments = ", ".join(f"{name} = ?" for name in values)
+        assignments = ", ".join(f"{_RENAMED.get(name, name)} = ?" for name in values)
         self._db.execute(f"UPDATE commits SET {assignments} WHERE key = ?", (*values.values(), key))
 
     def set_sources(self, key: int, sources: Iterable[int]) -> None:
@@ -163,9 +164,9 @@ class CommitRecords:
 
     def roots(self, without: Container[int] = ()) -> Iterator[bytes]:
         """The roots of all trees that some commit holds, but for those with the keys `without`."""
-        for key, tree, marks in self._db.execute("SELECT key, tree, marks FROM commits"):
+        for key, tree, datum_index in self._db.execute("SELECT key, tree, marks FROM commits"):
             if key not in without:
-                yield from (root for root in (tree, marks) if root)
+                yield from (root for root in (tree, datum_index) if root)
 
     def _all(self, query: str, *values: object) -> list[CommitRow]:
         return [_commit(row) for row in self._db.execute(query, values)]

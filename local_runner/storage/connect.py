@@ -16,9 +16,9 @@ from urllib.parse import quote
 from local_runner.errors import Unavailable
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.storage.home import Home
-from local_runner.storage.let_go import count_removed
 from local_runner.storage.locks import FileLock
 from local_runner.storage.pages import BUSY_SECONDS, INCREMENTAL
+from local_runner.storage.released import count_removed
 from local_runner.storage.row_sums import keep_sums, sum_all
 
 _SCHEMA, _ADDITIONS = (Path(__file__).with_name(name) for name in ("schema.sql", "additions.sql"))

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 from local_runner.errors import Unavailable
-from local_runner.storage.bell import ring_all
 from local_runner.storage.commit_records import CommitRecords
 from local_runner.storage.connect import committed, connect, is_laid_out, lay_out, prepare_to_write
 from local_runner.storage.count import read_count, write_count
@@ -21,6 +20,7 @@ from local_runner.storage.repo_records import RepoRecords
 from local_runner.storage.row_sums import first_wrong_row
 from local_runner.storage.rows import MISREADINGS, damaged_row
 from local_runner.storage.trees import Trees
+from local_runner.storage.wakeup import notify_all
 
 
 class Session:
@@ -149,7 +149,7 @@ class Database:
             lock.release()
         with contextlib.suppress(OSError):
             self.files.arrivals.release(session.objects.added)
-        ring_all(self.home.bells)
+        notify_all(self.home.wakeups)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:

@@ -42,7 +42,7 @@ class Home:
         return self.path / "drafts"
 
     @property
-    def bells(self) -> Path:
+    def wakeups(self) -> Path:
         return self.path / "bells"
 
     @property
@@ -104,7 +104,7 @@ def open_home(path: Path, create: bool = True) -> Home:
         if not mark.exists():
             if not create:
                 raise Unavailable(f"there is no home at {path}")
-            for folder in (home.path, home.objects, home.drafts, home.bells, home.logs):
+            for folder in (home.path, home.objects, home.drafts, home.wakeups, home.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             (home.path / ".gitignore").write_text("*\n")
             publish(mark, f"{FORMAT}\n".encode())
@@ -129,7 +129,7 @@ def open_home(path: Path, create: bool = True) -> Home:
 
 def _complete(home: Home) -> None:
     """Make what is missing beside FORMAT: the maker was killed, or a copy was made without it."""
-    for folder in (home.objects, home.drafts, home.bells, home.logs):
+    for folder in (home.objects, home.drafts, home.wakeups, home.logs):
         folder.mkdir(exist_ok=True)
     for lock in (home.write_lock, home.engine_lock):
         if not lock.exists():

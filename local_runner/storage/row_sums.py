@@ -31,7 +31,7 @@ TABLES = (
 _FUNCTION = "sum_of_row"
 
 
-class Text(bytes):
+class RowText(bytes):
     """A text of a row that may be no UTF-8."""
 
 
@@ -54,7 +54,7 @@ def sum_of_row(*values: object) -> int:
     for value in values:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, str | Text):
+        if isinstance(value, str | RowText):
             kind, content = b"t", value.encode() if isinstance(value, str) else bytes(value)
         elif isinstance(value, bytes):
             kind, content = b"b", value
@@ -90,7 +90,7 @@ def sum_all(connection: sqlite3.Connection) -> None:
 def wrong_rows(connection: sqlite3.Connection) -> Iterator[WrongRow]:
     """The rows of a table whose sums differ, or that have gone. Raises `sqlite3.Error` where they cannot be read."""
     rows = {table: _expressions(connection, table, table) for table in TABLES}
-    before, connection.text_factory = connection.text_factory, Text
+    before, connection.text_factory = connection.text_factory, RowText
     try:
         for table, row in rows.items():
             sums = {

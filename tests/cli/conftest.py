@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from local_runner.cli.main import main
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.executors.base import Executor
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
-from local_runner.foreground import Crew, work
 from local_runner.runner import Runner
 
 
@@ -96,7 +97,7 @@ def work_here(executor: Executor) -> Callable[[Runner], None]:
             return
         at_work = True
         try:
-            work(runner, Crew(executor, jobs=1))
+            work(runner, EngineConfig(executor, jobs=1))
         finally:
             at_work = False
 

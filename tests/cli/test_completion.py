@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from local_runner.cli.completion import offers
+from local_runner.cli.commands.completion import offers
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS
 from local_runner.runner import Runner
 from tests.cli.test_help import HEAVY

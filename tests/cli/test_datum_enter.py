@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from local_runner.cli.completion import offers
-from local_runner.cli.datum_enter import under_pdb
+from local_runner.cli.commands.completion import offers
+from local_runner.cli.commands.datum_shell_run import under_pdb
 from local_runner.errors import Invalid
 from tests.cli.test_terminal import Session
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.cli.elsewhere import ELSEWHERE
+from local_runner.cli.unsupported import ELSEWHERE
 from local_runner.model.refs import parse_branch
 from local_runner.runner import Runner
 
@@ -89,7 +89,7 @@ def test_whoever_subscribes_to_what_is_new_is_told_of_nothing_else(data, monkeyp
         with Runner.open(background=False) as runner:
             came.append(runner.start_commit(parse_branch("data@master")).id)
 
-    monkeypatch.setattr("local_runner.storage.bell.Bell.wait", wait)
+    monkeypatch.setattr("local_runner.storage.wakeup.Wakeup.wait", wait)
     told = [found["commit"]["id"] for found in data(f"subscribe commit data@master {flag} --raw").documents]
     assert told == came == ids(data)[:1]
 

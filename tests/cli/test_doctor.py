@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.cli import doctor
+from local_runner.cli.commands import doctor
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.process import ProcessExecutor
 from local_runner.executors.sandbox import SandboxExecutor

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.cli.help import EXIT_CODES, manual
+from local_runner.cli.commands.help import EXIT_CODES, manual
 from local_runner.cli.main import main
 from local_runner.cli.meter import Meter
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS

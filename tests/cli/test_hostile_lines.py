@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_runner.cli.help import EXIT_CODES
+from local_runner.cli.commands.help import EXIT_CODES
 from local_runner.cli.main import main
 from local_runner.cli.table import ALONE, NOUNS
 from local_runner.cli.tree import load

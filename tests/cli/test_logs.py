@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.engine.log_reader import LogReader, last_lines
-from local_runner.engine.logs import JobLog, log_path
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.pipelines.logs import LogReader, last_lines
+from local_runner.storage.job_log import JobLog, log_path
 from tests.cli.conftest import copying
 
 JOB = JobRef(PipelineRef("default", "p"), "5f93d03b65fa421996185e53f7f8b1e4")
@@ -88,7 +88,7 @@ def test_following_prints_what_comes_later_once(lab, monkeypatch):
         shown.append(seconds)
         printed("late")
 
-    monkeypatch.setattr("local_runner.storage.bell.Bell.wait", wait)
+    monkeypatch.setattr("local_runner.storage.wakeup.Wakeup.wait", wait)
     ended = lab("logs -p p --follow --tail 1")
     assert (ended.status, ended.lines) == (130, ["read b", "late"])
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from local_runner import watching
 from local_runner.cli.main import main
 from local_runner.errors import LocalRunnerError
 from local_runner.executors import table
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
 from local_runner.model.jobs import JobInfo
 from local_runner.model.refs import PipelineRef, parse_file
+from local_runner.project import watch as watching
 from local_runner.runner import Runner
 from local_runner.storage.locks import FileLock
 from tests.cli.conftest import Ended
@@ -361,7 +361,7 @@ def test_a_spec_that_cannot_be_leaves_the_home_as_it_was(project: Folder) -> Non
 
 
 def test_whoever_else_is_at_work_is_named_and_waited_for(project: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_runner.foreground._HANDOVER", 0.05)
+    monkeypatch.setattr("local_runner.engine_host._HANDOVER", 0.05)
     project("square")
     _ = project.ran
     lock = FileLock(project.root / ".local_runner" / "engine.lock")

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
-from local_runner.cli.elsewhere import ELSEWHERE, elsewhere
 from local_runner.cli.main import main
 from local_runner.cli.table import ALONE, NOUNS, VERBS
 from local_runner.cli.tree import Root
+from local_runner.cli.unsupported import ELSEWHERE, elsewhere
 
 
 def _surface():

@@ -22,15 +22,15 @@ import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, Pachctl, RunRequest, RunResult, Worker, WorkerRequest
-from local_runner.executors.collect import Collected
+from local_runner.executors.launcher.collect import Collected
+from local_runner.executors.launcher.tree import Tree, TreeChanges
 from local_runner.executors.terminal import Terminal
-from local_runner.executors.tree import Left, Tree
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 # The runner's end of a call of pachctl.
 _ANSWER = """
 import os, socket
-from local_runner.executors.calls import receive, send
+from local_runner.executors.pachctl.frames import receive, send
 line = socket.socket(fileno=0)
 kind, words = receive(line)
 send(line, b"1", os.environb[b"WHO"] + b": " + words.replace(b"\\0", b" ") + b"\\n")
@@ -445,14 +445,14 @@ class ExecutorContract:
         assert bench.stdout == ["half"]
 
     def test_what_a_command_left_is_told(self, bench: Bench) -> None:
-        assert bench.run("cat", "/pfs/in/file").left == Left()
-        assert bench.run("touch", "/pfs/out/new").left._replace(unread=()) == Left(wrote=True)
-        assert bench.run("mkdir", "/pfs/out/empty").left._replace(unread=()) == Left(wrote=True)
+        assert bench.run("cat", "/pfs/in/file").left == TreeChanges()
+        assert bench.run("touch", "/pfs/out/new").left._replace(unread=()) == TreeChanges(wrote=True)
+        assert bench.run("mkdir", "/pfs/out/empty").left._replace(unread=()) == TreeChanges(wrote=True)
         left = bench.sh(
             "printf two > /pfs/in/file; rm $(readlink /pfs/.env); mkdir /pfs/in/d; touch /pfs/in/d/new; ln -s file /pfs/in/link"
         ).left
         assert (left.wrote, sorted(left.changed), left.gone) == (False, ["in/d/new", "in/file"], (".env",))
-        assert bench.sh("rm -r $(readlink /pfs/in)").left == Left(gone=("in/file",))
+        assert bench.sh("rm -r $(readlink /pfs/in)").left == TreeChanges(gone=("in/file",))
 
     def test_an_input_nobody_looked_into_is_told(self, bench: Bench) -> None:
         folder = tree_of("one").folder
@@ -485,7 +485,7 @@ class ExecutorContract:
         brought = [("in/d/large", ".scratch/file", False), ("in/lazy", ".scratch/pipe", True)]
         folders = [("out", 0o777), ("in", 0o700), ("in/d", 0o777)]
         result = bench.run("ls", "-F", "/pfs/in/", "/pfs/in/d", tree=tree_of("one", folders=folders, brought=brought))
-        assert result.left == Left()
+        assert result.left == TreeChanges()
         assert {"lazy|", "large"} <= set(bench.stdout)
         assert [path.name for path in bench.scratch.iterdir() if path.name != "set"] == ["pipe"]
 

@@ -51,7 +51,7 @@ _CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.a
 _SEND_BACK = """
 import socket, sys
 if inside := int(sys.argv[1]):
-    from local_runner.executors.join import join_namespaces
+    from local_runner.executors.launcher.join import join_namespaces
     join_namespaces(inside)
 with socket.create_server(("127.0.0.1", int(sys.argv[2]))) as server:
     print(flush=True)

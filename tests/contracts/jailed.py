@@ -12,8 +12,8 @@ from pathlib import Path
 
 from local_runner.executors.base import Pachctl, RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
+from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.sandbox import SandboxExecutor
-from local_runner.executors.tree import Tree
 
 _DATUM = ".scratch/set/one/pfs/one"
 _TREE = Tree(_DATUM, {"out": f"{_DATUM}/out"}, [("out", 0o777)], [])

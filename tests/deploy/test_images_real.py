@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.executors.engines import BUILDERS, ENGINE_VARIABLE
+from local_runner.executors.container_engines import BUILDERS, ENGINE_VARIABLE
 from tests.contracts.executor import soon
 from tests.deploy.conftest import Deployment
 from tests.support.containers import needs_builder, packed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.engine.batching import Attendants, next_datum
+from local_runner.engine.batching.client import NextDatumServers, next_datum
 from local_runner.errors import Refused
 from local_runner.executors.base import WorkerRequest
 from local_runner.executors.sandbox import SandboxExecutor
@@ -147,18 +147,18 @@ def test_time_runs_for_each_datum_also_after_some_that_left_nothing(lab: Lab) ->
 def test_next_datum_outside_batching_is_refused(tmp_path: Path) -> None:
     request = WorkerRequest("worker", tmp_path / "pfs", tmp_path, env={})
     request.pfs.mkdir()
-    attendants = Attendants()
-    attendant = attendants.hire()
+    next_datum_servers = NextDatumServers()
+    client = next_datum_servers.open()
     try:
         with ScriptedExecutor(lambda datum: 0).worker(request) as worker:
-            attendant.settle(worker)
-            attendant.listen()
-            attendant.deafen()
+            client.attach(worker)
+            client.listen()
+            client.pause()
             with pytest.raises(Refused, match="datum batching not enabled"):
-                next_datum(attendant.port)
+                next_datum(client.port)
     finally:
-        attendant.close()
-        attendants.close()
+        client.close()
+        next_datum_servers.close()
 
 
 def test_user_code_in_a_sandbox_cannot_lead_whoever_lays_out_its_datums_to_a_folder_of_the_host(home: Path) -> None:

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from local_runner.engine.cron import next_ticks
 from local_runner.errors import Refused
 from local_runner.model.refs import BranchRef, PipelineRef, RepoRef
 from local_runner.model.repos import Trigger
 from local_runner.model.units import parse_rfc3339, rfc3339
+from local_runner.pipelines.cron import next_ticks
 from tests.support.lab import Lab
 
 TICK = PipelineRef("default", "tick")

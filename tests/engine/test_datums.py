@@ -381,7 +381,7 @@ def test_nothing_is_left_of_workers_when_the_work_is_done(lab: Lab) -> None:
     run_once(lab, copy, {f"/{n}": "1" for n in range(20)})
     home = lab.runner.database.home
     assert not any(folder.exists() for folder in home.workers)
-    assert [*home.bells.iterdir(), *home.drafts.iterdir()] == []
+    assert [*home.wakeups.iterdir(), *home.drafts.iterdir()] == []
 
 
 def test_what_a_datum_printed_is_kept_with_its_paths(lab: Lab) -> None:

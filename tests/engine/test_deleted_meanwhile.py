@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from local_runner.engine.pipelines import Request, create_pipeline, delete_pipeline
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.executors.scripted import ScriptedDatum
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef, parse_commit, parse_repo
+from local_runner.pipelines.pipelines import Request, create_pipeline, delete_pipeline
 from local_runner.repos.check import check
 from local_runner.repos.transaction import Transaction
 from local_runner.runner import Runner
@@ -30,7 +31,7 @@ def engine_at_work(lab: Lab) -> Iterator[None]:
 
     def work() -> None:
         try:
-            with Runner.open(lab.runner.home, background=False) as runner, engine_of(runner, Crew(lab.executor, 2)) as engine:
+            with Runner.open(lab.runner.home, background=False) as runner, engine_of(runner, EngineConfig(lab.executor, 2)) as engine:
                 engine.work(linger=0.5)  # as one in the background does: what comes next is its work, too
         except BaseException as error:
             failed.append(error)

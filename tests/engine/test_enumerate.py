@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_runner.engine.enumerate import enumerate_datums, processing_order
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.globs import compile_glob
 from local_runner.model.inputs import Cron, Cross, Group, Input, Join, Pfs, Union
+from local_runner.planning.enumerate import enumerate_datums, processing_order
 from tests.support.slow_datums import slow_datums
 
 FOO = [f"/foo{i}" for i in range(50)]

@@ -29,7 +29,7 @@ def test_an_engine_ends_after_the_workers_of_versions_that_are_gone(lab: Lab, ho
     assert ended == [True]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("default-p-")]
     assert lab.state("p") is JobState.SUCCESS
-    # What has the number of the engine's bell by now hears nothing.
+    # What has the number of the engine's wakeup by now hears nothing.
     other = Runner.open(home.parent / "other", background=False)
     other.create_repo(parse_repo("r"))
     assert (home.parent / "other" / "records.sqlite-wal").read_bytes()[:1] != b"!"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.engine.batching import Attendants
+from local_runner.engine.batching.client import NextDatumServers
 from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Executor
 from local_runner.executors.process import ProcessExecutor
@@ -63,17 +63,17 @@ def test_a_datum_that_takes_every_worker_along_fails_and_the_others_do_not(lab: 
 
 
 def test_workers_that_are_lost_before_they_have_a_datum_fail_the_job_in_the_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    hired: list[object] = []
+    open_worker: list[object] = []
 
     def lost(request: object) -> None:
-        hired.append(request)
+        open_worker.append(request)
         raise WorkerLost("no memory")
 
     monkeypatch.setattr(lab.executor, "worker", lost)
     lab.pipeline("p", parallelism_spec={"constant": 1})
     lab.run_all()
     assert (lab.state("p"), lab.job("p").reason) == (JobState.FAILURE, "no memory")
-    assert len(hired) == 3
+    assert len(open_worker) == 3
 
 
 def test_a_worker_that_cannot_work_fails_the_job_and_what_was_done_is_kept(lab: Lab) -> None:
@@ -146,7 +146,7 @@ def killing(word: bytes, killed: list[int]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize(("helper", "batching"), [(b"launcher", False), (b"launcher", True), (b"attendant", True)])
+@pytest.mark.parametrize(("helper", "batching"), [(b"launcher", False), (b"launcher", True), (b"batching.server", True)])
 def test_the_kill_of_a_helper_is_not_seen_in_the_result(home: Path, executor: Executor, helper: bytes, batching: bool) -> None:
     machine, few = Machine(home, executor), dict(list(MANY.items())[:4])
     machine.put("data@master", few)
@@ -162,16 +162,16 @@ def test_the_kill_of_a_helper_is_not_seen_in_the_result(home: Path, executor: Ex
     assert set(machine.datums("p").values()) == {"success"}
 
 
-def test_an_attendant_that_died_is_followed_by_another() -> None:
-    attendants = Attendants()
+def test_a_next_datum_server_that_died_is_followed_by_another() -> None:
+    next_datum_servers = NextDatumServers()
     try:
-        attendants.hire().close()
-        first = children(b"attendant")
+        next_datum_servers.open().close()
+        first = children(b"batching.server")
         os.kill(first[0], signal.SIGKILL)
-        while children(b"attendant"):
+        while children(b"batching.server"):
             time.sleep(0.01)
-        attendants.hire().close()
-        assert len(children(b"attendant")) == 1
-        assert children(b"attendant") != first
+        next_datum_servers.open().close()
+        assert len(children(b"batching.server")) == 1
+        assert children(b"batching.server") != first
     finally:
-        attendants.close()
+        next_datum_servers.close()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from local_runner.develop import compare
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.executors.process import ProcessExecutor
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.jobs import JobState
-from local_runner.project import Project
+from local_runner.project.file import Project
+from local_runner.project.update import compare
 from tests.support.lab import Lab
 
 SOURCE = {"pfs": {"repo": "data", "name": "in", "glob": "/*"}}
@@ -29,7 +30,7 @@ def test_a_job_says_first_what_its_image_would_install_and_is_missing_here(lab: 
     lab.put("data@master", {"/a": "1"})
     folder = image(tmp_path / "image", "hello", "RUN pip install no-such-package")
     lab.pipeline("p", SOURCE, transform={"cmd": ["python", "-c", "import no_such_package"], "image": "mine:1"}, datum_tries=1)
-    with engine_of(lab.runner, Crew(ProcessExecutor(), 1, lambda: {"mine": folder})) as engine:
+    with engine_of(lab.runner, EngineConfig(ProcessExecutor(), 1, lambda: {"mine": folder})) as engine:
         engine.work()
     assert lab.state("p") is JobState.FAILURE
     first, *rest = said(lab)
@@ -63,7 +64,7 @@ def test_pipelines_of_a_project_follow_those_whose_bookkeeping_they_read(lab: La
 def test_an_engine_that_lives_on_sees_edits_of_the_images(lab: Lab, tmp_path: Path) -> None:
     lab.put("data@master", {"/a": "1"})
     images = {"mine": image(tmp_path / "one", "hello")}
-    with engine_of(lab.runner, Crew(ProcessExecutor(), 1, lambda: images)) as engine:
+    with engine_of(lab.runner, EngineConfig(ProcessExecutor(), 1, lambda: images)) as engine:
         for expected in ("hello", "goodbye"):
             lab.pipeline("p", SOURCE, transform={"cmd": ["sh", "-c", "echo $GREETING"], "image": "mine:1"}, update=True, reprocess=True)
             engine.work()
@@ -74,7 +75,7 @@ def test_an_engine_that_lives_on_sees_edits_of_the_images(lab: Lab, tmp_path: Pa
 def test_an_image_that_cannot_be_read_fails_the_job_and_not_the_engine(lab: Lab, tmp_path: Path) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("p", SOURCE, transform={"image": "mine:1"})
-    with engine_of(lab.runner, Crew(ProcessExecutor(), 1, lambda: {"mine": tmp_path})) as engine:
+    with engine_of(lab.runner, EngineConfig(ProcessExecutor(), 1, lambda: {"mine": tmp_path})) as engine:
         engine.work()
     assert lab.state("p") is JobState.FAILURE
     assert "Dockerfile cannot be read" in lab.job("p").reason

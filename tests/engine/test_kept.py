@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from local_runner.engine.kept import KEEP_VARIABLE
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import JobRef
+from local_runner.planning.kept_datums import KEEP_VARIABLE
 from tests.support.lab import Lab, copy
 
 ALL = {f"/{name}": f"content of {name}" for name in "abcdef"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from local_runner.engine.lineage import FileNode, consequences, origin
 from local_runner.errors import PathNotFound
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.refs import parse_file
+from local_runner.pipelines.why import FileNode, consequences, origin
 from tests.support.lab import Lab, copy
 
 

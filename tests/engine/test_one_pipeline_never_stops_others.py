@@ -11,7 +11,7 @@ import pytest
 
 from local_runner.engine.datum_run import DatumRunner
 from local_runner.engine.job_run import JobRun
-from local_runner.engine.slots import Slot
+from local_runner.engine.worker_thread import WorkerThread
 from local_runner.errors import Unavailable
 from local_runner.executors.scripted import ScriptedExecutor
 from local_runner.model.jobs import JobState
@@ -24,20 +24,20 @@ SICK = PipelineRef("default", "sick")
 
 # Everything that is called for one job or pipeline, from its first look to its end: module, name.
 STEPS = (
-    "local_runner.engine.agenda._read_all",
-    "local_runner.engine.agenda._read",
-    "local_runner.engine.cron.next_tick",
-    "local_runner.engine.cron.tick",
-    "local_runner.engine.begin.inputs_state",
-    "local_runner.engine.agenda.is_service",
-    "local_runner.engine.begin.output_commit",
+    "local_runner.planning.agenda._read_all",
+    "local_runner.planning.agenda._read",
+    "local_runner.pipelines.cron.next_tick",
+    "local_runner.pipelines.cron.tick",
+    "local_runner.planning.readiness.inputs_state",
+    "local_runner.planning.agenda.is_service",
+    "local_runner.planning.readiness.output_commit",
     "local_runner.engine.new_jobs.judge",
     "local_runner.engine.new_jobs.spec_of",
     "local_runner.engine.new_jobs.local_egress",
-    "local_runner.engine.prepare.input_commits",
-    "local_runner.engine.prepare.datums_of",
-    "local_runner.engine.prepare.base_of",
-    "local_runner.engine.prepare.find_kept",
+    "local_runner.planning.prepare.input_commits",
+    "local_runner.planning.prepare.datums_of",
+    "local_runner.planning.prepare.base_of",
+    "local_runner.planning.prepare.find_kept",
     "local_runner.engine.job_run.JobRun.prepare",
     "local_runner.engine.job_run.JobRun.begin",
     "local_runner.engine.job_run.JobRun._take_up",
@@ -57,17 +57,17 @@ STEPS = (
     "local_runner.engine.new_jobs.NewJobs._consider",
     "local_runner.engine.new_jobs.NewJobs._begin",
     "local_runner.engine.job_run.end_job",
-    "local_runner.engine.jobs.end_job",
-    "local_runner.engine.jobs.finish_commit",
+    "local_runner.pipelines.job_end.end_job",
+    "local_runner.pipelines.job_end.finish_commit",
     "local_runner.engine.loop.fire_triggers",
     "local_runner.engine.new_jobs.fire_triggers",
     "local_runner.engine.loop.Engine._go_on",
     "local_runner.engine.loop.Engine._flush",
     "local_runner.engine.loop.Engine._ended",
-    "local_runner.engine.slots.hired",
-    "local_runner.engine.slots.Slot._worker",
-    "local_runner.engine.slots.Slot._serve",
-    "local_runner.engine.slots.Slot._run_set",
+    "local_runner.engine.worker_thread.open_worker",
+    "local_runner.engine.worker_thread.WorkerThread._worker",
+    "local_runner.engine.worker_thread.WorkerThread._serve",
+    "local_runner.engine.worker_thread.WorkerThread._run_set",
     "local_runner.engine.datum_run.DatumRunner.begin_set",
     "local_runner.engine.datum_run.DatumRunner.run",
     "local_runner.engine.datum_run.DatumRunner.clear",
@@ -91,7 +91,9 @@ FAULTS = (
 def is_about_sick(argument: object) -> bool:
     if isinstance(argument, ScriptedExecutor):
         return False  # it knows them all
-    told = argument.info if isinstance(argument, JobRun) else argument.name if isinstance(argument, (Slot, DatumRunner)) else argument
+    told = (
+        argument.info if isinstance(argument, JobRun) else argument.name if isinstance(argument, (WorkerThread, DatumRunner)) else argument
+    )
     return "sick" in repr(told)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.cli.answer import REFUSED_FLAGS, VERBS, VERBS_ALONE, find_command
+from local_runner.cli.pachctl_inside import REFUSED_FLAGS, VERBS, VERBS_ALONE, find_command
 from local_runner.cli.table import ALONE, NOUNS
 from local_runner.errors import Refused
 from local_runner.executors.base import Executor

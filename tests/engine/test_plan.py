@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_runner.engine.marks import Mark
-from local_runner.engine.plan import CHANGED, EVERY_JOB, NEW, OTHER_SALT, RECOVERED, UNCHANGED, Verb, plan_job
 from local_runner.model.datums import Datum, DatumState, InputFile, make_datum
 from local_runner.model.ids import digest
 from local_runner.model.inputs import Pfs
+from local_runner.pipelines.datum_index import DatumRecord
+from local_runner.planning.plan import CHANGED, EVERY_JOB, NEW, OTHER_SALT, RECOVERED, UNCHANGED, Action, plan_job
 
 SALT = "0" * 32
 DATA = Pfs(repo="data", name="data", glob="/*")
@@ -17,48 +17,48 @@ def datum(path: str, content: str = "1", index: int = 0) -> Datum:
     return make_datum([InputFile(DATA, "c", path, digest(content.encode()), 1)], index)
 
 
-def mark(of: Datum, state: DatumState = DatumState.PROCESSED, salt: str = SALT) -> Mark:
-    return Mark(bytes.fromhex(of.hash(salt)), state, b"\1" * 16)
+def mark(of: Datum, state: DatumState = DatumState.PROCESSED, salt: str = SALT) -> DatumRecord:
+    return DatumRecord(bytes.fromhex(of.hash(salt)), state, b"\1" * 16)
 
 
-def reasons(wanted: list[Datum], base: dict[str, Mark], **options: bool) -> list[tuple[str, Verb, str]]:
+def reasons(wanted: list[Datum], base: dict[str, DatumRecord], **options: bool) -> list[tuple[str, Action, str]]:
     return [(step.id, step.verb, step.reason) for step in plan_job(wanted, base, SALT, **options).steps()]
 
 
 def test_a_datum_nobody_saw_before_is_new() -> None:
     a = datum("/a")
-    assert reasons([a], {}) == [(a.id, Verb.RUN, NEW)]
+    assert reasons([a], {}) == [(a.id, Action.RUN, NEW)]
 
 
 def test_a_datum_that_succeeded_with_the_same_files_is_reused() -> None:
     a = datum("/a")
-    assert reasons([a], {a.id: mark(a)}) == [(a.id, Verb.REUSE, UNCHANGED)]
+    assert reasons([a], {a.id: mark(a)}) == [(a.id, Action.REUSE, UNCHANGED)]
 
 
 def test_a_datum_whose_file_changed_runs_again() -> None:
     a = datum("/a", "2")
-    assert reasons([a], {a.id: mark(datum("/a", "1"))}) == [(a.id, Verb.RUN, CHANGED)]
+    assert reasons([a], {a.id: mark(datum("/a", "1"))}) == [(a.id, Action.RUN, CHANGED)]
 
 
 def test_a_datum_whose_files_are_gone_is_removed() -> None:
     a = datum("/a")
-    assert [step[:2] for step in reasons([], {a.id: mark(a)})] == [(a.id, Verb.REMOVE)]
+    assert [step[:2] for step in reasons([], {a.id: mark(a)})] == [(a.id, Action.REMOVE)]
 
 
 def test_a_recovered_datum_is_never_reused() -> None:
     a = datum("/a")
-    assert reasons([a], {a.id: mark(a, DatumState.RECOVERED)}) == [(a.id, Verb.RUN, RECOVERED)]
+    assert reasons([a], {a.id: mark(a, DatumState.RECOVERED)}) == [(a.id, Action.RUN, RECOVERED)]
 
 
 def test_another_salt_runs_everything_again_and_says_why() -> None:
     a = datum("/a")
-    assert reasons([a], {a.id: mark(a, salt="other")}, old_salt=True) == [(a.id, Verb.RUN, OTHER_SALT)]
+    assert reasons([a], {a.id: mark(a, salt="other")}, old_salt=True) == [(a.id, Action.RUN, OTHER_SALT)]
 
 
 def test_every_job_means_every_datum() -> None:
     a, b = datum("/a"), datum("/b")
     found = reasons([a, b], {a.id: mark(a)}, every_job=True)
-    assert found == [(b.id, Verb.RUN, NEW), (a.id, Verb.RUN, EVERY_JOB)]
+    assert found == [(b.id, Action.RUN, NEW), (a.id, Action.RUN, EVERY_JOB)]
 
 
 @given(

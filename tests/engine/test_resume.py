@@ -2,8 +2,9 @@
 
 import pytest
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.errors import Busy
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.jobs import JobState
 from tests.support.lab import Lab
 
@@ -54,7 +55,7 @@ def test_a_datum_that_failed_before_the_stop_is_tried_anew(lab: Lab) -> None:
 
 
 def test_a_home_has_one_engine_and_the_second_is_told_of_the_first(lab: Lab) -> None:
-    with engine_of(lab.runner, Crew(lab.executor)), pytest.raises(Busy, match="is at work in"):
+    with engine_of(lab.runner, EngineConfig(lab.executor)), pytest.raises(Busy, match="is at work in"):
         lab.run_all()
     lab.run_all()
     assert lab.state("copy") is JobState.SUCCESS

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.engine import spouts
+from local_runner.engine import services as spouts
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import engine_of
 from local_runner.errors import Refused
 from local_runner.executors.base import Executor, RunResult
 from local_runner.executors.process import ProcessExecutor
 from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.executors.scripted import ScriptedDatum
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import PipelineRef, parse_commit, parse_file
@@ -36,8 +37,8 @@ def wait_for(what: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def background(lab: Lab, executor: Executor | None = None) -> Iterator[threading.Thread]:
-    """An engine that lets residents run, in a thread; it is told to stop at the end."""
-    with engine_of(lab.runner, Crew(executor or lab.executor, 2, residents=True)) as engine:
+    """An engine that lets services run, in a thread; it is told to stop at the end."""
+    with engine_of(lab.runner, EngineConfig(executor or lab.executor, 2, services=True)) as engine:
         thread = threading.Thread(target=engine.work)
         thread.start()
         try:
@@ -145,7 +146,7 @@ def test_an_engine_in_the_foreground_leaves_spouts_to_one_in_the_background(lab:
     lab.run_all()
     assert command.started == []
     assert lab.runner.has_work()
-    assert not lab.runner.has_work(residents=False)
+    assert not lab.runner.has_work(services=False)
 
 
 def test_an_engine_that_only_keeps_a_spout_gives_way_to_one_that_asks(lab: Lab) -> None:
@@ -154,8 +155,8 @@ def test_an_engine_that_only_keeps_a_spout_gives_way_to_one_that_asks(lab: Lab) 
     entered = threading.Event()
 
     def serve() -> None:
-        crew = Crew(lab.executor, residents=True)
-        with Runner.open(lab.runner.home, background=False) as runner, engine_of(runner, crew) as engine:
+        config = EngineConfig(lab.executor, services=True)
+        with Runner.open(lab.runner.home, background=False) as runner, engine_of(runner, config) as engine:
             entered.set()
             engine.work()
 
@@ -163,7 +164,7 @@ def test_an_engine_that_only_keeps_a_spout_gives_way_to_one_that_asks(lab: Lab) 
     server.start()
     assert entered.wait(PATIENCE)
     wait_for(lambda: command.alive)
-    with engine_of(lab.runner, Crew(lab.executor), waiting=lambda holder: None):
+    with engine_of(lab.runner, EngineConfig(lab.executor), waiting=lambda holder: None):
         assert command.alive == 0
     server.join()
 
@@ -222,7 +223,7 @@ def test_a_spout_with_a_service_has_no_jobs_and_closes_the_commits_its_input_ope
     assert lab.jobs("spout") == []
     assert lab.runner.inspect_commit(parse_commit("spout@master")).finished is None
     assert lab.state("below") is JobState.STARTING
-    assert not lab.runner.has_work(residents=False)  # it waits for the spout, which nobody can hurry
+    assert not lab.runner.has_work(services=False)  # it waits for the spout, which nobody can hurry
     # What its worker puts there goes into the open commit.
     monkeypatch.setenv("PPS_PIPELINE_NAME", "spout")
     monkeypatch.setenv("PPS_SPEC_COMMIT", lab.runner.inspect_pipeline(SPOUT).spec_commit)

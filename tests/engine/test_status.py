@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from local_runner.engine.status import Behind, PipelineStatus, pipeline_status, repo_status
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import PipelineRef, parse_branch
+from local_runner.pipelines.status import Behind, PipelineStatus, pipeline_status, repo_status
 from tests.support.lab import Lab
 
 DATA = parse_branch("data@master")

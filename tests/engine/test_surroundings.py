@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine.worker_request import WorkerRequests, may_use_network
+from local_runner.engine_host import work
 from local_runner.executors.process import ProcessExecutor
-from local_runner.foreground import Crew, may_use_network, request_for, work
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineSpec, Secret, Transform
 from local_runner.model.refs import PipelineRef, parse_file
@@ -26,7 +28,7 @@ def test_a_secret_may_be_a_folder_of_files(home: Path) -> None:
         "secrets": [{"name": "login", "mount_path": "/login"}, {"name": "missing", "mount_path": "/none"}],
     }
     lab.pipeline("p", "data:/*", transform=transform, datum_tries=1)
-    work(lab.runner, Crew(ProcessExecutor(), 1))
+    work(lab.runner, EngineConfig(ProcessExecutor(), 1))
     assert [file.path for file in lab.runner.list_file(parse_file("p@master:/"))] == ["/coded", "/plain"]
     lab.close()
 
@@ -64,7 +66,7 @@ def test_a_secret_that_a_home_holds_from_before_writes_nowhere_else_and_fails_it
         session.pipelines.put_secret("old", 1.0, {"metadata": {"name": "old"}, "stringData": {str(target): "x"}})
     secrets = [{"name": "old", "mount_path": "/s"}]
     lab.pipeline("p", "data:/*", transform={"cmd": ["true"], "secrets": secrets}, datum_tries=1)
-    work(lab.runner, Crew(ProcessExecutor(), 1))
+    work(lab.runner, EngineConfig(ProcessExecutor(), 1))
     assert lab.state("p") is JobState.FAILURE
     assert f"secret 'old' cannot be given to a pipeline: secret: stringData[{target}]: " in lab.job("p").reason
     assert not target.exists()
@@ -84,7 +86,7 @@ def test_the_folder_of_a_secret_is_named_from_the_root_whatever_an_older_home_ha
     lab.runner.create_secret({"metadata": {"name": "s"}, "stringData": {"k": "v"}})
     secret = Secret("s", mount_path="../../up")
     asked = PipelineSpec(PipelineRef("default", "p"), Transform(secrets=(secret,)), None, {})
-    made = request_for(lab.runner, Crew(lab.executor), asked, "")
+    made = WorkerRequests(lab.runner.database, EngineConfig(lab.executor)).of(asked, "")
     assert list(made("w", tmp_path / "pfs", tmp_path, 0).mounts) == ["/up"]
 
 

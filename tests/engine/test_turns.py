@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from local_runner.develop import ToDo
-from local_runner.engine.agenda import _MOST_WAITING
 from local_runner.executors.scripted import ScriptedDatum
-from local_runner.forecast import forecast
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef
 from local_runner.model.units import rfc3339
+from local_runner.planning.agenda import _MOST_WAITING
+from local_runner.project.dry_run import forecast
+from local_runner.project.update import Changes
 from tests.support.lab import Lab, copy
 
 TICK = PipelineRef("default", "tick")
@@ -59,7 +59,7 @@ def test_a_flood_of_ticks_ends_with_the_stop_of_its_pipeline(lab: Lab) -> None:
 
 
 def test_missed_ticks_wait_while_many_jobs_do_and_none_is_left_out(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_runner.engine.agenda._MOST_WAITING", 3)
+    monkeypatch.setattr("local_runner.planning.agenda._MOST_WAITING", 3)
     most: list[int] = []
 
     def count(datum: ScriptedDatum) -> None:
@@ -116,10 +116,10 @@ def test_a_status_of_very_many_jobs_says_that_it_left_some_out(lab: Lab, monkeyp
     lab.pipeline("p")
     for number in range(3):
         lab.put("data@master", {"/a": str(number)})
-    everything = forecast(lab.runner, ToDo())
-    assert (len(everything.outlooks), everything.is_cut) == (4, False)
-    some = forecast(lab.runner, ToDo(), seconds=0.0)
-    assert (len(some.outlooks), some.is_cut) == (1, True)
+    everything = forecast(lab.runner, Changes())
+    assert (len(everything.job_forecasts), everything.is_cut) == (4, False)
+    some = forecast(lab.runner, Changes(), seconds=0.0)
+    assert (len(some.job_forecasts), some.is_cut) == (1, True)
 
 
 def test_a_new_pipeline_asks_the_records_no_more_beside_many_others_than_alone(lab: Lab) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.executors.base import Executor
 from local_runner.executors.process import ProcessExecutor
 from local_runner.executors.sandbox import SandboxExecutor
-from local_runner.foreground import Crew, work
 from local_runner.model.jobs import JobState
 from tests.support.lab import Lab
 
@@ -25,7 +26,7 @@ def test_a_command_runs_as_its_user_who_owns_all_of_the_datum(home: Path, execut
     lab.put("data@master", {"/a": "1\n"})
     source = {"pfs": {"repo": "data", "name": "in", "glob": "/*"}}
     lab.pipeline("p", source, transform={"cmd": ["sh"], "stdin": SCRIPT, "user": "nobody"}, datum_tries=1)
-    work(lab.runner, Crew(executor, 1))
+    work(lab.runner, EngineConfig(executor, 1))
     printed = [str(line["message"]) for line in lab.runner.logs(job=lab.job("p").job)]
     assert printed == ["65534"] * 4
     assert lab.files("p@master") == {"/a": "1\nmore\n"}
@@ -37,7 +38,7 @@ def test_a_user_who_is_not_there_fails_the_job_by_name(home: Path) -> None:
     lab = Lab(home)
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("p", transform={"user": "no-such-user"})
-    work(lab.runner, Crew(ProcessExecutor(), 1))
+    work(lab.runner, EngineConfig(ProcessExecutor(), 1))
     assert lab.state("p") is JobState.FAILURE
     assert "user no-such-user not found" in lab.job("p").reason
     lab.close()

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_runner.engine.worker_protos import messages, next_datum_response
+from local_runner.engine.batching.protos import messages, next_datum_response
 
 
 @given(st.lists(st.text(max_size=300)))

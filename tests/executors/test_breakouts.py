@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.cli.answer import VERBS, VERBS_ALONE
+from local_runner.cli.pachctl_inside import VERBS, VERBS_ALONE
 from local_runner.executors.sandbox import SandboxExecutor
 from tests.contracts.breakouts import ATTEMPTS, OF_THE_CONTAINER, Attempt
 from tests.engine.test_breakouts import ATTEMPTS as OF_ENGINE

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import NotFound, Unavailable, WorkFailed
-from local_runner.executors.build import Buildable, Builder, buildables, find_builder
-from local_runner.executors.engines import BUILDERS
+from local_runner.executors.container_engines import BUILDERS
+from local_runner.images.build import Buildable, Builder, buildables, find_builder
 from tests.support.containers import needs_builder, packed
 
 # A builder that keeps the labels of an image in a file of its name, and says what it was told.

@@ -13,7 +13,7 @@ import pytest
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, Worker
 from local_runner.executors.container import ContainerExecutor
-from local_runner.executors.engines import ENGINE_VARIABLE, OWNER_LABEL, find_engine
+from local_runner.executors.container_engines import ENGINE_VARIABLE, OWNER_LABEL, find_engine
 from local_runner.executors.resources import Resources
 from tests.contracts.executor import Bench, ExecutorContract, is_alive, soon, unique_sleep, worker_request
 from tests.contracts.isolation import IsolationContract
@@ -154,7 +154,8 @@ class TestDocker(ContainerContract):
 @needs_root
 @pytest.mark.skipif(not shutil.which("python3", path="/usr/bin"), reason="no system Python that an ordinary user could start")
 @pytest.mark.parametrize(
-    ("program", "inside"), [pytest.param("podman", "0", marks=needs("podman")), pytest.param("docker", "65534", marks=needs("docker"))]
+    ("program", "inside"),
+    [pytest.param("podman", "0", marks=needs("podman")), pytest.param("docker", "65534", marks=needs("docker"))],
 )
 def test_without_root_a_container_works_and_what_it_writes_belongs_to_the_user(program: str, inside: str) -> None:
     """The engine as `nobody`, with a home of its own, and the same program in an interpreter that everybody may read."""
@@ -194,7 +195,7 @@ import sys
 from pathlib import Path
 from local_runner.executors.base import RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
-from local_runner.executors.tree import Tree
+from local_runner.executors.launcher.tree import Tree
 program, work = sys.argv[1], Path(sys.argv[2])
 (work / "pfs").mkdir()
 tree = Tree(".scratch/set/1/pfs/1", {"out": ".scratch/set/1/pfs/1/out"}, [("out", 0o777)])

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Invalid, WorkFailed
-from local_runner.executors.build import Buildable, Builder
-from local_runner.executors.dockerfile import expand
-from local_runner.executors.images import ImageSource, code_digest, image_folder, image_notes, read_image
-from local_runner.executors.requirements import unmet
+from local_runner.images.build import Buildable, Builder
+from local_runner.images.dockerfile import expand
+from local_runner.images.folder import ImageSource, code_digest, image_folder, image_notes, read_image
+from local_runner.images.requirements import unmet
 
 PYTEST = metadata.version("pytest")
 

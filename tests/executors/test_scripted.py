@@ -4,8 +4,8 @@ import threading
 from pathlib import Path
 
 from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
+from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
-from local_runner.executors.tree import Tree
 
 
 def worker_request(tmp_path: Path) -> WorkerRequest:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_runner.executors.tree import UNTOUCHED, Left, Place, Tree
+from local_runner.executors.launcher.tree import UNTOUCHED, DatumFolder, Tree, TreeChanges
 
 NAMES = st.sampled_from(["in/a", "in/b", "in/d/a", "in/d/e/c", "other/a"])
 HARMS: dict[str, Callable[[Path], None]] = {
@@ -72,7 +72,7 @@ def found(folder: Path) -> dict[str, object]:
 @given(st.lists(st.tuples(trees(), st.booleans(), st.booleans(), st.sampled_from(sorted(HARMS))), max_size=8))
 def test_a_tree_is_there_as_described_whatever_was_there_before(turns: list[tuple[Tree, bool, bool, str]]) -> None:
     with tempfile.TemporaryDirectory() as home:
-        place = Place(home, "/pfs")
+        place = DatumFolder(home, "/pfs")
         (Path(home) / ".scratch").mkdir()
         for tree, before, after, harm in turns:
             place.lay(tree)
@@ -96,12 +96,12 @@ def tree(name: str) -> Tree:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> DatumFolder:
     (tmp_path / ".scratch").mkdir()
-    return Place(str(tmp_path), "/pfs")
+    return DatumFolder(str(tmp_path), "/pfs")
 
 
-def test_a_process_that_lives_on_keeps_what_it_has_open(tmp_path: Path, place: Place) -> None:
+def test_a_process_that_lives_on_keeps_what_it_has_open(tmp_path: Path, place: DatumFolder) -> None:
     place.lay(tree("one"))
     folder = tmp_path / tree("one").folder
     out = os.open(folder / "out", os.O_RDONLY)
@@ -149,7 +149,7 @@ ACL = bytes.fromhex("0200000001000700ffffffff04000500ffffffff20000500ffffffff")
 
 
 @pytest.mark.parametrize("change", CHANGES_UNSEEN)
-def test_a_folder_is_used_again_only_if_it_holds_exactly_what_was_laid_out(tmp_path: Path, place: Place, change: str) -> None:
+def test_a_folder_is_used_again_only_if_it_holds_exactly_what_was_laid_out(tmp_path: Path, place: DatumFolder, change: str) -> None:
     place.lay(tree("one"))
     folder = tmp_path / tree("one").folder
     before, descriptors = inodes(folder), held(folder)
@@ -171,7 +171,7 @@ def test_a_folder_is_used_again_only_if_it_holds_exactly_what_was_laid_out(tmp_p
         os.close(descriptor)
 
 
-def test_a_folder_of_which_only_the_output_was_used_is_used_again(tmp_path: Path, place: Place) -> None:
+def test_a_folder_of_which_only_the_output_was_used_is_used_again(tmp_path: Path, place: DatumFolder) -> None:
     place.lay(tree("one"))
     folder = tmp_path / tree("one").folder
     before = inodes(folder)
@@ -184,7 +184,7 @@ def test_a_folder_of_which_only_the_output_was_used_is_used_again(tmp_path: Path
 
 
 @pytest.mark.parametrize("is_alone", [False, True])
-def test_a_folder_that_somebody_may_still_hold_is_made_afresh(tmp_path: Path, place: Place, is_alone: bool) -> None:
+def test_a_folder_that_somebody_may_still_hold_is_made_afresh(tmp_path: Path, place: DatumFolder, is_alone: bool) -> None:
     place.lay(tree("one"))
     before, descriptors = inodes(tmp_path / tree("one").folder), held(tmp_path / tree("one").folder)
     place.look(is_alone=is_alone)
@@ -196,7 +196,7 @@ def test_a_folder_that_somebody_may_still_hold_is_made_afresh(tmp_path: Path, pl
         os.close(descriptor)
 
 
-def test_output_whose_folder_has_an_old_date_is_seen(tmp_path: Path, place: Place) -> None:
+def test_output_whose_folder_has_an_old_date_is_seen(tmp_path: Path, place: DatumFolder) -> None:
     place.lay(tree("one"))
     out = tmp_path / tree("one").folder / "out"
     (out / "result").write_text("x")
@@ -205,13 +205,13 @@ def test_output_whose_folder_has_an_old_date_is_seen(tmp_path: Path, place: Plac
 
 
 @pytest.mark.parametrize("is_alone", [False, True])
-def test_a_tree_that_cannot_be_laid_out_leaves_nothing(tmp_path: Path, place: Place, is_alone: bool) -> None:
+def test_a_tree_that_cannot_be_laid_out_leaves_nothing(tmp_path: Path, place: DatumFolder, is_alone: bool) -> None:
     good = Tree(".scratch/set/1/pfs/1", {"in": "x"}, [("in", 0o700)], [("in/a", b"a")])
     place.lay(good)
     place.look(is_alone=is_alone)
     with pytest.raises(FileNotFoundError):
         place.lay(good._replace(files=[("in/d/a", b"a")]))
     assert list((tmp_path / ".scratch/set").iterdir()) == []
-    assert place.look() == Left()
+    assert place.look() == TreeChanges()
     place.lay(good)
-    assert place.look()._replace(unread=()) == Left()
+    assert place.look()._replace(unread=()) == TreeChanges()

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.executors.base import Executor
 from local_runner.executors.table import choose
-from local_runner.foreground import Crew, work
 from tests.support.lab import Lab
 
 
@@ -41,7 +42,7 @@ class Machine(Lab):
         self.pipeline(name, input, transform=command, update=update, reprocess=reprocess, **fields)
 
     def run_all(self, until: Callable[[], bool] = lambda: False) -> None:
-        work(self.runner, Crew(self.real, self.jobs_at_once), until)
+        work(self.runner, EngineConfig(self.real, self.jobs_at_once), until)
 
     def reasons(self, pipeline: str) -> dict[str, str]:
         """Why datums of the newest job failed, by path."""

@@ -35,7 +35,7 @@ LINKED = {"/x": "1", "/d/x": "1", "/d/y": "2", "/t": "t\n", "/T/t": "t\n"}
 # The loop of `pachctl next datum` in one process: starting the command takes 0.3 s a datum.
 BATCHING = """
 import glob, os, shutil
-from local_runner.engine.batching import next_datum
+from local_runner.engine.batching.client import next_datum
 while next_datum(int(os.environ["PPS_WORKER_GRPC_PORT"])):
     for path in glob.glob("/pfs/in/*"):
         shutil.copy(path, "/pfs/out/")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.executors.process import ProcessExecutor
-from local_runner.foreground import Crew, work
 from local_runner.model.jobs import JobState
 from local_runner.repos.check import check
 from tests.support.lab import Lab
@@ -77,7 +78,7 @@ def test_an_engine_killed_again_and_again_keeps_what_it_finished(home: Path, her
             kept[pipeline] = now
         for path, content in lab.files("one@master").items():
             assert content == DATUMS[path] + "done\n"
-    work(lab.runner, Crew(ProcessExecutor(), 2))
+    work(lab.runner, EngineConfig(ProcessExecutor(), 2))
     assert lab.state("two") is JobState.SUCCESS
     assert lab.files("two@master") == {path: content + "done\ndone\n" for path, content in DATUMS.items()}
     assert lab.counts("one") == {"total": 40, "processed": 40}

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from local_runner.repos.check import check
-from local_runner.repos.finding import Finding
+from local_runner.repos.findings import Finding
 from tests.support.lab import Lab
 
 LARGE = "x" * 100_000
@@ -46,7 +46,7 @@ def execute(lab: Lab, sql: str, *values: object) -> None:
         ("UPDATE commits SET parent = 2 WHERE key = 1", "default/data@", "younger than itself"),
         ("UPDATE commits SET size = 7 WHERE key = 1", "default/data@", "its record says 7 bytes"),
         ("UPDATE job SET state = 'JOB_RUNNING'", "job default/copy@", "it is running, but default/copy@"),
-        ("UPDATE commits SET marks = NULL WHERE marks IS NOT NULL", "default/copy.meta@", "a document, but no mark"),
+        ("UPDATE commits SET marks = NULL WHERE marks IS NOT NULL", "default/copy.meta@", "a document, but no record"),
     ],
 )
 def test_damage_is_found_and_named(sound: Lab, sql: str, subject: str, problem: str) -> None:

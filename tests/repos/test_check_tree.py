@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from local_runner.model.entries import entry_key, entry_value
 from local_runner.model.ids import digest
-from local_runner.repos.check_tree import first_collision
+from local_runner.repos.collisions import first_collision
 from local_runner.storage.trees import Root, Trees
 
 VALUE = entry_value(digest(b""), 0)

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_runner.engine.logs import JobLog
 from local_runner.errors import Refused, Unavailable
 from local_runner.model.datums import Datum
 from local_runner.model.refs import META, SPEC, USER, JobRef, PipelineRef, parse_commit, parse_file, parse_repo
@@ -24,6 +23,7 @@ from local_runner.repos.gc import plan_gc
 from local_runner.repos.gc_sweep import Sweep
 from local_runner.runner import Runner
 from local_runner.storage import objects, pages
+from local_runner.storage.job_log import JobLog
 from local_runner.storage.pages import is_incremental
 from tests.support.histories import Event, begin, happen, histories
 from tests.support.lab import Lab, copy

@@ -11,7 +11,7 @@ import pytest
 from local_runner.errors import ContentLost
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef
-from local_runner.repos.finding import Finding
+from local_runner.repos.findings import Finding
 from local_runner.storage.log_files import LogFile, pack_block
 from tests.support.lab import Lab
 
@@ -132,7 +132,7 @@ def test_rubbish_of_killed_processes_goes_and_that_of_the_living_stays(sound: La
     dead = home.drafts / "1-dead"
     dead.mkdir()
     (dead / "draft").write_bytes(b"x" * 1000)
-    os.mkfifo(home.bells / "1-dead")
+    os.mkfifo(home.wakeups / "1-dead")
     (home.path / ".draft-abc").write_bytes(b"x")
     assert sound.runner.fsck() == []
     assert {leftover.path.name for leftover in sound.runner.leftovers()} == {"1-dead", ".draft-abc"}

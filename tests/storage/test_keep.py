@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Invalid
-from local_runner.model.keep import Keep
 from local_runner.model.refs import PipelineRef
-from local_runner.project import read_project
-from local_runner.storage.keep import read_keep
+from local_runner.model.retention import Keep
+from local_runner.project.file import read_project
+from local_runner.storage.retention import read_keep
 from tests.support.lab import Lab
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_runner.engine.log_reader import LogReader
-from local_runner.engine.logs import JobLog, log_path
 from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.pipelines.logs import LogReader
+from local_runner.storage.job_log import JobLog, log_path
 from local_runner.storage.log_files import Block, LogScan, damaged_lines
 
 JOB = JobRef(PipelineRef("default", "p"), "5f93d03b65fa421996185e53f7f8b1e4")

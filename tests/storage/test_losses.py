@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Unavailable
-from local_runner.repos.finding import Finding
+from local_runner.repos.findings import Finding
 from local_runner.storage.count import read_count, write_count
 from local_runner.storage.database import Database
 from local_runner.storage.home import open_home

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from local_runner.executors.container import ContainerExecutor
-from local_runner.executors.engines import ENGINES
-from local_runner.executors.images import image_digest, read_image
-from local_runner.project import read_project
+from local_runner.executors.container_engines import ENGINES
+from local_runner.images.folder import image_digest, read_image
+from local_runner.project.file import read_project
 
 STAGES = read_project(Path(__file__).parents[2]).images
 IMAGE = "local_runner/split:1.0"

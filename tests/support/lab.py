@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local_runner.engine.meta import meta_path, parse_meta
-from local_runner.engine.plan import Plan
-from local_runner.engine.prepare import prepare
-from local_runner.engine.specs_at_rest import spec_of
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.executors.base import RunResult
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
-from local_runner.foreground import Crew, work
 from local_runner.model.datums import Datum
 from local_runner.model.entries import entry_key
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import CommitQuery, CommitRef, JobRef, PipelineRef, RepoRef, parse_commit, parse_file, parse_repo
+from local_runner.pipelines.meta import meta_path, parse_meta
+from local_runner.pipelines.stored_specs import spec_of
+from local_runner.planning.plan import Plan
+from local_runner.planning.prepare import prepare
 from local_runner.runner import Runner
 from local_runner.storage.database import Session
 
@@ -123,7 +124,7 @@ class Lab:
     def run_all(self, until: Callable[[], bool] = lambda: False) -> None:
         """Do all work there is."""
         self.ran = []
-        work(self.runner, Crew(self.executor, self.jobs_at_once), until)
+        work(self.runner, EngineConfig(self.executor, self.jobs_at_once), until)
         self.ran.sort()
 
     def _behave(self, datum: ScriptedDatum) -> int | RunResult:

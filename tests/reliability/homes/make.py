@@ -51,7 +51,7 @@ def repos_pipelines_jobs(lab: Lab) -> None:
 
 
 def killed_in_the_middle(lab: Lab) -> None:
-    """A write-ahead log, an open job of which about half is written, one that waits for it, an open commit, a draft and a bell."""
+    """A write-ahead log, an open job of which about half is written, one that waits for it, an open commit, a draft and a wakeup."""
     lab.put("data@master", DATUMS | {"/large": LARGE.decode()})
     lab.put("mine@master", {"/kept": "kept"})
     lab.runner.start_commit(parse_branch("mine@master"))

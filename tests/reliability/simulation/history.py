@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from local_runner.engine.config import EngineConfig
+from local_runner.engine_host import work
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
-from local_runner.foreground import Crew, work
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef
 from local_runner.runner import Runner
@@ -171,7 +172,7 @@ class History:
 
     def _work(self, runner: Runner) -> None:
         """An engine, until nothing is left."""
-        work(runner, Crew(ScriptedExecutor(self._behave), 2))
+        work(runner, EngineConfig(ScriptedExecutor(self._behave), 2))
 
     def _behave(self, datum: ScriptedDatum) -> int:
         self._ran.append((f"default/{datum.env['PPS_PIPELINE_NAME']}@{datum.env['PACH_JOB_ID']}", datum.env["PACH_DATUM_ID"]))

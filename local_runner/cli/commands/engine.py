@@ -1,0 +1,38 @@
+"""The engine as a process of its own, which verbs start when they leave work to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from functools import partial
+
+from local_runner.cli.app import App, command
+from local_runner.cli.output import note
+
+EXECUTOR_VARIABLE = "LOCAL_RUNNER_EXECUTOR"
+JOBS_VARIABLE = "LOCAL_RUNNER_JOBS"
+
+
+@command("engine", hidden=True)
+def engine(app: App) -> None:
+    """Work on the home until nothing is left. Started by other commands; `LOCAL_RUNNER_EXECUTOR` and `LOCAL_RUNNER_JOBS` shape it."""
+    from local_runner.engine.config import EngineConfig
+    from local_runner.engine_host import images_of, serve
+    from local_runner.executors.table import choose
+    from local_runner.runner import Runner
+
+    # SIGTERM ends it as Ctrl-C ends a foreground run: jobs stay as they are, for the next engine.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    note(why)
+    # The home may have been removed since the command that started us: then there is nothing to do.
+    with Runner.open(background=False, create=False) as runner:
+        serve(runner, EngineConfig(executor, jobs_from_environment(), partial(images_of, runner.home), services=True, warn=note))
+
+
+def jobs_from_environment() -> int:
+    """How many datums at once: `LOCAL_RUNNER_JOBS`, else one a core."""
+    given = os.environ.get(JOBS_VARIABLE, "")
+    return max(1, int(given)) if re.fullmatch("[0-9]{1,4}", given) else os.cpu_count() or 1

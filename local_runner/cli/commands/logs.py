@@ -1,0 +1,100 @@
+"""`logs`: what user code printed (reference pps 4.12)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from local_runner.cli.app import COUNT, App, comma_list, command, in_project
+from local_runner.cli.output import note
+from local_runner.errors import Invalid
+from local_runner.model.units import parse_go_duration
+
+
+@command("logs -j edges@5f93d03b65fa421996185e53f7f8b1e4 --grep 'out of memory'")
+@click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="Of all jobs of this pipeline.")
+@click.option("-j", "--job", default="", metavar="PIPELINE@JOB-ID", help="Of this job.")
+@click.option("--datum", default="", metavar="DATUM-ID", help="Of this datum; the beginning of its id is enough.")
+@click.option("--attempt", default=0, type=COUNT, metavar="N", help="Of the N-th attempt of each datum.")
+@click.option("--inputs", default="", metavar="PATH,…", help="Of datums with all these files, named by path or hash.")
+@click.option("--grep", default="", metavar="PATTERN", help="Only lines in which this regular expression is found.")
+@click.option("--since", default="", metavar="DURATION", help="Only what is younger: 10m, 24h.")
+@click.option("-t", "--tail", type=COUNT, metavar="N", help="Only the last N lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as more comes; Ctrl-C ends it.")
+@click.option("--worker", is_flag=True, help="What the worker says, not the user code.")
+@click.option("--master", is_flag=True, help="What the pipeline's master says; here there is none.")
+@click.option("--raw", "whole", is_flag=True, help="Print whole records, each as a line of JSON.")
+@in_project
+def logs(
+    app: App,
+    pipeline: str,
+    job: str,
+    datum: str,
+    attempt: int,
+    inputs: str,
+    grep: str,
+    since: str,
+    tail: int | None,
+    follow: bool,
+    worker: bool,
+    master: bool,
+    whole: bool,
+) -> None:
+    """Print what the user code of a pipeline or a job printed, in every attempt of every datum."""
+    if pipeline and job:
+        raise Invalid("only one of pipeline or job should be specified")
+    age = parse_go_duration(since) if since else 0.0
+    pattern = _compiled(grep)
+    of = app.pipeline(pipeline) if pipeline else None
+    of_job = app.job(job) if job else None
+    if of:
+        app.runner.inspect_pipeline(of)  # no lines of a pipeline that does not exist would be read as: it printed nothing
+    if of_job:
+        app.runner.inspect_job(of_job)
+
+    def wanted(record: Mapping[str, Any]) -> bool:
+        by_wanted = whole or (bool(record.get("user")) != (worker or master) and bool(record.get("master")) == master)
+        return by_wanted and pattern.search(_message(record)) is not None
+
+    skipped = Counter[Path]()
+    found = app.runner.logs(
+        pipeline=of,
+        job=of_job,
+        datum=datum,
+        inputs=comma_list([inputs]),
+        since=app.out.now - age if age > 0 else None,
+        follow=follow,
+        attempt=attempt,
+        tail=tail,
+        wanted=wanted,
+        skipped=lambda path, size: skipped.update({path: size}),
+    )
+    try:
+        for record in found:
+            if whole:
+                app.out.line(json.dumps(record, ensure_ascii=False))
+            else:
+                app.out.log_line(_message(record))
+            if follow:
+                sys.stdout.flush()
+    finally:
+        for path, size in skipped.items():
+            note(f"{size} bytes of {path} are damaged or were never finished, and are left out")
+
+
+def _message(record: Mapping[str, Any]) -> str:
+    return str(record.get("message", "")).rstrip("\n")
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise Invalid(f"--grep {pattern!r} is no regular expression: {error}", hint="put a backslash before ( ) [ ] * + ? . $ ^") from None

@@ -1,0 +1,203 @@
+"""A datum laid out once more, in a worker of its own, for somebody who wants to look at it or to run it. Nothing of it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from local_runner.engine.batching.client import Call, NextDatumClient, NextDatumServers
+from local_runner.engine.datum_lookup import FoundDatum
+from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env
+from local_runner.engine.environment import job_env
+from local_runner.engine.outputs import collect
+from local_runner.engine.staging import Staged, stage
+from local_runner.engine.worker_request import MakeRequest
+from local_runner.engine.worker_thread import OpenWorker, open_worker
+from local_runner.errors import LocalRunnerError
+from local_runner.executors.base import Executor, Output, RunRequest, RunResult
+from local_runner.executors.launcher.tree import remove_leftover
+from local_runner.executors.terminal import Terminal
+from local_runner.model.file_hash import FileHasher
+from local_runner.pipelines.outcome import OutputFile
+from local_runner.storage.database import Database
+from local_runner.storage.locks import FileLock
+from local_runner.storage.objects import Content
+
+_BLOCK = 1 << 20
+_PREFIX, _LOCK = "local_runner-datum-", "lock"
+_PASSAGE = 0o711  # for the user of a `transform.user`
+
+
+class DatumSession:
+    """A datum that stands in a worker. Commands run in it one after another, and see what those before them left."""
+
+    def __init__(self, database: Database, entry: FoundDatum, opened: OpenWorker, client: NextDatumClient | None) -> None:
+        self.entry = entry
+        self._database = database
+        self._opened = opened
+        self._client = client
+        self._staged: Staged | None = None
+        self._asked: Call | None = None  # the NextDatum that ended the datum
+        self._broken: LocalRunnerError | OSError | None = None  # what kept it from being answered
+        self._number = 0
+        if client:
+            client.attach(opened.worker)
+        opened.worker.lay(self._stage().tree)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What its command starts with besides the worker's own: one that batches gets the datum's variables later."""
+        entry = self.entry
+        return job_env(entry.job_id) if entry.spec.transform.datum_batching else entry.env
+
+    def run(
+        self,
+        cmd: Sequence[str],
+        output: Output,
+        *,
+        stdin: bytes | None = None,
+        terminal: Terminal | None = None,
+        timeout: float | None = None,
+        more: Mapping[str, str] | None = None,
+        once: bool = True,
+    ) -> RunResult:
+        """Run a command in the datum, with `more` variables. One that batches gets this datum; asking for another ends it if `once`.
+
+        Else its NextDatum is refused then, and the next one gets the datum, afresh: at a shell it may be started again.
+        """
+        request = RunRequest(
+            tuple(cmd), {**self.env, **(more or {})}, None, output, stdin, timeout, self.entry.spec.transform.working_dir, terminal
+        )
+        if self._client is None:
+            return self._opened.worker.run(request)
+        with self._answered(self._client, once):
+            result = self._opened.worker.run(request)
+        if self._broken:
+            raise self._broken
+        if not once:
+            return result
+        if self._asked:
+            code = None if self._asked.error else 0
+            return dataclasses.replace(result, exit_code=code, error=self._asked.error, cancelled=False)
+        return dataclasses.replace(result, exit_code=None, error=PREMATURE_EXIT) if result.accepted() else result
+
+    def written(self) -> list[OutputFile]:
+        """What stands in `out`, as it would be committed. Raises `BadOutput`."""
+        if self._staged is None or not self._opened.worker.look().wrote:
+            return []
+        return collect(_Scales(), self._staged, self._opened.worker)
+
+    def translate(self, text: str) -> str:
+        """A text with paths as commands here have to call them."""
+        return self._opened.worker.translate(text)
+
+    def close(self) -> None:
+        if self._staged:
+            self._staged.close()
+
+    def _stage(self) -> Staged:
+        self.close()
+        self._number += 1
+        entry, opened = self.entry, self._opened
+        told, s3_out = dot_env(opened.worker, entry.env), entry.spec.s3_out
+        name = f"open_datum_session-{self._number}"
+        self._staged = stage(self._database, entry.datum, entry.roots, opened.scratch, name, told, owner=opened.owner, s3_out=s3_out)
+        return self._staged
+
+    @contextlib.contextmanager
+    def _answered(self, client: NextDatumClient, once: bool) -> Iterator[None]:
+        client.listen()
+        thread = threading.Thread(target=self._answer, args=(client, once), name="NextDatum", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            client.wake()
+            thread.join()
+            client.pause()
+
+    def _answer(self, client: NextDatumClient, once: bool) -> None:
+        try:
+            while client.next_call(None):
+                told = dot_env(self._opened.worker, self.entry.env)
+                client.send(self._stage().tree, told)
+                client.go()
+                self._asked = client.next_call(None)
+                if once or self._asked is None:
+                    self._opened.worker.cancel()
+                    return
+                client.pause()
+                client.listen()
+        except (LocalRunnerError, OSError) as error:
+            self._broken = error
+            self._opened.worker.cancel()  # or it would wait for its answer for ever
+        finally:
+            self._database.close_thread()
+
+
+@contextlib.contextmanager
+def open_datum_session(database: Database, executor: Executor, make_request: MakeRequest, entry: FoundDatum) -> Iterator[DatumSession]:
+    """A datum in a worker, both of which go when the block ends. Needs no engine, and is in no engine's way. Raises `Unavailable`."""
+    pipeline = entry.spec.pipeline
+    with contextlib.ExitStack() as stack:
+        client = None
+        if entry.spec.transform.datum_batching:
+            client = stack.enter_context(_client())
+        # Not where the engine's workers have theirs: it clears that when it starts and ends.
+        folder = stack.enter_context(_own_folder(database.home.workers[-1].parents[1]))
+        name, port = f"{pipeline.project}-{pipeline.name}-datum", client.port if client else 0
+        opened = stack.enter_context(open_worker(database, executor, make_request, name, port, [folder]))
+        found = DatumSession(database, entry, opened, client)
+        stack.callback(found.close)
+        yield found
+
+
+@contextlib.contextmanager
+def _own_folder(disk: Path) -> Iterator[Path]:
+    """A new folder, locked while it is in use; those of visits that were killed are removed."""
+    for left in disk.glob(f"{_PREFIX}*/{_LOCK}"):
+        if left.stat().st_uid == os.getuid() and not FileLock(left).is_taken():
+            remove_leftover(str(left.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=disk))
+    # It gets its name when it is locked, or another open_datum_session might take it for one that is left over.
+    draft = folder / f"{_LOCK}.draft"
+    draft.touch()
+    lock = FileLock(draft)
+    lock.try_acquire()
+    draft.rename(folder / _LOCK)
+    folder.chmod(_PASSAGE)
+    try:
+        yield folder
+    finally:
+        remove_leftover(str(folder))
+        lock.release()
+
+
+@contextlib.contextmanager
+def _client() -> Iterator[NextDatumClient]:
+    next_datum_servers = NextDatumServers()
+    try:
+        client = next_datum_servers.open()
+        try:
+            yield client
+        finally:
+            client.close()
+    finally:
+        next_datum_servers.close()
+
+
+class _Scales:
+    """Says what a content is, and lets it go."""
+
+    def take(self, source: BinaryIO, /) -> Content:
+        hasher, size = FileHasher(), 0
+        while block := source.read(_BLOCK):
+            hasher.update(block)
+            size += len(block)
+        return Content(hasher.digest(), size)

@@ -1,0 +1,135 @@
+"""What the engine asks an executor for when it opens a worker: variables, secrets, image, resources, network, `pachctl`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_runner.engine.config import EngineConfig
+from local_runner.engine.environment import host_env, worker_env
+from local_runner.errors import Invalid
+from local_runner.executors.base import Pachctl, WorkerRequest
+from local_runner.executors.resources import Resources, read_resources
+from local_runner.images.folder import image_digest, image_notes, image_source
+from local_runner.model.pipelines import TRANSFORM, PipelineSpec
+from local_runner.model.secrets import values_of
+from local_runner.storage.database import Database
+from local_runner.storage.home import VARIABLE
+
+MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
+_PACKAGE = Path(__file__).parents[1]
+# How user code is given the network: for a pipeline by an annotation in the `metadata` of its spec, for all by a variable.
+_NETWORK_ANNOTATION, _NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRequests:
+    """Makes the `WorkerRequest` of each worker of a pipeline: its environment, secrets, image, resources and network."""
+
+    database: Database
+    config: EngineConfig
+
+    def of(self, spec: PipelineSpec, spec_commit: str) -> MakeRequest:
+        transform = spec.transform
+
+        def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
+            image = image_source(self.config.images(), transform.image)
+            # A container has what its image says, and nothing of the host.
+            below = {} if self.config.executor.capabilities.needs_image else host_env() | dict(image.env if image else {})
+            env = worker_env(
+                spec,
+                below,
+                self._secrets(spec),
+                home=None if self.config.executor.capabilities.hides_host_files else self.database.home.path,
+                worker=worker,
+                port=port,
+                spec_commit=spec_commit,
+            )
+            return WorkerRequest(
+                name=worker,
+                pfs=pfs,
+                folder=folder,
+                env=env,
+                image=transform.image,
+                code=image.code if image else {},
+                mounts=self._secret_files(spec, folder),
+                visible=(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix)),
+                hidden=(self.database.home.path, *(place.parent for place in self.database.home.workers)),
+                pachctl=self._pachctl(env),
+                working_dir=image.working_dir if image else "/",
+                user=transform.user,
+                digest=image_digest(image) if image else "",
+                resources=_resources(spec),
+                network=may_use_network(spec),
+            )
+
+        return request
+
+    def _pachctl(self, env: Mapping[str, str]) -> Pachctl:
+        """It works on this home, as the worker whose environment this is: to a spout's output only its own may write."""
+        ours = {name: env[name] for name in ("PPS_PROJECT_NAME", "PPS_PIPELINE_NAME", "PPS_SPEC_COMMIT")}
+        path = os.pathsep.join(filter(None, (str(_PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+        variables = {**ours, VARIABLE: str(self.database.home.path), "PYTHONPATH": path}
+        python = (sys.executable, "-P", "-m")
+        return Pachctl((*python, "local_runner"), (*python, "local_runner.cli.pachctl_inside"), variables)
+
+    def remarks(self, spec: PipelineSpec) -> list[str]:
+        """What the log of a job says about its image, and about limits that are not kept; what is wrong, its workers will say."""
+        executor = self.config.executor
+        said = []
+        with contextlib.suppress(Invalid):
+            if _resources(spec).memory and not executor.capabilities.limits_memory:
+                said.append(f"resource_limits.memory: the executor {executor.name} cannot limit memory here")
+            if not executor.capabilities.needs_image:
+                said += image_notes(spec.transform.image, self.config.images())
+        return said
+
+    def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
+        """Secrets that become variables. Raises `Invalid`."""
+        wanted = [secret for secret in spec.transform.secrets if secret.env_var]
+        found = {secret.env_var: self._secret(secret.name).get(secret.key) for secret in wanted}
+        return {name: _as_variable(name, value) for name, value in found.items() if value is not None}
+
+    def _secret_files(self, spec: PipelineSpec, folder: Path) -> dict[str, Path]:
+        """Secrets that become folders, with a file for each key; made below `folder`, which is the worker's alone. Raises `Invalid`."""
+        mounts = {}
+        for number, secret in enumerate(spec.transform.secrets):
+            content = self._secret(secret.name)
+            if secret.mount_path and content:
+                place = folder / "secrets" / str(number)
+                place.mkdir(parents=True)
+                for key, value in content.items():
+                    (place / key).write_bytes(value)
+                mounts[os.path.normpath(os.path.join("/", secret.mount_path))] = place
+        return mounts
+
+    def _secret(self, name: str) -> dict[str, bytes]:
+        """What it holds; nothing for one that does not exist. Raises `Invalid` for one that could not be kept today."""
+        with self.database.read() as session:
+            document = session.pipelines.secret(name) or {}
+        try:
+            return values_of(document)
+        except Invalid as why:
+            raise Invalid(f"secret {name!r} cannot be given to a pipeline: {why.message}", hint="delete it, and create it anew") from None
+
+
+def _as_variable(name: str, value: bytes) -> str:
+    """Raises `Invalid`."""
+    with contextlib.suppress(UnicodeDecodeError):
+        if b"\0" not in value:
+            return value.decode()
+    raise Invalid(f"the secret for {name} is no text, so it cannot be a variable", hint="give it a mount_path instead of an env_var")
+
+
+def _resources(spec: PipelineSpec) -> Resources:
+    return read_resources(spec.document.get("resourceRequests") or {}, spec.document.get("resourceLimits") or {})
+
+
+def may_use_network(spec: PipelineSpec) -> bool:
+    """Whether user code sees the network: that of spouts and services is there for it; any other has to ask for it."""
+    asked = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(_NETWORK_ANNOTATION, os.environ.get(_NETWORK_VARIABLE, ""))
+    return spec.kind != TRANSFORM or asked.lower() in ("1", "true", "yes")

@@ -1,0 +1,257 @@
+"""Workers of pipelines as threads: each owns a place to run commands in, takes a set of datums at a time, and says what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from local_runner import beneath
+from local_runner.engine.batching.client import NextDatumServers
+from local_runner.engine.datum_run import DatumRunner, JobContext, Stopped
+from local_runner.engine.staging import Scratch
+from local_runner.engine.worker_request import MakeRequest
+from local_runner.errors import LocalRunnerError
+from local_runner.executors.base import Executor, Worker, workers_disk_full
+from local_runner.executors.launcher.tree import remove_leftover
+from local_runner.model.datums import Datum
+from local_runner.model.refs import JobRef
+from local_runner.pipelines.outcome import Outcome
+from local_runner.storage.database import Database
+from local_runner.storage.job_log import JobLog
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A datum ended."""
+
+    job: JobRef
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A worker has done with the set it was given, or gave it up."""
+
+    worker: WorkerThread
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """The thread of a worker ended: it was told to, or because of `error`, which befell `datum` if it was at one."""
+
+    worker: WorkerThread
+    error: LocalRunnerError | None
+    datum: Datum | None
+
+
+Event = Done | Free | WorkerEnded
+
+
+class OpenWorker(NamedTuple):
+    """A worker and where its datums lie; `owner` is the user and group id its processes run as, if `transform.user` names one."""
+
+    worker: Worker
+    scratch: Scratch
+    owner: tuple[int, int] | None
+
+
+@contextlib.contextmanager
+def open_worker(
+    database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0, places: Sequence[Path] = ()
+) -> Iterator[OpenWorker]:
+    """A worker in folders of its own, which go with it; below `places`, else where workers of the engine have theirs.
+
+    Raises `Unavailable`.
+    """
+    folders = [place / f"{name}-{uuid.uuid4().hex[:8]}" for place in places or database.home.workers]
+    pfs = folders[0] / "pfs"
+    try:
+        for folder in folders:
+            folder.mkdir(mode=0o700, parents=True)  # before secrets are written there
+        pfs.mkdir()
+        request = make_request(name, pfs, folders[-1], port)
+        request.scratch.mkdir(parents=True)
+        owner = executor.owner(request)
+        for folder in folders:
+            if owner:
+                os.chown(folder, *owner)
+        scratch = beneath.open_root(request.scratch)
+        try:
+            with executor.worker(request) as worker:
+                yield OpenWorker(worker, Scratch(scratch, request.scratch), owner)
+        finally:
+            os.close(scratch)
+    finally:
+        for folder in folders:
+            remove_leftover(str(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A set of datums of a job, for one worker."""
+
+    context: JobContext
+    datums: tuple[Datum, ...]
+
+    @property
+    def job(self) -> JobRef:
+        return self.context.job
+
+
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    context: JobContext
+
+
+@dataclass(frozen=True, slots=True)
+class _Cool:
+    pass
+
+
+_Request = Assignment | _Warm | _Cool
+
+
+class WorkerThread(threading.Thread):
+    """One worker of one version of a pipeline; with `next_datum_servers` if it batches. The engine's thread calls all but `run`.
+
+    Its last word is `WorkerEnded`, whatever ended it.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        number: int,
+        database: Database,
+        executor: Executor,
+        make_request: MakeRequest,
+        next_datum_servers: NextDatumServers | None,
+        report: Callable[[Event], None],
+    ) -> None:
+        super().__init__(name=f"{version}-{number}", daemon=True)
+        self.number = number  # among the workers of its version
+        self._database = database
+        self._executor = executor
+        self._make_request = make_request
+        self._next_datum_servers = next_datum_servers
+        self._report = report
+        self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._runner: DatumRunner | None = None
+        self._warm_log: JobLog | None = None
+        self.assigned: Assignment | None = None  # what the pool gave it and it did not report on yet; written by the pool alone
+        self.current: tuple[Datum, float] | None = None  # what it runs, and since when; written by its own thread alone
+        self._abandoned = False
+
+    def work(self, assignment: Assignment) -> None:
+        """Run a set of datums; ends in `Free` or `WorkerEnded`."""
+        self._abandoned = False
+        self._inbox.put(assignment)
+
+    def warm(self, context: JobContext) -> None:
+        """Be ready for a job whose datums are not known yet: with its process started, if it is one that batches."""
+        self._inbox.put(_Warm(context))
+
+    def cool(self) -> None:
+        """End a batching process that waits for nothing any more."""
+        if self._next_datum_servers:
+            self._inbox.put(_Cool())
+
+    def abandon(self) -> None:
+        """Give up the present set at once; what was not finished counts for nothing."""
+        self._abandoned = True
+        if self._runner is not None:
+            self._runner.interrupt()
+
+    def restart(self, datum: str) -> None:
+        """Make the present attempt of a datum a failed one, if it is the one that runs."""
+        if self._runner is not None:
+            self._runner.restart(datum)
+
+    def close(self) -> None:
+        """End what runs and the worker itself; `join` to wait for it."""
+        self.abandon()
+        self._inbox.put(None)
+
+    # -- in its own thread ---------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        error: LocalRunnerError | None = None
+        try:
+            request = self._inbox.get()
+            if request is not None:
+                with self._worker() as runner:
+                    self._runner = runner
+                    while request is not None:
+                        self._serve(runner, request)
+                        request = self._inbox.get()
+        except Exception as why:
+            # Whatever it was: the engine waits for this worker's word, and the job has to end.
+            error = self._in_words(why)
+        finally:
+            self._close_warm_log()
+            self._database.close_thread()
+            self._report(WorkerEnded(self, error, self.current[0] if self.current else None))
+
+    def _in_words(self, error: Exception) -> LocalRunnerError:
+        if isinstance(error, LocalRunnerError):
+            return error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return workers_disk_full()
+        return LocalRunnerError(f"worker {self.name}: {error!r}")
+
+    @contextlib.contextmanager
+    def _worker(self) -> Iterator[DatumRunner]:
+        client = self._next_datum_servers.open() if self._next_datum_servers else None
+        try:
+            with open_worker(self._database, self._executor, self._make_request, self.name, client.port if client else 0) as opened:
+                if client:
+                    client.attach(opened.worker)
+                runner = DatumRunner(self._database, opened.worker, self.name, opened.scratch, client, opened.owner)
+                try:
+                    yield runner
+                finally:
+                    runner.put_back()
+        finally:
+            if client:
+                client.close()
+
+    def _serve(self, runner: DatumRunner, request: _Request) -> None:
+        if isinstance(request, _Warm):
+            if self._next_datum_servers and not self._abandoned:
+                self._warm_log = request.context.log
+                runner.start_batch(request.context)
+            return
+        if isinstance(request, Assignment):
+            self._run_set(runner, request)
+        if self._next_datum_servers:
+            runner.end_batch()
+        self._close_warm_log()
+        if isinstance(request, Assignment):
+            runner.clear()
+            self._report(Free(self))
+
+    def _run_set(self, runner: DatumRunner, assignment: Assignment) -> None:
+        runner.resume()
+        if self._abandoned:
+            runner.interrupt()
+        runner.begin_set(uuid.uuid4().hex, assignment.datums)
+        run = runner.run_batched if self._next_datum_servers else runner.run
+        with contextlib.suppress(Stopped):
+            for datum in assignment.datums:
+                self.current = (datum, time.time())
+                self._report(Done(assignment.job, run(assignment.context, datum)))
+        self.current = None  # it stays where an error came between: that is the datum it befell
+
+    def _close_warm_log(self) -> None:
+        """What its process printed before it had a datum is written."""
+        if self._warm_log is not None:
+            self._warm_log.close()
+            self._warm_log = None

@@ -1,0 +1,269 @@
+"""What a command left in its datum's folder, handed over to the engine: file by file, content by content.
+
+The worker's side (`Collector`) runs where user code runs, in the launcher: whatever user code made of its folder, links lead
+where they lead for user code, and nothing else can be read. The engine's side (`collected`) opens no path that user code can change.
+
+The launcher imports this file: next to nothing is imported here. Question and answer are plain tuples:
+
+    ("collect", folder, paths, real)   a datum's folder, relative to `/pfs`; what to collect: "out" with all below it, and regular
+                                       files; inputs that stand for something the store has (lazy and empty ones)
+    ("more",)                          the next answer
+    answer: (pieces, whether there are no more); a piece: (path, kind, where, data, whether that ends it). A file that is larger than
+    an answer goes on as the first piece of the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+# Kinds of pieces. `where` of LINKED and FOLDER is where in the datum's folder the link leads, "" if elsewhere.
+FILE = "file"  # a regular file
+LINKED = "linked"  # content that a link in `out` stands for; not regular if it is a stand-in's
+FOLDER = "folder"  # a link to a folder of an input that stands for something the store has: for the engine to fill in
+BAD = "bad"  # cannot be collected; `data` says why
+
+_ANSWER_BYTES = 256 * 1024
+_ANSWER_PIECES = 256
+_LEADS_NOWHERE = "it is a link that leads nowhere"
+
+Piece = tuple[str, str, str, bytes, bool]
+Ask = Callable[[tuple[Any, ...]], Any]
+
+
+class Collector:
+    """Answers the questions of one worker, about one datum at a time. `pfs` is what stands for `/pfs` here."""
+
+    def __init__(self, pfs: str = "/pfs") -> None:
+        self._pfs = pfs
+        self._pieces: Iterator[Piece] = iter(())
+        self._proc = _device("/proc")
+
+    def answer(self, verb: str, *details: Any) -> tuple[list[Piece], bool]:
+        """The answer to ("collect", …) or ("more",); `folder` of the former is where this process finds it."""
+        if verb == "collect":
+            self._pieces = self._walk(*details)
+        pieces: list[Piece] = []
+        size = 0
+        for piece in self._pieces:
+            pieces.append(piece)
+            size += len(piece[3])
+            if size >= _ANSWER_BYTES or len(pieces) >= _ANSWER_PIECES or not piece[4]:
+                return pieces, False
+        return pieces, True
+
+    def _walk(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Piece]:
+        base = os.path.realpath(folder)
+        for path in paths:
+            if path == "out":
+                yield from self._out(base, real)
+            else:
+                yield from self._regular(f"{base}/{path}", path, FILE)
+
+    def _out(self, base: str, real: Sequence[str]) -> Iterator[Piece]:
+        todo = ["out"]
+        while todo:
+            path = todo.pop()
+            try:
+                entries = _entries(f"{base}/{path}")
+            except OSError as why:
+                yield _bad(path, "it is no folder any more" if why.errno in (errno.ENOTDIR, errno.ELOOP) else _words(why))
+                continue
+            for entry in entries:
+                inside = f"{path}/{entry.name}"
+                if entry.is_symlink():
+                    yield from self._follow(base, inside, real)
+                elif entry.is_dir(follow_symlinks=False):
+                    todo.append(inside)
+                elif entry.is_file(follow_symlinks=False):
+                    yield from self._regular(f"{base}/{inside}", inside, FILE)
+                elif not stat.S_ISFIFO(entry.stat(follow_symlinks=False).st_mode):
+                    yield _bad(inside, "it is a socket or a device")
+
+    def _follow(self, base: str, path: str, real: Sequence[str]) -> Iterator[Piece]:
+        """What a link in `out` stands for."""
+        try:
+            target = self._target(f"{base}/{path}")
+            is_folder = os.path.isdir(target)
+        except OSError as why:
+            yield _bad(path, _LEADS_NOWHERE if why.errno == errno.ENOENT else _words(why))
+            return
+        where = target[len(base) + 1 :] if target.startswith(f"{base}/") else ""
+        if not is_folder:
+            yield from self._content(target, path, where, real, _LEADS_NOWHERE)
+            return
+        if where.partition("/")[0] in real:
+            yield path, FOLDER, where, b"", True
+            return
+        todo = [(target, path)]
+        while todo:
+            folder, inside = todo.pop()
+            try:
+                entries = _entries(folder)
+            except OSError as why:
+                yield _bad(inside, _words(why))
+                continue
+            for entry in entries:
+                here, name = f"{folder}/{entry.name}", f"{inside}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append((here, name))
+                    continue
+                complaint = "inside a linked folder, a link has to lead to a file"
+                try:
+                    here = self._target(here) if entry.is_symlink() else here
+                except OSError:
+                    yield _bad(name, complaint)
+                    continue
+                yield from self._content(here, name, here[len(base) + 1 :] if here.startswith(f"{base}/") else "", real, complaint)
+
+    def _target(self, path: str) -> str:
+        """Where a link leads, in the end. Raises OSError for one that leads nowhere, in a circle, or to `/proc`: there it would be
+        about this process.
+        """
+        if self._pfs != "/pfs" and (named := os.readlink(path)).startswith("/pfs/"):
+            path = self._pfs + named.removeprefix("/pfs")  # what user code calls so, where it stands elsewhere
+        os.stat(path)
+        target = os.path.realpath(path, strict=True)
+        if target == "/proc" or target.startswith("/proc/"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return target
+
+    def _content(self, target: str, path: str, where: str, real: Sequence[str], complaint: str) -> Iterator[Piece]:
+        if where.partition("/")[0] in real and not stat.S_ISREG(os.lstat(target).st_mode):
+            yield path, LINKED, where, b"", True  # a pipe of a lazy input, which user code need not have read
+        else:
+            yield from self._regular(target, path, LINKED, where, complaint)
+
+    def _regular(self, here: str, path: str, kind: str, where: str = "", complaint: str = "") -> Iterator[Piece]:
+        """A regular file's content. To open a pipe would take for ever, a link put there since would lead elsewhere."""
+        try:
+            descriptor = os.open(here, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as why:
+            yield _bad(path, _words(why))
+            return
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_dev == self._proc:
+                if kind == LINKED or not stat.S_ISFIFO(status.st_mode):
+                    yield _bad(path, complaint or "it is no file any more")
+                return
+            data = os.read(descriptor, _ANSWER_BYTES)
+            while len(data) == _ANSWER_BYTES:
+                yield path, kind, where, data, False
+                data = os.read(descriptor, _ANSWER_BYTES)
+            yield path, kind, where, data, True
+        except OSError as why:
+            yield _bad(path, _words(why))
+        finally:
+            os.close(descriptor)
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """Of a folder that is no link. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    os.close(descriptor)
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _device(path: str) -> int:
+    try:
+        return os.stat(path).st_dev
+    except OSError:
+        return -1
+
+
+def _bad(path: str, why: str) -> Piece:
+    return path, BAD, "", why.encode(errors="replace"), True
+
+
+def _words(why: OSError) -> str:
+    return (why.strerror or str(why)).lower()
+
+
+# -- the engine's side -------------------------------------------------------------------------------------------------
+
+
+class Collected(NamedTuple):
+    """A file that is handed over. `content` is read at most once, before the next one is asked for.
+
+    `path` is relative to the datum's folder. `linked` ones are what a link in `out` stood for, and `where` then says where in the
+    datum's folder that was, if there; `is_folder` says that it was a folder of an input that stands for something the store has.
+    `error` says why it cannot be collected.
+    """
+
+    path: str
+    content: CollectedContent
+    linked: bool = False
+    where: str = ""
+    is_folder: bool = False
+    error: str = ""
+
+
+class CollectedContent:
+    """Bytes of a file that come from a worker; read as from an unbuffered file. Raises OSError if reading failed there."""
+
+    def __init__(self, pieces: Pieces, first: Piece) -> None:
+        self._pieces = pieces
+        self._rest, self._is_last = first[3], first[4]
+        self._path = first[0]
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, b"" at the end; all there are if it is negative."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        while not self._rest and not self._is_last:
+            path, kind, _, self._rest, self._is_last = self._pieces.next_piece()
+            if kind == BAD:
+                why, self._rest = self._rest.decode(), b""
+                raise OSError(errno.EIO, why, path)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def skip(self) -> None:
+        """Pass over what was not read."""
+        while self.read(1 << 20):
+            pass
+
+
+class Pieces:
+    """The answers to one question, piece by piece."""
+
+    def __init__(self, ask: Ask, question: tuple[Any, ...]) -> None:
+        self._ask = ask
+        self._answer: list[Piece] = []
+        self._at, self._is_last = 0, False
+        self._take(question)
+
+    def next_piece(self) -> Piece:
+        """Raises StopIteration after the last."""
+        while self._at == len(self._answer):
+            if self._is_last:
+                raise StopIteration
+            self._take(("more",))
+        self._at += 1
+        return self._answer[self._at - 1]
+
+    def _take(self, question: tuple[Any, ...]) -> None:
+        self._answer, self._is_last = self._ask(question)
+        self._at = 0
+
+
+def collected(ask: Ask, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
+    """What a worker has of these paths in a datum's folder, in no order. See the head of this file."""
+    pieces = Pieces(ask, ("collect", folder, list(paths), list(real)))
+    while True:
+        try:
+            piece = pieces.next_piece()
+        except StopIteration:
+            return
+        path, kind, where, data, _ = piece
+        if kind == BAD:
+            yield Collected(path, CollectedContent(pieces, (path, kind, "", b"", True)), error=data.decode())
+            continue
+        content = CollectedContent(pieces, piece)
+        yield Collected(path, content, kind != FILE, where, kind == FOLDER)
+        content.skip()

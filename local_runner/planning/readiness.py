@@ -1,0 +1,99 @@
+"""Which jobs may begin, and whether there is work for an engine at all, decided from the records alone (reference pps 4.1, 4.3, 4.8)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from local_runner.model.jobs import JobState
+from local_runner.model.pipelines import PipelineState
+from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.pipelines.job_commits import output_commit
+from local_runner.pipelines.stored_specs import spec_of
+from local_runner.planning.agenda import Agenda, read_agenda
+from local_runner.planning.prepare import inputs_state
+from local_runner.storage.database import Session
+from local_runner.storage.pipeline_records import PipelineRow
+
+
+class Candidate(NamedTuple):
+    """A job whose turn it is. Of a service, it takes the place of those before it."""
+
+    job: JobRef
+    row: PipelineRow
+    before: Sequence[JobRef] = ()
+
+
+class Verdict(NamedTuple):
+    """Whether a job may begin now; or the state in which it ends, as it never can, and why; or the key of a commit it waits for."""
+
+    may_begin: bool
+    end: JobState | None = None
+    reason: str = ""
+    waits_for: int = 0
+
+
+def candidates(
+    unfinished: Iterable[JobRef],
+    rows: Mapping[PipelineRef, PipelineRow],
+    begun: Collection[JobRef],
+    services: Collection[PipelineRef],
+    serves: Callable[[JobRef, PipelineRow], bool] | None,
+) -> Iterator[Candidate]:
+    """The oldest job of each pipeline, unless it has begun; of a service all that do not serve yet, and none without `serves`.
+
+    Jobs of a pipeline run one after another, whatever its parallelism: each is based on the one before, and the result is the
+    same (reference pps 7, *UNSURE*, parallel jobs).
+    """
+    seen: set[PipelineRef] = set()
+    served: dict[PipelineRef, list[JobRef]] = {}
+    for job in unfinished:
+        pipeline = job.pipeline
+        if pipeline in seen or pipeline not in rows:
+            continue
+        if pipeline in services:
+            before = served.setdefault(pipeline, [])
+            if serves is not None and not serves(job, rows[pipeline]):
+                yield Candidate(job, rows[pipeline], tuple(before))
+            before.append(job)
+            continue
+        seen.add(pipeline)
+        if job not in begun:
+            yield Candidate(job, rows[pipeline])
+
+
+def judge(session: Session, job: JobRef, row: PipelineRow) -> Verdict:
+    """What is to become of a job that has not begun; if it neither may begin nor ends, it waits for its inputs."""
+    if row.state is PipelineState.FAILURE:
+        return Verdict(False, JobState.KILLED, row.reason)
+    output = output_commit(session, job)
+    if output is None:
+        return Verdict(False, JobState.KILLED, "output commit missing")
+    failed, waits_for = inputs_state(session, spec_of(row), output)
+    return Verdict(False, JobState.UNRUNNABLE, failed) if failed else Verdict(not waits_for, waits_for=waits_for)
+
+
+def has_work(session: Session, services: bool = True, only: Container[PipelineRef] | None = None) -> bool:
+    """Whether there is a pipeline to start, a job that does not merely wait for an open commit, or a tick that is due.
+
+    With `services` also if it is only to let a spout or a service run; `only` leaves other pipelines out.
+    """
+    agenda = read_agenda(session, Agenda())
+    rows = {ref: row for ref, row in agenda.rows.items() if only is None or ref in only}
+    if any(row.state is PipelineState.STARTING for row in rows.values()):
+        return True
+    if services and any(ref in rows for ref in agenda.spouts):
+        return True
+    for candidate in candidates(agenda.unfinished, rows, (), agenda.services, (lambda job, row: False) if services else None):
+        if agenda.unfinished[candidate.job] != JobState.STARTING.value or not _waits(session, candidate.job, candidate.row):
+            return True
+    return any(tick.at <= time.time() and (only is None or tick.owner in only) for tick in agenda.free_ticks)
+
+
+def _waits(session: Session, job: JobRef, row: PipelineRow) -> bool:
+    """Whether it waits for its inputs. What cannot be judged is work: an engine ends it."""
+    try:
+        return bool(judge(session, job, row).waits_for)
+    except Exception:
+        return False
