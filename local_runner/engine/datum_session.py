@@ -9,7 +9,6 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from local_runner.engine.batching.client import Call, NextDatumClient, NextDatumServers
 from local_runner.engine.datum_lookup import FoundDatum
@@ -26,6 +25,7 @@ from local_runner.executors.terminal import Terminal
 from local_runner.model.file_hash import FileHasher
 from local_runner.pipelines.outcome import OutputFile
 from local_runner.storage.database import Database
+from local_runner.storage.intake import Source
 from local_runner.storage.locks import FileLock
 from local_runner.storage.objects import Content
 
@@ -195,7 +195,7 @@ def _client() -> Iterator[NextDatumClient]:
 class _Scales:
     """Says what a content is, and lets it go."""
 
-    def take(self, source: BinaryIO, /) -> Content:
+    def take(self, source: Source, /) -> Content:
         hasher, size = FileHasher(), 0
         while block := source.read(_BLOCK):
             hasher.update(block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 from local_runner.engine.staging import Staged
 from local_runner.errors import Invalid, LocalRunnerError
@@ -13,6 +13,7 @@ from local_runner.executors.launcher.collect import Collected
 from local_runner.executors.launcher.tree import TreeChanges
 from local_runner.model.names import check_path
 from local_runner.pipelines.outcome import OutputFile
+from local_runner.storage.intake import OpenFile, Source
 from local_runner.storage.objects import Content
 
 _WRITE_IT = "write the content to /pfs/out"
@@ -25,7 +26,7 @@ _HINTS = {
 class Taker(Protocol):
     """Who reads what was written: `ObjectFiles` keeps it, others may want to know only what it is."""
 
-    def take(self, source: BinaryIO, /) -> Content: ...
+    def take(self, source: Source, /) -> Content: ...
 
 
 class BadOutput(LocalRunnerError):
@@ -55,7 +56,7 @@ def _content(files: Taker, staged: Staged, file: Collected, path: str, check: Ca
     if (whole := staged.stand_ins.get(file.where)) is not None:  # of a lazy or empty input, which user code need not have read
         return whole
     try:
-        return files.take(cast(BinaryIO, _Checked(file.content.read, check)))
+        return files.take(_source(file, check))
     except OSError as error:
         if error.filename != file.path:
             raise
@@ -68,9 +69,14 @@ class _Checked(NamedTuple):
     block: Callable[[int], bytes]
     check: Callable[[], None]
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int, /) -> bytes:
         self.check()
         return self.block(size)
+
+
+def _source(file: Collected, check: Callable[[], None] = lambda: None) -> Source:
+    """The content, from the file itself where that is at hand."""
+    return OpenFile(file.content.file, check) if file.content.file else _Checked(file.content.read, check)
 
 
 def _named(path: str) -> str:
@@ -103,7 +109,7 @@ def seen_files(files: Taker, staged: Staged, left: TreeChanges, worker: Worker) 
     if changed:
         for file in worker.collect(staged.tree.folder, changed, []):
             if not file.error:  # else it is gone by now
-                yield OutputFile(f"/{file.path}", files.take(cast(BinaryIO, file.content)))
+                yield OutputFile(f"/{file.path}", files.take(_source(file)))
 
 
 def _is_legal(path: str) -> bool:

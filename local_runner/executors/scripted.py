@@ -143,11 +143,11 @@ class _ScriptedWorker:
     def collect(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
         return collected(self._answer, folder, paths, real)
 
-    def _answer(self, question: tuple[Any, ...]) -> Any:
+    def _answer(self, question: tuple[Any, ...]) -> tuple[Any, None]:
         verb, *details = question
         if verb == "collect":
             details[0] = self._place.at(details[0])
-        return self._collector.answer(verb, *details)
+        return self._collector.answer(verb, *details), None
 
     @cached_property
     def datums(self) -> socket.socket:

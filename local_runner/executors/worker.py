@@ -26,9 +26,10 @@ _LONGEST_LINE = 1 << 20
 
 # The launcher is started without site and environment, in 10 ms instead of 30, and finds only this package.
 _START = "import sys; sys.path.append(sys.argv[1]); "
-_LAUNCHER = ("from local_runner.executors.launcher.main import main; main(int(sys.argv[2]), int(sys.argv[3]))",)
+_LAUNCHER = ("from local_runner.executors.launcher.main import main; main(int(sys.argv[2]), int(sys.argv[3]), hands=True)",)
 # All of the engine's environment that it has: user code may get to see what a launcher was started with.
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_CLOSED_BY_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 
 
@@ -141,7 +142,7 @@ class LauncherWorker:
         return self._translate(text)
 
     def collect(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
-        return collected(self._ask, folder, paths, real)
+        return collected(self._ask_for_files, folder, paths, real)
 
     def cancel(self) -> None:
         with self._sending:
@@ -193,16 +194,26 @@ class LauncherWorker:
 
     def _ask(self, question: object) -> Any:
         """The launcher's answer to something about trees."""
+        return self._ask_for_files(question)[0]
+
+    def _ask_for_files(self, question: object) -> tuple[Any, int | None]:
+        """The same, with the open file that came with it, if one did."""
         received = bytearray()
+        file: int | None = None
         try:
             self._trees.sendall(pack(question))
-            while data := self._trees.recv(CHUNK):
+            while True:
+                data, files, _, _ = socket.recv_fds(self._trees, CHUNK, 1, _CLOSED_BY_EXEC)
+                file = files[0] if files else file
                 received += data
                 for answer in unpack(received):
-                    return answer
+                    return answer, file
+                if not data:
+                    raise ConnectionResetError
         except OSError as why:
+            if file is not None:
+                os.close(file)
             raise self._died() from why
-        raise self._died()
 
     def _receive(self) -> Any:
         while not self._messages:

@@ -11,7 +11,7 @@ import fcntl
 import io
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from local_runner.model.file_hash import FileHasher
@@ -36,11 +36,23 @@ class Arrived(NamedTuple):
 
 
 class Source(Protocol):
-    """What content is read from; an `io.FileIO` is read without a copy."""
+    """What content is read from; an `OpenFile` without a copy."""
 
     def read(self, size: int, /) -> bytes:
         """At most so many bytes, none at the end."""
         ...
+
+
+class OpenFile(NamedTuple):
+    """A file as a source, read from where it stands; `check` is called before each block, and what it raises ends the reading."""
+
+    file: io.FileIO
+    check: Callable[[], None] = lambda: None
+
+    def read(self, size: int, /) -> bytes:
+        """What `Source.read` says."""
+        self.check()
+        return self.file.read(size)
 
 
 class Stream:
@@ -68,9 +80,9 @@ def bring_in(source: Source, draft: int, path: str, head: bytes = b"") -> Arrive
     has `path` as its name.
     """
     with _Intake(draft, path) as intake:
-        if isinstance(source, io.FileIO) and not head and not source.tell() and share(draft, source.fileno()):
-            with open(draft, "rb", buffering=0, closefd=False) as shared:
-                return intake.take(_blocks(shared, b""), is_written=True)
+        if isinstance(source, OpenFile) and not head and not source.file.tell() and share(draft, source.file.fileno()):
+            with io.FileIO(draft, closefd=False) as shared:
+                return intake.take(_blocks(OpenFile(shared, source.check), b""), is_written=True)
         return intake.take(_blocks(source, head))
 
 
@@ -87,12 +99,16 @@ def _blocks(source: Source, head: bytes) -> Iterator[memoryview]:
     """The whole content. A file is read into the same memory again and again: a block is good until _AHEAD + 1 more were asked for."""
     if head:
         yield memoryview(head)
-    if not isinstance(source, io.FileIO):
+    if not isinstance(source, OpenFile):
         while piece := source.read(BLOCK):
             yield memoryview(piece)
         return
     buffers = deque(memoryview(bytearray(BLOCK)) for _ in range(_AHEAD + 2))
-    while count := source.readinto(buffers[0]):
+    while True:
+        source.check()
+        count = source.file.readinto(buffers[0])
+        if not count:
+            return
         yield buffers[0][:count]
         buffers.rotate()
 

@@ -20,7 +20,7 @@ from local_runner.model.file_hash import FileHasher, file_hash
 from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
 from local_runner.storage.home import Home, disk_full
-from local_runner.storage.intake import Source, bring_in, share
+from local_runner.storage.intake import OpenFile, Source, bring_in, share
 from local_runner.storage.sums import BLOCK, Known, Summer, ahead, blocks, covers, fingerprint, fits, sums_of
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
@@ -58,7 +58,9 @@ class ObjectFiles:
         if isinstance(source, Path):
             with source.open("rb", buffering=0) as file:
                 return self.take(file)
-        if isinstance(source, io.FileIO) and os.fstat(source.fileno()).st_size > INLINE_BYTES:
+        if isinstance(source, io.FileIO):
+            source = OpenFile(source)
+        if isinstance(source, OpenFile) and os.fstat(source.file.fileno()).st_size > INLINE_BYTES:
             return self._store(source)
         head = source.read(INLINE_BYTES + 1)
         while head and len(head) <= INLINE_BYTES:

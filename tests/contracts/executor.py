@@ -537,8 +537,21 @@ class ExecutorContract:
         bench.sh("for name in a b c; do head -c 2000000 /dev/zero > /pfs/out/$name; done")
         sizes = {file.path: len(file.content.read(10)) for file in bench.collect("out")}
         assert sizes == {"out/a": 10, "out/b": 10, "out/c": 10}
-        next(bench.collect("out")).content.read(1)
+        begun = bench.collect("out")
+        next(begun).content.read(1)
         assert len(list(bench.collect("out"))) == 3
+
+    def test_large_files_come_whole_among_small_ones_and_nothing_stays_open(self, bench: Bench) -> None:
+        bench.sh("cd /pfs/out; for name in a c e; do seq 1 300000 > $name; done; echo b > b; echo d > d; ln -s /pfs/out/a f")
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        whole = "".join(f"{number}\n" for number in range(1, 300_001)).encode()
+        found = {}
+        for file in bench.collect("out"):
+            found[file.path] = file.content.read()
+            assert bench.worker.look().wrote  # between one file and the next something else may be asked
+        assert found == {**{f"out/{name}": whole for name in "acef"}, "out/b": b"b\n", "out/d": b"d\n"}
+        if before:
+            assert len(os.listdir("/proc/self/fd")) == before
 
     @pytest.mark.parametrize("harm", ["rm -r $out; ln -s /etc $out", "rm -r $out; touch $out", "chmod 0 $out", "rm -r $out; mkfifo $out"])
     def test_an_output_folder_that_is_none_any_more_leads_nowhere(self, bench: Bench, harm: str) -> None:

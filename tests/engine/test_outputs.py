@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -13,12 +12,13 @@ from local_runner.engine.staging import Parts, Scratch, Staged
 from local_runner.executors.base import WorkerRequest
 from local_runner.executors.launcher.tree import Tree, remove_folder
 from local_runner.executors.scripted import ScriptedExecutor
+from local_runner.storage.intake import Source
 from local_runner.storage.objects import Content
 
 
 class Reads:
-    def take(self, source: BinaryIO, /) -> Content:
-        content = source.read()
+    def take(self, source: Source, /) -> Content:
+        content = b"".join(iter(lambda: source.read(1 << 20), b""))
         return Content(content, len(content))
 
 

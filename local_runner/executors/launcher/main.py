@@ -72,13 +72,13 @@ class _Command:
 class Launcher:
     """Starts commands and tells the engine what becomes of them, in one loop over all their pipes."""
 
-    def __init__(self, control: int, trees: Sequence[int], plan: WorkerPlan) -> None:
+    def __init__(self, control: int, trees: Sequence[int], plan: WorkerPlan, *, hands: bool) -> None:
         self._control = control
         self._env = plan["env"]
         self._memory = plan["memory"]
         self._processes = plan["processes"]
         self._place = DatumFolder(plan["pfs"], plan["pfs"], os.path.realpath(f"{plan['pfs']}/.scratch"))
-        self._collector = Collector(plan["pfs"])
+        self._collector = Collector(plan["pfs"], hands=hands)
         # Whether everything that was ever started is known to be gone. Only Linux gives us the orphans to wait for.
         self._alone = self._adopts = sys.platform == "linux"
         self._programs: dict[tuple[str, str], str] = {}
@@ -156,7 +156,12 @@ class Launcher:
         received = self._asked[descriptor]
         received += data
         for verb, *details in unpack(received):
-            _write(descriptor, pack(self._about_trees(verb, *details)))
+            answer = pack(self._about_trees(verb, *details))
+            file, self._collector.handed = self._collector.handed, None
+            if file is None:
+                _write(descriptor, answer)
+            else:
+                _hand_over(descriptor, answer, file)
 
     def _about_trees(self, verb: str, *details: Any) -> Any:
         if verb == "lay":
@@ -421,6 +426,21 @@ def _write(control: int, data: bytes) -> None:
         raise _EngineGone from None
 
 
+def _hand_over(line: int, data: bytes, file: int) -> None:
+    """Write, and let an open file go with it."""
+    import _socket  # only for large files
+
+    end = _socket.socket(fileno=line)
+    try:
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, file.to_bytes(4, sys.byteorder))]
+        sent = end.sendmsg([data], rights)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _EngineGone from None
+    finally:
+        end.detach()
+    _write(line, data[sent:])
+
+
 def _read_plan(control: int) -> WorkerPlan:
     received = bytearray()
     while True:
@@ -466,8 +486,8 @@ def _prepare(plan: WorkerPlan, control: int) -> None:
         linux.forbid_tracing()  # who had our sockets could tell the engine anything
 
 
-def main(*trees: int) -> None:
-    """Be a launcher; `trees` are the descriptors of the sockets on which somebody asks about trees."""
+def main(*trees: int, hands: bool = False) -> None:
+    """Be a launcher; `trees` are the descriptors of the sockets on which somebody asks about trees, who with `hands` may be given files."""
     control = os.dup(0)
     for descriptor in trees:
         os.set_inheritable(descriptor, False)
@@ -476,7 +496,7 @@ def main(*trees: int) -> None:
         plan = _read_plan(control)
         try:
             _prepare(plan, control)
-            launcher = Launcher(control, trees, plan)
+            launcher = Launcher(control, trees, plan, hands=hands)
         except Exception as why:
             _write(control, pack(("broken", describe(why))))
             return
