@@ -185,15 +185,23 @@ def damaged_lines(path: Path) -> list[Damage]:
 
 
 def is_unfinished(path: Path, part: Damage) -> bool:
-    """Whether a part that cannot be read is the beginning of what its writer was killed at; or is writing."""
+    """Whether a part that cannot be read is the beginning of what its writer was killed at; or is writing.
+
+    One that has a whole record's content was whole: it is shorter than it says because what it says was damaged.
+    """
     with path.open("rb") as file:
         file.seek(part.begin)
         content = file.read(part.end - part.begin)
     line, newline, rest = content.partition(b"\n")
-    if path.name.endswith(OLD_SUFFIX) or not newline:
-        return not newline and part.end == path.stat().st_size
+    if path.name.endswith(OLD_SUFFIX):
+        return not newline and part.end == path.stat().st_size and read_document(line[:-1] + b"\n") is None
+    if not newline:
+        return part.end == path.stat().st_size
     header = _HEADER.fullmatch(line + newline)
-    return header is not None and len(rest) <= int(header[5], 16)
+    if header is None or len(rest) > int(header[5], 16):
+        return False
+    told = b"%b%x" % (line[: header.start(5)], max(len(rest) - 1, 0))
+    return crc32(rest[:-1], crc32(told)) != int(header[6], 16)
 
 
 def _damaged_documents(path: Path) -> list[Damage]:

@@ -231,10 +231,13 @@ class Fuzz:
 
 
 def _places(node: Any) -> Any:
-    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, below in pairs:
-        yield node, key
-        yield from _places(below)
+    """Each container of a document with each of its keys; documents that were bent often are too deep for recursion."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        for key, below in list(node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()):
+            yield node, key
+            waiting.append(below)
 
 
 def as_yaml(value: Any, indent: str = "") -> str:
