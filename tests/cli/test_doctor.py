@@ -28,7 +28,7 @@ def test_everything_that_was_looked_at_is_listed(pachctl):
     ended = pachctl("doctor --raw")
     assert {
         *("python", "packages", "by default", "container engine", "home", "scratch"),
-        *("shared blocks", "shared memory", "sqlite", "inotify"),
+        *("shared blocks", "shared memory", "sqlite", "file hash", "inotify"),
     } <= {found["what"] for found in ended.documents}
     assert {f"executor {name}" for name in EXECUTORS} <= {found["what"] for found in ended.documents}
     assert all(bool(found["remedy"]) == (found["state"] != "ok") for found in ended.documents)
@@ -38,6 +38,15 @@ def test_everything_that_was_looked_at_is_listed(pachctl):
 def test_this_host_has_what_the_defaults_need(pachctl, tmp_path):
     assert pachctl("doctor").status == 0
     assert not (tmp_path / "home").exists()
+
+
+def test_which_hash_of_large_files_is_used_is_said_and_how_to_get_the_fast_one(pachctl, monkeypatch):
+    monkeypatch.setattr("local_runner.model.file_hash.native_cut", lambda: max)
+    assert state(pachctl.ok("doctor --raw"), "file hash") == ("ok", "by the C extension", "")
+    monkeypatch.setattr("local_runner.model.file_hash.native_cut", lambda: None)
+    how, here, remedy = state(pachctl.ok("doctor --raw"), "file hash")
+    assert (how, here.partition(":")[0]) == ("optional", "by numpy")
+    assert "compiler" in remedy
 
 
 def test_what_an_executor_does_not_keep_user_code_from_is_said(pachctl, monkeypatch):

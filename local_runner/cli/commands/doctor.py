@@ -195,6 +195,16 @@ def _sqlite() -> Iterator[HostCheck]:
     )
 
 
+def _file_hash() -> Iterator[HostCheck]:
+    from local_runner.model.file_hash import native_cut
+
+    if native_cut():
+        yield HostCheck("file hash", OK, "by the C extension")
+    else:
+        remedy = "install a C compiler and Python's headers (python3-dev), then this package again"
+        yield HostCheck("file hash", OPTIONAL, "by numpy: files of 1 MB and more take four times as long", remedy)
+
+
 def _inotify() -> Iterator[HostCheck]:
     limit = Path("/proc/sys/fs/inotify/max_user_watches")
     try:
@@ -205,5 +215,5 @@ def _inotify() -> Iterator[HostCheck]:
 
 _LOOKS: tuple[Callable[[], Iterator[HostCheck]], ...] = (
     *(_python, _packages, _executors, _container_engine),
-    *(_places, _shared_memory, _sqlite, _inotify),
+    *(_places, _shared_memory, _sqlite, _file_hash, _inotify),
 )
