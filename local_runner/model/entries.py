@@ -1,4 +1,4 @@
-"""How a file becomes an entry of a tree: its key is path and datum tag, its value hash and size (FORMAT.md, *Trees*).
+"""Encodes a file as an entry of a tree: the key is path and datum tag, the value hash and size (FORMAT.md, *Trees*).
 
 Byte order of keys is the order of paths, then of tags, because a path holds no byte below a blank.
 """
@@ -11,7 +11,7 @@ DEFAULT_TAG = "default"  # the tag of what people put; pipelines tag with datum 
 
 
 class Entry(NamedTuple):
-    """A file at rest."""
+    """A file of a commit, as its entry in the tree says."""
 
     path: str
     tag: str

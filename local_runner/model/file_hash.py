@@ -40,7 +40,7 @@ class Cutter:
         self._tail = b""  # the last bytes before the next one, up to a window less one
 
     def cut(self, content: bytes | bytearray | memoryview) -> Iterator[Piece]:
-        """What comes next, in order; to be taken to its end. Best in pieces of 64 KiB and more."""
+        """Cut the next bytes of the file into pieces of chunks; the iterator must be used up. Best with 64 KiB and more."""
         view = memoryview(content)
         while view:
             # No chunk ends within its first MIN_CHUNK - 1 bytes, so there only the last window need be kept.
@@ -78,11 +78,11 @@ class FileHasher:
         self.hash(self.cut(content))
 
     def cut(self, content: bytes | bytearray | memoryview) -> Iterator[Piece]:
-        """What comes next, for `hash`."""
+        """Cut the next bytes, for `hash`."""
         return self._cutter.cut(content)
 
     def hash(self, pieces: Iterable[Piece]) -> None:
-        """Add what was cut."""
+        """Add a piece that `cut` gave."""
         for piece in pieces:
             self._is_empty = False
             self._chunk.update(piece.content)

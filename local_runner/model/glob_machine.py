@@ -1,4 +1,4 @@
-"""Matching a glob in time that grows with pattern and path, whatever they are: no state is looked at twice.
+"""Matches a glob in time proportional to pattern times path: each state is visited once.
 
 A state is a place in the pattern and one in the path. The machine goes the way of a backtracking regular expression, alternative by
 alternative, but keeps of every state whether it leads to a match. So it finds the same captures, and cannot explode.
@@ -27,7 +27,7 @@ class _State(NamedTuple):
 
 @dataclass(slots=True)
 class _Fork:
-    """Any of these steps, the best first."""
+    """Go on at any of these steps, the preferred first."""
 
     targets: tuple[int, ...] = ()
 
@@ -48,7 +48,7 @@ class _Enter:
 
 @dataclass(slots=True)
 class _Again:
-    """Once more through a repetition, or on after it."""
+    """Repeat once more, or go on after the repetition."""
 
     body: int
     after: int
@@ -56,7 +56,7 @@ class _Again:
 
 @dataclass(slots=True)
 class _Unless:
-    """On, if nothing of what begins at `excluded` is here."""
+    """Go on if what begins at `excluded` does not match here."""
 
     excluded: int
     after: int
@@ -160,7 +160,7 @@ class Run:
         return tuple(None if begin is None else self._path[begin : marks[2 * n + 1]] for n, begin in enumerate(begins, 1))
 
     def _leads_to_match(self, state: _State) -> bool:
-        """Without recursion: a path may be thousands of characters long."""
+        """Whether a state leads to a match, computed without recursion, as paths may be long."""
         known, open_ = self.known, [state]
         while open_:
             verdict = self._verdict(open_[-1])
@@ -189,7 +189,7 @@ class Run:
         return False
 
     def _ways(self, state: _State) -> Iterable[_State]:
-        """Where one may go from a state, the best first."""
+        """The states reachable from a state, the preferred first."""
         at, loops, path = state.at, state.loops, self._path
         match self._steps[state.step]:
             case GlobText(text):

@@ -1,4 +1,4 @@
-"""How many ways the regular expression of a glob may try on a path: what can be told before it is let loose."""
+"""Bounds the work of a glob's regular expression on a path, before it is used."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Ways:
     asides: tuple[_Stops, ...] = ()
 
     def steps(self, path: str) -> float:
-        """At most so many characters are looked at."""
+        """An upper bound of the characters examined on a path."""
         return math.prod((_choices(stops, path) for stops in (self.stops, *self.asides)), start=self.factor * (len(path) + 1))
 
     def safe_length(self, most: int) -> int:
-        """So long may every path be for at most so many steps; -1 if even the empty one may take more."""
+        """The longest path for which so many steps suffice; -1 if the empty path may take more."""
         repetitions = sum(map(len, (self.stops, *self.asides)))
         return math.floor((most / self.factor) ** (1 / (repetitions + 1))) - 2 if math.isfinite(self.factor) else -1
 

@@ -1,4 +1,4 @@
-"""Which paths a glob selects and what its groups capture (reference pps 1.5).
+"""Compiles globs: which paths they select, and what their groups capture (reference pps 1.5).
 
 Python's regular expressions do it, at 0.2 µs a path, where it is known beforehand that they will not try too many ways. Where it is
 not, as for `*(a*)*(a*)b` or `+(*)x`, a machine does (`glob_machine`) that is slower and never explodes; a cluster gives up on those

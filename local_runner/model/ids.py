@@ -1,4 +1,4 @@
-"""Every digest and identifier: datum ids and hashes, folder hashes, global ids. No other module hashes but `file_hash`.
+"""Computes every digest and identifier but file hashes: datum ids and hashes, folder hashes, global ids.
 
 Pachyderm's own bytes, pinned by golden values in the tests (reference pfs 1.8, pps 2.1).
 """

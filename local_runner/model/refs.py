@@ -1,4 +1,4 @@
-"""What names a thing: repos, branches, commits and files, and the text people type for them.
+"""References to repos, branches, commits and files, and the text that is typed for them.
 
 A *ref* is exact (a commit has its id); a *query* is what somebody typed and the store has to look up
 (`data@master^2`, `data@master=<id>:/a`). Both are parsed here and nowhere else (reference pfs 1.1, 1.3).
@@ -103,7 +103,7 @@ class FileQuery:
 
     @property
     def whereabouts(self) -> str:
-        """For an error: the commit as typed, or the repo if that was an id, which a cluster's errors about files leave out."""
+        """The commit as error messages name it: as typed, or only the repo if an id was typed, as on a cluster."""
         return str(self.commit if self.commit.branch else self.commit.repo)
 
 

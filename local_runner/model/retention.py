@@ -1,4 +1,4 @@
-"""How much and how long a home keeps beside its data, as `[keep]` of a project file says it."""
+"""How long a home keeps logs and datum records: the table `[keep]` of a project file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a cron input or a trigger fires: cron expressions as Pachyderm reads them (reference pps 1.1, 4.9).
+"""Parses cron expressions as Pachyderm does, and computes when they fire (reference pps 1.1, 4.9).
 
 That is the parser of robfig/cron 1.2, which the cluster uses: five fields, descriptors, `@every`; no seconds and no `TZ=`
 prefix; all times are UTC. `@never` is Pachyderm's own.
@@ -23,7 +23,7 @@ class Never:
     """`@never`: only `run cron` makes ticks."""
 
     def next_after(self, now: datetime) -> datetime | None:
-        """Always None."""
+        """None: it never ticks by itself."""
         return None
 
 

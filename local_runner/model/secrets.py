@@ -1,4 +1,4 @@
-"""Secrets as Kubernetes writes them: what is one, and what it holds (reference pps 5.1)."""
+"""Reads Kubernetes secret documents (reference pps 5.1)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_secret(document: Mapping[str, Any]) -> str:
 
 
 def values_of(document: Mapping[str, Any]) -> dict[str, bytes]:
-    """Its keys, each fit to be the name of a file, and what they hold. Raises `Invalid`, which names the field."""
+    """The values of a secret by key; each key can be a file name. Raises `Invalid`, which names the field."""
     found = {key: _decoded(field, value) for field, key, value in _entries(document, "data")}
     for field, key, value in _entries(document, "stringData"):
         try:

@@ -1,4 +1,4 @@
-"""How a pipeline is tied into the graph, out of the text of its spec: 30 times sooner than the whole of it is parsed."""
+"""Reads only a pipeline's output branch and input repos from its spec, 30 times faster than parsing all of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Wiring(NamedTuple):
 
 @lru_cache(maxsize=4096)  # versions of pipelines: a home of 500 is looked through again and again
 def wiring_of(effective: str, pipeline: PipelineRef) -> Wiring:
-    """That of a version with this effective spec, as JSON."""
+    """The wiring of an effective spec, given as JSON."""
     document = json.loads(effective)
     inputs = frozenset(_repos_read(document.get("input") or {}, pipeline))
     return Wiring(document.get("outputBranch") or "master", document.get("spout") is not None, inputs)
