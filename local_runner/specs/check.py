@@ -1,4 +1,4 @@
-"""Whether a document fits its message, as protobuf's JSON decides, and its spellings: as written, lowerCamel, snake_case.
+"""Checks a document against its protobuf message, and converts its spelling: as written, lowerCamel, snake_case.
 
 Documents are plain JSON values. Everything here goes by the table in `fields`; nothing knows what a field means.
 """
@@ -29,7 +29,7 @@ _LISTED = 20  # so many names of fields are still read
 
 
 class Fault(NamedTuple):
-    """Something that does not fit: where (keys as they are spelled), what, and what to do."""
+    """A fault in a document: where (keys as spelled), what is wrong, and what to do."""
 
     path: Path
     text: str
@@ -152,7 +152,7 @@ def _in_range(kind: str) -> Callable[[object], bool]:
 
 
 def _is_text(value: object) -> bool:
-    """Text that can be stored: half a surrogate pair, as in "\\ud800", cannot."""
+    """Whether a value is text that UTF-8 can store, so without halves of surrogate pairs."""
     return isinstance(value, str) and is_text(value)
 
 
@@ -184,7 +184,7 @@ def _shown(value: object) -> str:
 
 
 def _duration_hint(value: object) -> str:
-    """Up to Pachyderm 2.6 durations were Go's, so older specs have "10m"."""
+    """The hint for a duration in Go's form, such as "10m", which Pachyderm took up to 2.6."""
     try:
         seconds = parse_go_duration(value) if isinstance(value, str) else float(value) if isinstance(value, int) else 90.0
     except Invalid:

@@ -1,4 +1,4 @@
-"""From what somebody wrote to what counts: defaults merged under the user's spec (reference pps 5.4), and the checks the merger ends with.
+"""Makes the effective spec: defaults merged under the user's spec (reference pps 5.4), and the checks after that.
 
 A *user spec* keeps its spelling; an *effective spec* has lowerCamel names. Both are stored as the text `spec_json` makes.
 """
@@ -96,7 +96,7 @@ def spec_json(document: Document) -> str:
 
 
 def image_warnings(document: Document) -> list[str]:
-    """What pachctl says on stderr about the image of a user spec: a paragraph of three lines and an empty one each."""
+    """The warnings that pachctl prints about the image of a user spec."""
     image = (document.get("transform") or {}).get("image") or ""
     if image and ":" not in image:
         return [_NO_TAG]
@@ -117,7 +117,7 @@ transform.image spec. For example, change 'python:latest' to 'python:3' or
 
 
 def errors_alone(spec: Document) -> Iterator[SpecError]:
-    """What the checks of reference pps 5.2 that need nothing but the spec find, in the cluster's order."""
+    """The errors of reference pps 5.2 that can be found in the spec alone, in the cluster's order."""
     if spec.get("tfJob") is not None:
         yield _wrong("embedding TFJobs in pipelines is not supported yet", "tf_job")
     if spec.get("reprocessSpec") not in (None, "", "until_success", "every_job"):

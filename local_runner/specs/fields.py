@@ -1,4 +1,4 @@
-"""Every field a pipeline spec may have: name, type, what becomes of it here, since when Pachyderm has it (reference pps 1.1, 2.9, 5.1).
+"""The table of all fields of a pipeline spec: name, type, support here, first version (reference pps 1.1, 2.9, 5.1).
 
 The reader checks specs against this table, the echo is spelled by it, and `explain spec` and `check` print it. The versions are those
 of the releases whose `pps.proto` and `pfs.proto` first have the field, 1.13 to 2.12.
@@ -280,7 +280,7 @@ BY_KEY: Mapping[str, Mapping[str, Field]] = {
 
 
 def inside(parent: Field, field: Field) -> Field:
-    """A field of a message as it is there: in one without effect it has none either."""
+    """A field of a nested message; without effect if the field around it has none."""
     return field._replace(treatment=IGNORED, why=parent.why) if parent.treatment == IGNORED != field.treatment else field
 
 

@@ -68,7 +68,7 @@ def _composite(node: Node) -> str:
 
 
 def _sort_name(node: Node) -> str:
-    """What a node is sorted by among its siblings: only explicit names count, and those of cron inputs do not."""
+    """The key that sorts a node among its siblings: its explicit name, that of its first child, or "" for a cron input."""
     if "pfs" in node:
         return str(node["pfs"].get("name", ""))
     kind = _composite(node)

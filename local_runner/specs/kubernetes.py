@@ -1,4 +1,4 @@
-"""What a cluster takes, and Kubernetes then refuses: names that can be no variable, folder, image or user. Here the spec is refused.
+"""Checks names that a cluster accepts and Kubernetes then refuses: of variables, folders, images and users.
 
 One rule for each kind of name, the one of Kubernetes where it has one: names end in files, variables and command lines.
 """
@@ -27,7 +27,7 @@ _VARIABLE_HINT = "letters, digits, _, - and . only, and no digit in front"
 
 
 def name_errors(request: Request) -> Iterator[SpecError]:
-    """Every name in a spec, in `normal` form with snake_case names, that nothing can be called."""
+    """The errors in the names of a spec, which is in `normal` form with snake_case names."""
     transform = request.get("transform", {})
     yield from _transform_errors(transform)
     for number, secret in enumerate(transform.get("secrets", ())):

@@ -1,4 +1,4 @@
-"""YAML text to nodes that know their line, and nodes to JSON values, under the restrictions of pachctl (reference pps 5.3).
+"""Parses YAML into nodes with line numbers, and nodes into JSON values, with pachctl's restrictions (reference pps 5.3).
 
 Scalars are read as gopkg.in/yaml.v3 reads them, which is neither YAML 1.1 nor 1.2: `yes` is text, `0x10` and `01` are integers
 (and then refused), `2024-01-01` is a timestamp (and then refused).

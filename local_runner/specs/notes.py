@@ -1,4 +1,4 @@
-"""What somebody who creates a pipeline should know about it: fields of its spec that are taken, but do less than on a cluster."""
+"""Notes for the creator of a pipeline: fields of its spec that are accepted but do less than on a cluster."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _name_errors(pipeline: PipelineRef) -> Iterator[SpecError]:
 
 
 def _input(request: Request, pipeline: PipelineRef, start: str) -> Input | None:
-    """None where there is no input at all: spouts have none, and clusters take that from any pipeline (reference pps 1.3)."""
+    """The typed input, None if there is none, which a cluster accepts of any pipeline (reference pps 1.3)."""
     return parse_input(request["input"], pipeline.name, pipeline.project, start=start) if "input" in request else None
 
 

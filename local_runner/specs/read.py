@@ -1,4 +1,4 @@
-"""Spec text to documents: JSON, YAML, streams and lists of them, checked against the table of fields (reference pps 5.3)."""
+"""Reads spec text, JSON or YAML, into documents checked against the table of fields (reference pps 5.3)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _values(text: str, source: str) -> Iterator[Any]:
 
 
 def check_document(document: Any) -> None:
-    """A spec that comes as a value, and not as text, has to be one that text can say. Raises `SpecError`."""
+    """Check a spec that is given as a value as strictly as one given as text. Raises `SpecError`."""
     if is_too_deep(document):
         raise SpecError(f"malformed pipeline spec: {TOO_DEEP}")
     for fault in faults(document):
@@ -162,12 +162,12 @@ def _unmarshal_error(document: SpecDocument, fault: Fault, message: str) -> Spec
 
 
 def _printable(text: str) -> str:
-    """Half a surrogate pair, which only an escape can bring in, cannot be written to a terminal."""
+    """A text with halves of surrogate pairs escaped, so that it can be printed."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _where(text: str, source: str, index: int, path: Sequence[str | int]) -> str:
-    """Reads the text again: only errors ask, and the quick way through a spec keeps no lines."""
+    """The place of a field, found by reading the text again with line numbers; only for errors."""
     try:
         node = next(node for at, node in enumerate(_spec_nodes(text, source)) if at == index)
     except (SpecError, StopIteration):

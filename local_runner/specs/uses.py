@@ -1,4 +1,4 @@
-"""Which fields a spec uses, with what becomes of each here and which versions of Pachyderm know it; its outputs that cannot vary."""
+"""Lists the fields that a spec uses, with support and versions, and the outputs that are the same for every datum."""
 
 from __future__ import annotations
 
