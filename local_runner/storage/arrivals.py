@@ -1,4 +1,4 @@
-"""Contents on their way in: where they are written, and which are stored but in no commit yet (FORMAT.md, *Arrivals*).
+"""Tracks contents that are being stored or are in no commit yet, so that `gc` keeps them (FORMAT.md, *Arrivals*).
 
 Whoever stores contents has a folder in `drafts/` with a list of what it brought; the list is locked as long as its process lives. So
 who removes contents knows what somebody is about to commit, and whose drafts are rubbish, without asking what time it is.
@@ -35,7 +35,7 @@ class Arrivals:
         self._held: Counter[bytes] = Counter()
 
     def folder(self) -> Path:
-        """Where drafts are made. With its first use, what the dead left is removed."""
+        """The folder for this process's drafts; its first use removes those of dead processes."""
         with self._lock:
             if self._folder is None:
                 clear_dead(self._home)
@@ -56,7 +56,7 @@ class Arrivals:
             os.replace(draft, path)
 
     def release(self, names: Iterable[bytes]) -> None:
-        """Commits look after these from now on."""
+        """Release contents that are in a commit now."""
         with self._lock:
             if not self._held:
                 return
@@ -69,7 +69,7 @@ class Arrivals:
                     self._note(held.elements())
 
     def close(self) -> None:
-        """Leave: nothing is held any more."""
+        """Release everything and remove the folder."""
         with self._lock:
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
@@ -78,7 +78,7 @@ class Arrivals:
                 self._held.clear()
 
     def _note(self, names: Iterable[bytes]) -> None:
-        """Before anything has its name: who looks at the list later sees it."""
+        """Append names to the list, before any content gets its name."""
         names = list(names)
         content = b"".join(names)
         try:
@@ -105,7 +105,7 @@ class Arrivals:
 
 @contextlib.contextmanager
 def no_arrivals(home: Home) -> Iterator[set[bytes]]:
-    """A while in which nothing arrives; gives the names that the living hold. Others wait, so it is to be short."""
+    """Block arrivals for a short time, and give the names that live processes hold."""
     with _door(home, fcntl.LOCK_EX):
         held: set[bytes] = set()
         for folder in home.drafts.iterdir():
@@ -122,7 +122,7 @@ def dead_drafts(home: Home) -> list[Path]:
 
 
 def clear_dead(home: Home) -> None:
-    """Remove the drafts of the dead."""
+    """Remove the drafts of dead processes."""
     with _door(home, fcntl.LOCK_EX):
         for path in home.drafts.iterdir():
             if _is_dead(path):
@@ -137,7 +137,7 @@ def _remove(path: Path) -> None:
 
 
 def _is_dead(folder: Path) -> bool:
-    """Whether nobody has the list of a folder locked. A file beside the folders is the draft of an older program."""
+    """Whether the process of a drafts folder is gone, so its list is not locked; a lone file is a draft of an older version."""
     try:
         descriptor = os.open(folder / _LIST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -153,7 +153,7 @@ def _is_dead(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _door(home: Home, how: int) -> Iterator[None]:
-    """The lock of `objects/`: shared by those who bring contents, alone for who takes some away."""
+    """Hold the lock of `objects/`: shared to add contents, exclusive to remove some."""
     descriptor = os.open(home.objects, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, how)

@@ -1,4 +1,4 @@
-"""Rows of commits, and what they stand on."""
+"""Reads and writes the rows of commits and their provenance."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class CommitRecords:
         return _commit(found) if found else None
 
     def those_of(self, keys: Iterable[int]) -> list[CommitRow]:
-        """Those of these commits that are still there, in order of creation."""
+        """The commits with these keys that still exist, in order of creation."""
         return self._all(f"{_COMMIT} WHERE c.key IN (SELECT value FROM json_each(?)) ORDER BY c.key", json.dumps(list(keys)))
 
     def base(self, row: CommitRow, *, finished: bool = False) -> CommitRow | None:
@@ -87,7 +87,7 @@ class CommitRecords:
         return _commit(found) if found else None
 
     def of_repo(self, repo: int) -> list[CommitRow]:
-        """Newest first."""
+        """All of them, newest first."""
         return self._all(f"{_COMMIT} WHERE c.repo = ? ORDER BY c.key DESC", repo)
 
     def of_set(self, commit_id: str) -> list[CommitRow]:
@@ -110,7 +110,7 @@ class CommitRecords:
         return self._all(f'{_COMMIT} JOIN commit_source s ON s."commit" = c.key WHERE s.source = ? ORDER BY c.key', key)
 
     def open_among(self, keys: Iterable[int]) -> set[int]:
-        """Those of these commits that are there and not finished."""
+        """The commits among these that exist and are not finished."""
         wanted = list(keys)
         found: set[int] = set()
         for at in range(0, len(wanted), 500):

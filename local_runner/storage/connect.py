@@ -1,4 +1,4 @@
-"""Opening the records: laying out new ones, adding what older ones lack, and reading where nothing can be written."""
+"""Opens the records: creates new ones, upgrades older ones, and reads those that cannot be written."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def empty_records(*, additions: bool) -> Iterator[sqlite3.Connection]:
 
 
 def prepare_to_write(connection: sqlite3.Connection) -> None:
-    """Add what records made by an earlier version lack, and keep sums from now on. To be called with `write.lock` held."""
+    """Upgrade records of an earlier version, and keep row sums from now on. To be called with `write.lock` held."""
     if not _has_table(connection, "written") or not committed(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -120,7 +120,7 @@ def lay_out(connection: sqlite3.Connection) -> None:
 
 
 def _add(connection: sqlite3.Connection) -> None:
-    """Within a transaction: a kill leaves all of it or nothing."""
+    """Add the missing tables in one transaction."""
     for statement in _ADDITIONS.read_text().split(";\n"):
         connection.execute(statement)
     connection.execute("INSERT OR IGNORE INTO written VALUES (1, 1)")
@@ -128,7 +128,7 @@ def _add(connection: sqlite3.Connection) -> None:
 
 
 def _connect_read_only(home: Home) -> sqlite3.Connection:
-    """What is left of a home where nothing can be written: another's, a backup, a disk that went read-only."""
+    """Open records that cannot be written: another user's, a backup's, a read-only disk's."""
     if not home.database.exists():
         raise Unavailable(f"there are no records in {home.path}, and nothing can be written there")
     connection = _open(home.database, "ro")

@@ -1,4 +1,4 @@
-"""How many transactions were committed, kept outside of the records: a lost or damaged write-ahead log takes the newest away in silence.
+"""Counts committed transactions outside of the records, to notice a lost or damaged write-ahead log.
 
 Each writer writes the number down after its commit, while it holds `write.lock`. So killed at any moment the file lags behind the records,
 by one transaction that nobody called done; it never leads.
@@ -17,7 +17,7 @@ _DIGITS, _WIDTH = 20, 30  # bytes
 
 
 def read_count(path: Path) -> int:
-    """What was written down; 0 where nothing was, or nothing that can be believed."""
+    """The recorded count; 0 if there is none, or it is damaged."""
     with contextlib.suppress(OSError, ValueError):
         text, _, check = path.read_bytes()[:_WIDTH].partition(b" ")
         if len(text) == _DIGITS and text.isdigit() and int(check, 16) == zlib.crc32(text):

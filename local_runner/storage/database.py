@@ -1,4 +1,4 @@
-"""Connections to the records, and what a transaction is: many readers who are never blocked, one writer at a time."""
+"""Connections to the records, with transactions: many readers that never wait, one writer at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from local_runner.storage.wakeup import notify_all
 
 
 class Session:
-    """One connection: everything that is at rest, seen through one transaction."""
+    """One connection with its records, trees and objects, used within one transaction at a time."""
 
     def __init__(self, connection: sqlite3.Connection, files: ObjectFiles) -> None:
         self.connection = connection
@@ -36,7 +36,7 @@ class Session:
         self.is_prepared = False  # to write
 
     def version(self) -> tuple[int, int]:
-        """Two numbers: the first is another one after anybody else has written, the second after this connection has."""
+        """Two numbers: the first changes when another connection writes, the second when this one does."""
         found: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
         return found, self.connection.total_changes
 
@@ -229,7 +229,7 @@ def lost_transactions(home: Home, count: int) -> str:
 
 
 def _is_read_only(error: BaseException) -> bool:
-    """Whether SQLite had opened the file for reading alone, as it does after one failure; the next who writes opens it anew."""
+    """Whether SQLite opened the file read-only, as it does after one failure; the next write opens it again."""
     return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
@@ -241,7 +241,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def _explained(session: Session) -> Iterator[None]:
-    """What goes wrong because a row is damaged, in words. Whoever reads rows does not check them, but who fails over one looks."""
+    """Turn an error caused by a damaged row into one that names the row; rows are checked only after such an error."""
     try:
         yield
     except (*MISREADINGS, sqlite3.IntegrityError) as error:
@@ -253,7 +253,7 @@ def _explained(session: Session) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _translated(home: Home) -> Iterator[None]:
-    """Errors of SQLite, and of the disk about files of the home, in words. Others are about what somebody does meanwhile."""
+    """Translate errors of SQLite, and of the disk under the home, to `Unavailable`; other errors pass."""
     try:
         yield
     except (sqlite3.DatabaseError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The folder everything lives in: where it is found, what is in it, and which format it has (FORMAT.md, *The folder*)."""
+"""The home folder: how it is found, its layout, and its format (FORMAT.md, *The folder*)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large content on its way into a file of its own: each byte is read once, cut, summed, written and hashed.
+"""Stores a large content in one pass: each byte is read once, cut, summed, written and hashed.
 
 Of a content of some size, one thread hashes what another has cut, summed and written, and a third makes it last meanwhile. All of them
 work without the interpreter's lock most of the time. What a file of 512 MiB costs is in benchmarks/README.md.

@@ -1,4 +1,4 @@
-"""What user code printed, on its way into one file for each job of a pipeline (reference pps 4.12); log_reader.py reads it."""
+"""Writes what user code prints to one file for each job (reference pps 4.12); log_reader.py reads it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class JobLog:
         self._timer: threading.Timer | None = None
 
     def begin(self, worker: str, datum: Datum) -> Lines:
-        """The lines of an attempt that a worker begins: one that fails is followed by the next of the same worker."""
+        """Begin the lines of an attempt; the attempts of a datum are those of one worker in a row."""
         with self.lock:
             before = self._latest.get(worker)
             if before is None or before.datum.id != datum.id:
@@ -53,7 +53,7 @@ class JobLog:
             return lines
 
     def worker(self, worker: str, datum: Datum, message: str) -> None:
-        """What the worker has to say about a datum."""
+        """Write a message of the worker about a datum."""
         with self.lock:
             lines = self._latest.get(worker)
             if lines is None or lines.datum.id != datum.id:
@@ -61,7 +61,7 @@ class JobLog:
             lines.remark(message)
 
     def close(self) -> None:
-        """Write what waits; what is said later opens it anew."""
+        """Write the lines that wait and close the file; later lines open it again."""
         with self.lock:
             if self._timer is not None:
                 self._timer.cancel()
@@ -70,7 +70,7 @@ class JobLog:
             self._file.close()
 
     def write_later(self, lines: Lines) -> None:
-        """Write what waits when its time has come. For `Lines`, which have the lock."""
+        """Write waiting lines after a pause. To be called with the lock held."""
         self._waiting.add(lines)
         if self._timer is None:
             self._timer = threading.Timer(_PAUSE, self._write_waiting)
@@ -88,7 +88,7 @@ class JobLog:
 
 
 class Lines:
-    """Takes what an attempt prints, block by block, into a log; and has the last lines, for its error."""
+    """Writes what an attempt prints into a log, block by block, and keeps its last lines for error messages."""
 
     def __init__(self, log: JobLog, file: LogFile, worker: str, datum: Datum, attempt: int, printed: int = 0) -> None:
         """`printed` are the bytes of the attempts before."""
@@ -122,14 +122,14 @@ class Lines:
                 self._cut_off(stream, block, room)
 
     def remark(self, message: str) -> None:
-        """Take something that the worker says."""
+        """Write a message of the worker."""
         with self._log.lock:
             self._pack()
             self._add("worker", message.encode(errors="backslashreplace"), time.time())
             self.write()
 
     def close(self) -> None:
-        """Write what waits, and how much was cut. More may come: of a process that stays, late lines."""
+        """Write the lines that wait, and how much was cut. A process that stays may print more afterwards."""
         with self._log.lock:
             if any(self._cut):
                 lines, size = self._cut
@@ -140,7 +140,7 @@ class Lines:
                 self.write()
 
     def write(self) -> None:
-        """Write what waits. For the log, which has the lock. Raises `OSError`, and then it goes on waiting."""
+        """Write the lines that wait. To be called with the lock held. Raises `OSError`; then they still wait."""
         self._pack()
         self._file.append(bytes(self._ready))
         self._ready.clear()

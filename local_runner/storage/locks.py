@@ -17,7 +17,7 @@ _LONGEST_PAUSE = 0.005  # between two tries, as long as nobody was told
 
 
 def myself() -> str:
-    """This process for people: its id and command."""
+    """Id and command of this process, as text for people."""
     return f"process {os.getpid()} ({' '.join(Path(sys.argv[0]).name and sys.argv[1:4]) or 'python'})"
 
 
@@ -55,11 +55,11 @@ class FileLock:
         return self._descriptor is not None
 
     def try_acquire(self, patience: float = 0.0) -> bool:
-        """Take it if nobody has it, or lets go of it within `patience` seconds."""
+        """Take the lock if it becomes free within `patience` seconds."""
         return self._take(lambda descriptor: _lock(descriptor, patience))
 
     def acquire(self, waiting: Callable[[str], None] = lambda holder: None, patience: float = PATIENCE) -> None:
-        """Take it, however long that needs; `waiting` is told the holder's name if that is more than `patience` seconds."""
+        """Take the lock, however long that takes; after `patience` seconds `waiting` is called with the holder's name."""
 
         def lock(descriptor: int) -> bool:
             if not _lock(descriptor, patience):
@@ -78,21 +78,21 @@ class FileLock:
             os.close(line)
 
     def release(self) -> None:
-        """Let go of it, if it is held."""
+        """Release the lock, if this object holds it."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):  # it is closed then, too
                 os.close(descriptor)
 
     def holder(self) -> str:
-        """Who took it last, "" if that is not known."""
+        """The process that took the lock last, "" if unknown."""
         try:
             return self._path.read_text(errors="replace").strip()
         except OSError:
             return ""
 
     def is_taken(self) -> bool:
-        """Whether anybody holds it right now."""
+        """Whether any process holds the lock now."""
         if self.is_held:
             return True
         if not self._path.exists():
@@ -108,7 +108,7 @@ class FileLock:
         return False
 
     def _take(self, lock: Callable[[int], bool]) -> bool:
-        """Open the file, lock it, and write who has it. Whatever fails, it is given back: nobody is to wait for himself."""
+        """Open the file, lock it, and write the holder into it; if any of that fails, release it."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if lock(descriptor):

@@ -1,4 +1,4 @@
-"""Files of logs: who printed is said once, and then block after block of what was printed, each checked (FORMAT.md, *Logs*)."""
+"""The format of log files: a source record for each printer, then checked blocks of lines (FORMAT.md, *Logs*)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Damage(NamedTuple):
 
 
 class LogFile:
-    """A log that is written to. It appears with the first thing that is said. Safe for several threads."""
+    """A log file opened for writing; made with its first record. Safe for several threads."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -80,7 +80,7 @@ class LogFile:
             os.ftruncate(self._descriptor, end - written)
 
     def begin_anew(self) -> None:
-        """Keep what there is as the earlier part, in place of one there was; sources have to be said again."""
+        """Begin a new file, and keep the old one as the earlier part; sources have to be added again."""
         self.close()
         os.replace(self._path, earlier(self._path))
 
@@ -119,7 +119,7 @@ class LogScan:
         self._sources: dict[int, Document] = {}
 
     def new(self, path: Path) -> Iterator[Block | Damage]:
-        """What has come since. Half a record at the end is left for later: it may be being written."""
+        """The records since the last call; an incomplete one at the end waits, as it may be being written."""
         with path.open("rb") as file:
             while True:
                 found = _record_at(file, self._at)
@@ -139,7 +139,7 @@ class LogScan:
                     yield Damage(begin, end)
 
     def rest(self, path: Path) -> Damage | None:
-        """What was left at the end as half a record."""
+        """The incomplete record at the end."""
         size = path.stat().st_size
         return Damage(self._at, size) if size > self._at else None
 

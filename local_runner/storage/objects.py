@@ -30,7 +30,7 @@ _SUMMED_BYTES = 8 * 1024  # a smaller content is hashed sooner than its sum is l
 
 
 class Content(NamedTuple):
-    """Content on its way in: its hash and size, the bytes themselves if they are yet to be made a row, else the sums of its blocks."""
+    """A content that was read: its hash and size, and its bytes if it is yet to be stored as a row, else its block sums."""
 
     name: bytes
     size: int
@@ -88,7 +88,7 @@ class ObjectFiles:
         return Content(arrived.name, arrived.size, sums=arrived.sums)
 
     def names(self) -> Iterator[bytes]:
-        """Names of all large contents; what else lies among them is nobody's."""
+        """Names of all large contents."""
         for path in self._home.objects.glob("*/*"):
             with contextlib.suppress(ValueError):
                 yield bytes.fromhex(path.parent.name + path.name)
@@ -125,12 +125,12 @@ class Objects:
         self._connection.execute(put_row(table), (name, value))
 
     def stored(self, name: bytes) -> bytes | None:
-        """A small content as it lies there, damaged or not; None if it is a large one (or not there)."""
+        """A small content, unchecked; None if it is large or missing."""
         found = self._connection.execute("SELECT content FROM object WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
     def inline(self, name: bytes) -> bytes | None:
-        """A small content, or None if it is a large one (or not there). Raises `ContentLost` for a damaged one."""
+        """A small content; None if it is large or missing. Raises `ContentLost` if it is damaged."""
         content = self.stored(name)
         if content is not None and not self._is_whole(name, content):
             raise ContentLost(name.hex())

@@ -1,4 +1,4 @@
-"""Room inside the records file: how much is free, and giving it back to the disk a piece at a time."""
+"""Free pages of the records file: counts them, and returns them to the disk in pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of pipelines, jobs, open transactions and secrets."""
+"""Reads and writes the rows of pipelines, jobs, open transactions and secrets."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class PipelineRecords:
         return [(PipelineRef(row[0], row[1]), row[2:]) for row in self._db.execute(query)]
 
     def of_project(self, project: str) -> list[PipelineRef]:
-        """Those of a project."""
+        """The pipelines of a project."""
         return [PipelineRef(*row) for row in self._db.execute("SELECT DISTINCT project, name FROM pipeline WHERE project = ?", (project,))]
 
     def versions(self, ref: PipelineRef) -> list[PipelineRow]:
@@ -90,7 +90,7 @@ class PipelineRecords:
         self._db.execute(f"INSERT INTO pipeline VALUES ({', '.join('?' * len(values))})", values)
 
     def set_pipeline_state(self, ref: PipelineRef, state: PipelineState, reason: str = "", stopped: bool | None = None) -> None:
-        """Of the newest version."""
+        """Set the state of a pipeline's newest version."""
         self._db.execute(
             "UPDATE pipeline SET state = ?, reason = ?, stopped = coalesce(?, stopped) WHERE project = ? AND name = ?"
             " AND version = (SELECT max(version) FROM pipeline p WHERE p.project = pipeline.project AND p.name = pipeline.name)",
@@ -98,11 +98,11 @@ class PipelineRecords:
         )
 
     def set_pipeline_code(self, ref: PipelineRef, code: str) -> None:
-        """Of all versions: it is what the present datums were made with."""
+        """Set the code of all versions of a pipeline."""
         self._db.execute("UPDATE pipeline SET code = ? WHERE project = ? AND name = ?", (code, *ref))
 
     def remove_pipeline(self, ref: PipelineRef) -> None:
-        """With its jobs."""
+        """Remove a pipeline with its jobs."""
         self._db.execute("DELETE FROM pipeline WHERE project = ? AND name = ?", ref)
         self._db.execute("DELETE FROM job WHERE project = ? AND pipeline = ?", ref)
 
@@ -129,7 +129,7 @@ class PipelineRecords:
         return [_job(row) for row in self._db.execute(f"{_JOB} WHERE id = ? ORDER BY key", (job_id,))]
 
     def job_set_ids(self) -> list[str]:
-        """Newest first."""
+        """All of them, newest first."""
         return [row[0] for row in self._db.execute("SELECT id FROM job GROUP BY id ORDER BY max(key) DESC")]
 
     def unfinished_jobs(self, pipeline: PipelineRef | None = None) -> list[JobInfo]:
@@ -169,14 +169,14 @@ class PipelineRecords:
         self._db.execute(f"UPDATE job SET request = ?{where}", (json.dumps([*self.asked(ref), *datums]), *ref.pipeline, ref.id))
 
     def asked(self, ref: JobRef) -> list[str]:
-        """What `ask` left."""
+        """The datums that `ask` recorded for a job."""
         found = self._db.execute(
             "SELECT request FROM job WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id)
         ).fetchone()
         return read_json(found[0], f"job {ref}") if found and found[0] else []
 
     def answered(self, ref: JobRef) -> None:
-        """Forget what was asked."""
+        """Clear what `ask` recorded."""
         self._db.execute("UPDATE job SET request = '' WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id))
 
     # -- transactions and secrets ------------------------------------------------------------------------------------

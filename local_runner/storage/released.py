@@ -1,4 +1,4 @@
-"""How many bytes the commits held that were removed since the last collection: at most what one would give back of contents."""
+"""Counts the bytes of commits removed since the last collection, an upper bound of what a collection frees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of projects, repos and branches."""
+"""Reads and writes the rows of projects, repos and branches."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class RepoRecords:
         self._db.execute("UPDATE repo SET description = ? WHERE key = ?", (description, key))
 
     def remove_repo(self, key: int) -> None:
-        """With its branches and commits."""
+        """Remove a repo with its branches and commits."""
         self._db.execute("DELETE FROM repo WHERE key = ?", (key,))
 
     # -- branches --------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class RepoRecords:
         return _branch(self._db.execute(_BRANCH.format("") + " WHERE b.key = ?", (key,)).fetchone())
 
     def branches_with(self, keys: Collection[int]) -> dict[int, BranchRow]:
-        """Those with these keys."""
+        """The branches with these keys."""
         query = _BRANCH.format("") + " WHERE b.key IN (SELECT value FROM json_each(?))"
         return {row[0]: _branch(row) for row in self._db.execute(query, (json.dumps(list(keys)),))}
 
@@ -129,11 +129,11 @@ class RepoRecords:
         return [_branch(row) for row in self._db.execute(_BRANCH.format("") + where + " ORDER BY b.key DESC", values)]
 
     def triggered_branches(self) -> list[BranchRow]:
-        """Those that move by themselves, newest first."""
+        """The branches with a trigger, newest first."""
         return [_branch(row) for row in self._db.execute(_BRANCH.format("") + ' WHERE b."trigger" IS NOT NULL ORDER BY b.key DESC')]
 
     def branches_at(self, commit: int) -> list[BranchRow]:
-        """Those whose head is this commit."""
+        """The branches whose head is this commit."""
         return [_branch(row) for row in self._db.execute(_BRANCH.format("") + " WHERE b.head = ? ORDER BY b.key", (commit,))]
 
     def add_branch(self, repo: int, ref: BranchRef, created: float) -> BranchRow:

@@ -1,4 +1,4 @@
-"""What a home keeps beside its data: said in the project file beside it, or by variables, which win."""
+"""Reads how long a home keeps logs and datum records: from the project file beside it, or from variables, which win."""
 
 from __future__ import annotations
 

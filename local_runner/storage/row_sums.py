@@ -1,4 +1,4 @@
-"""A check sum for each row of the records, so that `fsck` finds one that is no longer what was written.
+"""Keeps a check sum for each row of the records, so that `fsck` finds damaged rows.
 
 Pieces of trees and contents are named by their hashes and need none. The sums are kept by triggers of each writing connection, which
 call a function of this module; they lie in a table of their own, and a reader never looks at them.

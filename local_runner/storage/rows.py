@@ -1,4 +1,4 @@
-"""Rows that cannot be read: damage is said in words, wherever it is met."""
+"""Turns damaged rows into `Unavailable` with words, wherever rows are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def damaged_row(what: str, why: object = "") -> Unavailable:
 
 
 def reads(table: str) -> Callable[[Callable[[_Row], _Made]], Callable[[_Row], _Made]]:
-    """Has a function that makes a value of a row raise `Unavailable` for a damaged one."""
+    """Decorates a function that reads a row: it raises `Unavailable` for a damaged one."""
 
     def decorate(make: Callable[[_Row], _Made]) -> Callable[[_Row], _Made]:
         @wraps(make)

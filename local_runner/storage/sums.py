@@ -1,4 +1,4 @@
-"""Check sums of the blocks of large contents: what the name of a content says too, but read at the speed of a disk.
+"""Block sums of large contents, which check them at the speed of a disk.
 
 Pachyderm's hash of a large file takes four times as long as reading it; CRC-32 of each block a fifth (FORMAT.md, *What is checked when*).
 """
@@ -99,19 +99,19 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(descriptor: int) -> Fingerprint:
-    """Of an open file."""
+    """The fingerprint of an open file."""
     found = os.fstat(descriptor)
     return Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class Known:
-    """Which contents this process has read whole and found as their names say, and what their files were then. Safe for threads."""
+    """Remembers contents that this process has verified, with their files' fingerprints. Safe for threads."""
 
     def __init__(self) -> None:
         self._clean: dict[bytes, Fingerprint] = {}
 
     def has(self, name: bytes, now: Fingerprint) -> bool:
-        """Whether nothing was written to it since."""
+        """Whether a content was verified and its file is unchanged since."""
         return self._clean.get(name) == now
 
     def add(self, name: bytes, before: Fingerprint, after: Fingerprint) -> None:

@@ -27,7 +27,7 @@ _CACHED_NODES = 4096
 
 
 class NodeStore(Protocol):
-    """Where pieces lie: immutable, named by their hash."""
+    """Stores pieces of trees: immutable, named by their hash."""
 
     def get_node(self, name: bytes) -> bytes: ...
 

@@ -1,4 +1,4 @@
-"""How processes of one home wake each other: each that waits has a named pipe, and whoever changed the records writes to all of them.
+"""Wakes processes that wait for a change of a home: each has a named pipe, and a process that changed the records writes to all.
 
 The pipes lie in the folder `bells/`. They carry no news: the records do. Nobody polls.
 """

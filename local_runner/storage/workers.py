@@ -1,4 +1,4 @@
-"""The folders in which an engine's workers have theirs: made for one engine, and cleared of what those before it left."""
+"""Makes the folders for an engine's workers, and removes those of killed engines."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _is_owned(folder: Path) -> bool:
 
 
 def _spread(folder: Path) -> None:
-    """Ask a disk to place each folder in this one for itself, as it does at the top of a file system; ext4 knows how.
+    """Ask ext4 to spread the subfolders of this folder over the disk, as it does at the top of a file system.
 
     It else places all files near each other, where, without a journal, it passes over each place that was given up in the last minutes:
     after thousands of datums a new file took 250 µs, in a place of its own 23.
