@@ -1,4 +1,4 @@
-"""Whether the store is as FORMAT.md says it must be: one function for each sentence of its *Invariants*. Looks, changes nothing."""
+"""Checks the store against FORMAT.md, with one function for each sentence of its *Invariants*; changes nothing."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from local_runner.storage.trees import Root
 
 
 class _View(NamedTuple):
-    """What is checked, and the roots of trees in it that cannot be walked."""
+    """The state of a check: the session, and the roots of trees that cannot be walked."""
 
     session: Session
     broken: frozenset[bytes]
 
     def commits(self) -> list[CommitRow]:
-        """All, the oldest of each repo first."""
+        """All commits, the oldest of each repo first."""
         return [row for repo in self.session.repos.repos() for row in reversed(self.session.commits.of_repo(repo.key))]
 
     def is_sound(self, *rows: CommitRow) -> bool:
@@ -254,7 +254,7 @@ _SENTENCES: tuple[Callable[[_View], Iterator[Finding]], ...] = (
 
 
 def _is_processed(record: bytes | None) -> bool:
-    """Whether a record (pipelines/datum_index.py) says so: its state is the letter behind the skip key."""
+    """Whether a record of the datum index says that its datum was processed: the letter behind the skip key."""
     return record is not None and record[32:33] == b"P"
 
 

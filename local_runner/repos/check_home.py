@@ -1,4 +1,4 @@
-"""Whether the files of a home beside its records are sound, and what processes that were killed left there."""
+"""Checks the files of a home beside its records, and lists what killed processes left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local_runner.storage.log_files import damaged_lines, is_unfinished
 
 
 class Leftover(NamedTuple):
-    """Something that nobody needs any more, and its bytes."""
+    """A file or folder that is no longer needed, and its bytes."""
 
     path: Path
     size: int
@@ -40,13 +40,13 @@ def _logs(home: Home) -> Iterator[Finding]:
 
 
 def _tellable(home: Home) -> Iterator[Finding]:
-    """Folders of the home must be readable."""
+    """The folders with possible leftovers must be readable."""
     leftovers(home)
     yield from ()
 
 
 def leftovers(home: Home) -> list[Leftover]:
-    """Drafts and bells of processes that are gone, and drafts of single files. Raises `OSError` where it cannot look."""
+    """Drafts and wakeup pipes of dead processes, and drafts of single files. Raises `OSError` where it cannot look."""
     return [Leftover(path, _size(path)) for path in (*dead_drafts(home), *_dead_bells(home), *home.path.glob(".draft-*"))]
 
 
@@ -60,7 +60,7 @@ def _dead_bells(home: Home) -> Iterator[Path]:
 
 
 def _is_silent(pipe: Path) -> bool:
-    """Whether nobody has a named pipe open for reading."""
+    """Whether no process has a named pipe open for reading."""
     try:
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Whether the records are rows that were written, in tables as they should be; one function for each thing that can be wrong."""
+"""Checks the tables and rows of the records, with one function for each thing that can be wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the content of a commit is a folder tree: no path from two datums, no file where a folder is (reference pfs 1.6, pps 3.7)."""
+"""Finds collisions in a commit: one path from two datums, or a file where a folder is (reference pfs 1.6, pps 3.7)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local_runner.storage.trees import Root, Trees
 
 
 def first_collision(trees: Trees, base: Root, root: Root) -> str:
-    """What is wrong with a tree that grew out of a sound one; "" if nothing is. Looks at what differs only.
+    """The first collision in a tree that grew out of a sound one, "" if there is none; only differences are examined.
 
     As on a cluster, only neighbours in byte order are compared: `/a`, `/a.txt`, `/a/x` escape (DEVIATIONS.md says so).
     """

@@ -37,7 +37,7 @@ def find_repo(session: Session, ref: RepoRef) -> RepoRow:
 
 
 def resolve(session: Session, query: CommitQuery) -> CommitRow:
-    """The commit somebody means. Raises `NotFound`, and `Invalid` for an ancestor that is not there.
+    """The commit that a query names. Raises `NotFound`, and `Invalid` for an ancestor that does not exist.
 
     An id of a set in which the repo has no commit of its own names the one that the set stands on (reference pfs 1.3, *alias*).
     """
@@ -178,7 +178,7 @@ def is_output(session: Session, row: CommitRow) -> bool:
 
 
 def _complete(txn: Transaction, row: CommitRow, error: str = "") -> None:
-    """Finish a commit that is closed, and those above that waited for it; nothing while it waits itself."""
+    """Finish a closed commit, and those that waited for it, unless its base is unfinished."""
     session = txn.session
     try:
         root = row.tree if row.begun else _base_or_nothing(session, row) if error else base_root(session, row)
@@ -250,7 +250,7 @@ def commit_info(session: Session, row: CommitRow, upper_bound: bool = False) -> 
 
 
 def was_given_up(row: CommitRow) -> bool:
-    """Whether it was finished with an error, as by a failed job: a cluster then counts no bytes. What is found wrong later has a size."""
+    """Whether a commit was finished with an error, as by a failed job; a cluster shows no size for it."""
     return bool(row.error) and not row.unreadable
 
 
@@ -366,7 +366,7 @@ def _remove(txn: Transaction, rows: Sequence[CommitRow], squash: bool) -> list[C
 
 
 def _remove_one(session: Session, row: CommitRow) -> list[int]:
-    """Trees are whole in every commit, so children need nothing but a new parent. Returns the branches that have no head now."""
+    """Remove a commit; its children get its parent. Returns the branches that lost their head."""
     heads = session.repos.branches_at(row.key)
     for branch in heads:
         session.repos.set_head(branch.key, row.parent)

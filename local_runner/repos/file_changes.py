@@ -1,4 +1,4 @@
-"""Changes of files on their way into a commit: contents are read and stored as they come, the commit refers to them at the end."""
+"""Collects changes of files for a commit: stores contents as they come, and applies all changes at the end."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class FileChanges:
         self.changes.append(check_change(Copy(source, path, append)))
 
     def give_up(self) -> None:
-        """Say that no commit will refer to what was brought."""
+        """Release the stored contents, as no commit will refer to them."""
         brought = (change.content for change in self.changes if isinstance(change, Put))
         self._database.files.arrivals.release(content.name for content in brought if content.inline is None)
 
     def _store(self) -> None:
-        """Make rows of what is held before the commit refers to them."""
+        """Store the small contents held in memory."""
         small = [change.content for change in self.changes if isinstance(change, Put) and change.content.inline is not None]
         self._database.files.arrivals.hold(content.name for content in small)
         with self._database.write() as session:

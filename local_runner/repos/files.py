@@ -63,7 +63,7 @@ def check_change(change: Change) -> Change:
 
 
 def _doomed(path: str) -> str:
-    """A path to delete, cleaned, but for its trailing slash. Unlike other paths it is judged as it was typed."""
+    """The cleaned path to delete, with its trailing slash; checked as typed, unlike other paths."""
     if not path:
         raise Invalid("path () invalid: only printable ASCII characters are allowed", hint="/ with -r is everything")
     if not {".", ".."}.isdisjoint(path.split("/")):

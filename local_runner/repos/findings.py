@@ -1,4 +1,4 @@
-"""What a check finds, and how it goes on where damage meets it."""
+"""The findings of a check, and how a check survives damage."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _P = ParamSpec("_P")
 
 
 class Finding(NamedTuple):
-    """Something that must not be: about which commit, branch, job, row, piece or content, and what is wrong with it."""
+    """A violation: the commit, branch, job, row, piece or content it is about, and what is wrong."""
 
     subject: str
     problem: str
 
 
 def guarded(sentence: Callable[_P, Iterator[Finding]], *arguments: _P.args, **named: _P.kwargs) -> Iterator[Finding]:
-    """What a sentence finds; if it cannot be checked to its end, a finding that says so.
+    """Run one check; if damage stops it, yield a finding that says so.
 
     Damage meets code anywhere: which errors it raises nobody can list, and none of them is to hide what else is wrong.
     """

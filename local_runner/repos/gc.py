@@ -1,4 +1,4 @@
-"""What nobody needs any more, decided as data before anything goes (FORMAT.md, *Giving room back*)."""
+"""Decides, as data, what garbage collection removes (FORMAT.md, *Giving room back*)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
 
 
 class Needed:
-    """Pieces and contents that some commit leads to, open ones of jobs that run among them. It only grows: `look` adds what came since."""
+    """The pieces and contents reachable from commits, open ones included. Only grows: `look` adds what came since."""
 
     def __init__(self) -> None:
         self.pieces: set[bytes] = set()
@@ -50,7 +50,7 @@ def is_quick(session: Session) -> bool:
 
 
 class Doomed(NamedTuple):
-    """Things that go, and what they hold in bytes."""
+    """Names of things to remove, and their bytes."""
 
     names: tuple[bytes, ...] = ()
     size: int = 0
@@ -58,7 +58,7 @@ class Doomed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
-    """What goes: pieces of trees, small and large contents, sums of large ones that are gone, what killed processes left, logs of jobs
+    """Garbage: pieces of trees, small and large contents, sums of large ones that are gone, what killed processes left, logs of jobs
     that are gone or too old; meta commits, by their keys, of jobs so old that what they know of their datums goes; and, in bytes, what
     of the records is free already and what stays."""
 
@@ -75,7 +75,7 @@ class GcPlan:
 
     @property
     def size(self) -> int:
-        """Bytes that it gives back, about: rows share pages."""
+        """About how many bytes the plan frees; rows share pages."""
         rows = self.pieces.size + self.small.size + self.large.size + self.sums.size
         return self.free + rows + sum(leftover.size for leftover in (*self.leftovers, *self.logs))
 

@@ -1,4 +1,4 @@
-"""Removing what a plan says, a moment at a time, beside whoever reads, writes and runs (FORMAT.md, *Giving room back*)."""
+"""Removes what a plan lists, in short slices beside readers, writers and jobs (FORMAT.md, *Giving room back*)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Progress = Callable[[int], None]  # bytes that went since the last call
 
 
 class Sweep:
-    """Carries out a plan. Whatever moment it is killed at, what is left is whole, and the next one goes on."""
+    """Carries out a plan. It may be killed at any moment; the home stays whole, and the next sweep goes on."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Sweep:
         seconds: float = math.inf,
         patience: float = _PATIENCE,
     ) -> None:
-        """It stops, with much or little done, after some `seconds`; it has some `patience` with those who read what was before."""
+        """Stop after `seconds`; wait at most `patience` seconds for readers of the records before."""
         self._database = database
         self._plan = plan
         self._progress = progress
@@ -66,7 +66,7 @@ class Sweep:
         return not is_read and not self._is_late
 
     def _forget_datums(self) -> None:
-        """What is not forgettable any longer is walked in the first slice, as is all that came since."""
+        """Remove the datum records of old jobs, as far as nobody needs them by now; the others are walked in the first slice."""
         with self._database.write() as session:
             for key in set(self._plan.jobs) & set(forgettable(session, math.inf)):
                 session.commits.update(key, tree=None, datum_index=None, size=0, error=FORGOTTEN)
@@ -76,7 +76,7 @@ class Sweep:
         return time.monotonic() >= self._deadline
 
     def _is_read(self) -> bool:
-        """Whether somebody reads what the records were before, and may be about to open a large content that goes."""
+        """Whether a reader of the records before may still open a large content that is to be removed."""
         deadline = min(time.monotonic() + self._patience, self._deadline)
         while True:
             with self._database.alone() as connection:
@@ -87,7 +87,7 @@ class Sweep:
             time.sleep(_PAUSE)
 
     def _in_slices(self, doomed: Doomed, remove: Callable[[Session, bytes], None]) -> None:
-        """Remove each that is still needed by nobody. What commits and writers came to need meanwhile is known: both locks are held."""
+        """Remove in slices what is still not needed; both locks are held, so nothing can become needed meanwhile."""
         waiting, needed = deque(doomed.names), self._plan.needed
         share = doomed.size / max(len(waiting), 1)
         while waiting and not self._is_late:

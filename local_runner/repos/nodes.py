@@ -25,7 +25,7 @@ class Node(NamedTuple):
 
 @dataclass(slots=True)
 class _Folder:
-    """One whose end is not reached yet. What it holds is added up as it comes: a hundred thousand hashes would be 11 MB."""
+    """A folder whose end is not reached yet; its hash and size are summed up as its children come."""
 
     path: str
     hash: blake2b = field(default_factory=new_hash)

@@ -1,4 +1,4 @@
-"""Who stands on whom, over any number of steps (reference pfs 1.4)."""
+"""Transitive provenance and subvenance of branches (reference pfs 1.4)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from local_runner.storage.repo_records import BranchRow
 
 
 def provenance(session: Session, branch: int) -> dict[int, BranchRow]:
-    """All branches this one stands on, by key."""
+    """The keys of all branches upstream of this one."""
     return _closure(branch, lambda key: (source.branch for source in session.repos.sources(key)))
 
 
 def subvenance(session: Session, branch: int) -> dict[int, BranchRow]:
-    """All branches that stand on this one, by key."""
+    """The keys of all branches downstream of this one."""
     return _closure(branch, lambda key: (source.branch for source in session.repos.dependants(key)))
 
 

@@ -1,4 +1,4 @@
-"""What can be mended of a damaged home from what is there: the other half of check.py."""
+"""Repairs what `check` finds damaged, as far as other copies exist."""
 
 from __future__ import annotations
 

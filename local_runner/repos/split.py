@@ -1,4 +1,4 @@
-"""One file cut into many by records, as `put file --split` of Pachyderm 1.x did (reference pfs 1.9)."""
+"""Splits a file into many by records, as `put file --split` of Pachyderm 1.x did (reference pfs 1.9)."""
 
 from __future__ import annotations
 

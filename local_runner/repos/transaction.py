@@ -1,4 +1,4 @@
-"""One change of the repos: everything in it shares a commit set, and at its end it spreads to what stands on it (reference pfs 1.4)."""
+"""A transaction over the repos: one commit set, which spreads downstream at its end (reference pfs 1.4)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def propagate(txn: Transaction) -> None:
 
 
 def second_of_set(txn: Transaction, repo: RepoRef) -> Refused:
-    """What is wrong when a repo has a commit of this set already."""
+    """The error for a second commit of one set in a repo."""
     text = f"inconsistent dependencies: cannot create commit {repo}@{txn.id}: the transaction has one in this repo already"
     return Refused(text, hint="do one of them in a transaction of its own")
 
