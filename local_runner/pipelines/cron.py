@@ -1,4 +1,4 @@
-"""Clocks, of pipelines and of branches that move on a schedule: which ticks are due, and what a tick does (reference pps 4.9, 5.9)."""
+"""Cron inputs, and branches with a `cron_spec`: computes which ticks are due, and makes them (reference pps 4.9, 5.9)."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def make_ticks(database: Database, due: Sequence[Tick], room: Mapping[PipelineRe
 
 
 def _waiting(session: Session, branch: BranchRow) -> Iterator[tuple[CommitRow, float]]:
-    """The commits that a branch with a clock has not moved to yet, newest first, and the first tick after each was finished."""
+    """The commits that a branch with a `cron_spec` has not moved to yet, newest first, each with the first tick after its finish."""
     from local_runner.model.schedule import parse_schedule  # as above
 
     assert branch.trigger is not None
@@ -169,7 +169,7 @@ def _waiting(session: Session, branch: BranchRow) -> Iterator[tuple[CommitRow, f
 
 
 def _move(txn: Transaction, branch: BranchRow, at: float) -> None:
-    """To the newest commit that was there at that time."""
+    """Move a branch to the newest commit that existed at a tick."""
     target = next((row for row, _ in _waiting(txn.session, branch) if (row.finished or 0.0) <= at), None)
     if target is None:
         return

@@ -1,4 +1,4 @@
-"""What became of each datum, in a form a job can compare 100 000 of in no time: a tree from datum id to skip key, state and job.
+"""The skip index of a commit: a tree from datum id to skip key, state and job, quick to compare for 100 000 datums.
 
 It stands beside the files of each meta commit and says what `/meta/<id>/meta` says there, without a document to read.
 """

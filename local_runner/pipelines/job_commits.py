@@ -11,13 +11,13 @@ from local_runner.storage.trees import Root
 
 
 def output_commit(session: Session, ref: JobRef, kind: str = "user") -> CommitRow | None:
-    """The output commit of a job, or with "meta" its bookkeeping."""
+    """The output commit of a job, or with `kind` "meta" its meta commit."""
     repo = session.repos.repo(RepoRef(ref.pipeline.project, ref.pipeline.name, kind))
     return session.commits.find(repo.key, ref.id) if repo else None
 
 
 def meta_roots(session: Session, ref: JobRef) -> tuple[Root, Root]:
-    """The trees of a job's meta commit: its files, and the datum_index of its datums."""
+    """The two trees of a job's meta commit: its files and its datum index."""
     row = output_commit(session, ref, META)
     if row is None:
         return None, None
@@ -30,6 +30,6 @@ def meta_roots(session: Session, ref: JobRef) -> tuple[Root, Root]:
 
 
 def base_datum_index(session: Session, row: CommitRow) -> Root:
-    """The datum_index of the nearest ancestor without error."""
+    """The datum index of the nearest ancestor without error."""
     base = session.commits.base(row)
     return base.datum_index if base else None

@@ -43,7 +43,7 @@ def fail_job(txn: Transaction, job: JobRef, reason: str) -> None:
 
 
 def _job(txn: Transaction, job: JobRef) -> JobInfo | None:
-    """A job; of one whose record cannot be read, what is known all the same."""
+    """A job; if its record cannot be read, one with only what is known."""
     try:
         return txn.session.pipelines.job(job)
     except Exception:
@@ -51,7 +51,7 @@ def _job(txn: Transaction, job: JobRef) -> JobInfo | None:
 
 
 def fail_unreadable_job(txn: Transaction, job: JobRef, reason: str) -> None:
-    """End a job whose commits cannot be closed as they are: what was written of them so far is let go."""
+    """End a job whose commits cannot be closed as they are, by dropping what was written to them so far."""
     for kind in ("user", META):
         row = output_commit(txn.session, job, kind)
         if row is not None and row.finished is None:
@@ -73,7 +73,7 @@ def forget_removed(txn: Transaction, removed: Sequence[CommitRef]) -> None:
 
 
 def forget_finished(txn: Transaction, commit: CommitRef) -> None:
-    """Kill the unfinished job whose output or meta commit somebody closed by force."""
+    """Kill the unfinished job whose output or meta commit was closed by force."""
     _kill_job_of(txn, commit, "output commit finished")
 
 

@@ -1,4 +1,4 @@
-"""What people do with jobs: find, list, stop, delete them, restart a datum of one (reference pps 4.6)."""
+"""Operations on jobs: find, list, stop, delete, restart a datum (reference pps 4.6)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def job_set(session: Session, job_id: str) -> JobSetInfo:
 
 
 def list_job_set(session: Session, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
-    """Newest first."""
+    """All of them, newest first."""
     sets = (job_set(session, job_id) for job_id in session.pipelines.job_set_ids())
     return [info for info in sets if projects is None or any(job.job.pipeline.project in projects for job in info.jobs)]
 
@@ -103,5 +103,5 @@ def restart_datum(txn: Transaction, ref: JobRef, filters: Sequence[str]) -> None
 
 
 def _names(running: RunningDatum) -> set[str]:
-    """All the words by which a running datum may be named."""
+    """The paths and hashes by which a running datum may be chosen."""
     return {*running.paths, *running.hashes, *(base64.b64decode(h).hex() for h in running.hashes)}

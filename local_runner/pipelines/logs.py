@@ -1,4 +1,4 @@
-"""What user code printed, as the records a cluster would have of it (reference pps 4.12)."""
+"""Reads what user code printed, as log records like a cluster's (reference pps 4.12)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Skipped = Callable[[Path, int], None]  # bytes of a file that cannot be read
 
 
 class _Piece(NamedTuple):
-    """Lines that one record says all about, but for their text."""
+    """Lines printed together, which share all fields of their records but the text."""
 
     record: dict[str, Any]
     lines: list[str]
@@ -67,7 +67,7 @@ class LogReader:
         self._scans: dict[int, tuple[Path, LogScan | _OldScan]] = {}  # by inode: a log that begins anew is renamed
 
     def new(self) -> Iterator[Record]:
-        """The records since the last call; all there are in the first."""
+        """The records since the last call; at the first call, all."""
         for piece in self.pieces():
             for line in piece.lines:
                 yield {**piece.record, "message": line}

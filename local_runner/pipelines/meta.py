@@ -1,4 +1,4 @@
-"""The document a meta repo keeps of each datum, `/meta/<datum id>/meta`, and back (reference pps 3.8)."""
+"""Converts datums to the documents of a meta repo, `/meta/<datum id>/meta`, and back (reference pps 3.8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local_runner.model.units import rfc3339
 
 
 def meta_path(datum_id: str) -> str:
-    """Where the document lies."""
+    """The path of a datum's document."""
     return f"/meta/{datum_id}/meta"
 
 
@@ -67,7 +67,7 @@ def _input(file: InputFile, committed: float | None) -> dict[str, Any]:
 
 
 def _dense(document: dict[str, Any]) -> dict[str, Any]:
-    """Without what is zero or empty."""
+    """A document without values that are zero or empty."""
     return {key: value for key, value in document.items() if value}
 
 

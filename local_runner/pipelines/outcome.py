@@ -1,4 +1,4 @@
-"""What became of a datum, as a value: what is committed of it, and how it counts. Commands that only look import it: it imports little."""
+"""The outcome of a datum as a value: what is committed of it, and how it counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do with pipelines: create, update, rerun, start, stop, delete, and tick their clocks (reference pps 5.5-5.7, 4.9).
+"""Operations on pipelines: create, update, rerun, start, stop, delete, run cron (reference pps 5.5-5.7, 4.9).
 
 The reader of specs is imported by those functions that need it: it takes 25 ms, and most commands meet no spec.
 """
@@ -93,7 +93,7 @@ def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
 
 
 def _check_inputs(txn: Transaction, spec: PipelineSpec) -> None:
-    """Every repo it reads must exist; clocks get repos of their own. Patterns are compiled when they are used, as on a cluster."""
+    """Check that every input repo exists, and create the repos of cron inputs. Globs are compiled on use, as on a cluster."""
     for leaf in leaves(spec.input):
         if isinstance(leaf, Pfs):
             if txn.session.repos.repo(leaf.source.repo) is None:
@@ -127,7 +127,7 @@ def _connect(txn: Transaction, spec: PipelineSpec, stopped: bool) -> None:
 
 
 def _close_spout_commit(txn: Transaction, spec: PipelineSpec) -> None:
-    """No job would: what a spout writes is in commits of its own."""
+    """Close the commit that the creation of a spout's branch opened, as no job will."""
     row = txn.session.repos.repo(spec.output.repo) if spec.kind == SPOUT else None
     commit = txn.session.commits.find(row.key, txn.id) if row else None
     if commit is not None and commit.is_open:

@@ -1,4 +1,4 @@
-"""What is behind what: how far each pipeline has come with its inputs, and what stands in its way."""
+"""Computes how far each pipeline has processed its inputs, and what blocks it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _levels(session: Session) -> dict[int, int]:
 
 
 def _depth(session: Session, row: PipelineRow, levels: Mapping[int, int]) -> int:
-    """The level below its inputs: more than that of any pipeline it reads from."""
+    """The level of a pipeline: one more than the highest of those it reads from."""
     branches = (session.repos.branch(leaf.source) for leaf in leaves(spec_of(row).input))
     return max((1 + levels.get(branch.key, 0) for branch in branches if branch), default=0)
 

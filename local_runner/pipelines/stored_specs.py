@@ -1,4 +1,4 @@
-"""Pipelines as they lie in the records, in typed form."""
+"""Reads stored pipelines in typed form; parsed specs are cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT = 4096  # versions of pipelines: a home of 500 is looked through again and
 
 @lru_cache(maxsize=_KEPT)
 def _parsed(effective: str, project: str, updated: float) -> PipelineSpec:
-    """Parsing takes a millisecond; rows are read far more often than they change."""
+    """A stored spec, parsed; cached, as parsing takes a millisecond and rows seldom change."""
     from local_runner.specs.parse import parse_spec  # 25 ms, and most commands meet no spec
 
     try:
@@ -68,7 +68,7 @@ def sources_of(spec: PipelineSpec) -> tuple[list[BranchRef], frozenset[BranchRef
 
 
 def _is_idle(row: PipelineRow, last: JobInfo | None) -> bool:
-    """Whether a cluster would have sent its workers home: that of a pipeline that scales itself (reference pps 2.9, 4.10)."""
+    """Whether the pipeline is in `standby`: it has `autoscaling` and no job (reference pps 2.9, 4.10)."""
     return row.state is PipelineState.RUNNING and '"autoscaling":true' in row.effective_spec and (last is None or last.state.is_final)
 
 

@@ -1,4 +1,4 @@
-"""The verbs that may stand in a transaction, as data that can be kept until it is finished (reference pfs 1.4)."""
+"""Converts the verbs of a transaction to documents that are kept until it is finished, and does them (reference pfs 1.4)."""
 
 from __future__ import annotations
 

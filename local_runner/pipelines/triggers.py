@@ -1,4 +1,4 @@
-"""Which pipelines a change wakes: jobs for new output commits, and branches that triggers move (reference pps 4.3, 5.9)."""
+"""Creates the jobs that a change causes, and moves branches by their triggers (reference pps 4.3, 5.9)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _settle_output(txn: Transaction, job: JobRef, row: CommitRow) -> None:
 
 
 def _settle_meta(txn: Transaction, job: JobRef, row: CommitRow) -> None:
-    """Close what has no output, and so no job: the output branch is gone, or stands on something else."""
+    """Close open meta commits that have no output commit, and so no job."""
     if txn.session.pipelines.pipeline(job.pipeline) and output_commit(txn.session, job) is None:
         finish_commit(txn, row, error="output commit missing", force=True)
 

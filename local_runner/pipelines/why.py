@@ -1,4 +1,4 @@
-"""Where a file comes from, and what was made of it: from files to the datums that wrote or read them, and on from there."""
+"""Traces files for `why`: backward to the datums that wrote them and to the sources, forward to everything made of them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class _Back:
         return self.file(row, node) if row and node else replace(known, gone="the commit was deleted")
 
     def _put(self, row: CommitRow, files: Sequence[Node]) -> tuple[PutFile, ...]:
-        """The commits in which these files, as they are, came into being."""
+        """The commits in which people put these files with their present content."""
         left = {entry_key(file.path): file.path for file in files}
         found = []
         while left:
