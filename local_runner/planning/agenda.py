@@ -1,4 +1,4 @@
-"""What there is for an engine to do, as the records say: pipelines, their unfinished jobs, clocks.
+"""The agenda of an engine, read from the records: pipelines, their unfinished jobs, and ticks to come.
 
 A row that cannot be read is named, and everything else is there: one bad record must not stop the others.
 """
@@ -22,7 +22,7 @@ _MOST_WAITING = 100  # unfinished jobs of a pipeline before its clocks make no m
 
 
 class _Seen(NamedTuple):
-    """A pipeline as it was read last; `sign` is another one when it has changed."""
+    """A pipeline as it was last read; `sign` differs once the pipeline has changed."""
 
     sign: tuple[Any, ...]
     row: PipelineRow
@@ -59,7 +59,7 @@ class Agenda:
 
     @property
     def free_ticks(self) -> list[Tick]:
-        """The next ticks, without those that have to wait until some of their pipeline's jobs have ended."""
+        """The next ticks of clocks whose pipelines have room for another job."""
         room = self.room
         return [tick for tick in self.ticks if room[tick.owner] > 0]
 
@@ -98,7 +98,7 @@ def _read(session: Session, ref: PipelineRef) -> PipelineRow:
 
 
 def _read_all(session: Session) -> dict[PipelineRef, PipelineRow]:
-    """What is faster where most of them are new; nothing if one cannot be read."""
+    """Read all pipelines with one query, which is faster if most are new; None if a row cannot be read."""
     try:
         return {row.pipeline: row for row in session.pipelines.pipelines()}
     except Exception:

@@ -1,4 +1,4 @@
-"""What is different now from the last time: the files a datum reads, the fields of a spec, the code behind an image."""
+"""Compares now with the last time: the files a datum reads, the fields of a spec, the code behind an image."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From an input expression to datums: what each kind of input makes of the files that its globs selected (reference pps 1.4).
+"""Makes datums of an input expression and the files that its globs select (reference pps 1.4).
 
-A stage yields its datums in ascending order of id, as a set: of datums with one id the first stays. The ids decide about order and
-collapse at every level, so the rules here are Pachyderm's to the letter, pseudo-random order included.
+Each level is sorted by id and deduplicated; of datums with one id the first wins. Ids decide about order and deduplication at every
+level, so the rules here are exactly Pachyderm's, pseudo-random order included.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _group_key(file: InputFile) -> str:
 
 
 def _buckets(datums: Iterable[Datum], key: Callable[[InputFile], str]) -> _Buckets:
-    """The single files of a child's datums by key: joins and groups take composite children apart, and keep repetitions."""
+    """The files of a child's datums by key. Joins and groups split composite children into single files, repetitions included."""
     buckets: _Buckets = {}
     for datum in datums:
         for file in datum.inputs:

@@ -1,4 +1,4 @@
-"""Foretell what the unfinished jobs will do: each datum that runs, is reused or removed, and why, before anything has run.
+"""Forecasts what unfinished jobs will do: each datum that runs, is reused or removed, and why.
 
 A job whose input another job is still to write is foretold as far as it can be known: what that other job reuses stays as it is.
 """
@@ -55,7 +55,7 @@ class JobForecast:
 
 
 def forecast_jobs(session: Session) -> Iterator[JobForecast]:
-    """What each unfinished job will do, in the order they run.
+    """Forecast what each unfinished job will do, in the order they run.
 
     Writes into the records what each job is expected to leave, for the next to stand on: the transaction has to be taken back.
     """
@@ -113,7 +113,7 @@ class _Forecaster:
     # -- what it reads -------------------------------------------------------------------------------------------------
 
     def _inputs(self, spec: PipelineSpec, output: CommitRow) -> dict[BranchRef, CommitRow]:
-        """As `input_commits`; one that somebody else is still writing counts as unknown from end to end."""
+        """As `input_commits`; a commit that a person is still writing counts as entirely unknown."""
         commits = input_commits(self._session, spec, output)
         for branch, commit in commits.items():
             if commit.finished is None:
@@ -139,7 +139,7 @@ class _Forecaster:
         return parse_meta(b"".join(self._session.objects.read(value[:32])), "").datum if value else None
 
     def _last_records(self, job: JobRef, base: CommitRow | None) -> dict[str, DatumRecord]:
-        """What became of datums in the jobs since the base, all of which failed; of each the newest."""
+        """The newest outcome of each datum in the failed jobs since the base."""
         session = self._session
         found: dict[str, DatumRecord] = {}
         row = output_commit(session, job, META)
@@ -154,7 +154,7 @@ class _Forecaster:
         return found
 
     def _done(self, job: JobRef) -> frozenset[str]:
-        """What a job that is under way has finished."""
+        """The datums that a running job has finished."""
         meta, own = output_commit(self._session, job, META), bytes.fromhex(job.id)
         if meta is None or not meta.begun:
             return frozenset()
@@ -162,7 +162,7 @@ class _Forecaster:
         return frozenset(name for name, record in datum_index if record.job == own and record.state is DatumState.PROCESSED)
 
     def _causes(self, info: JobInfo, row: PipelineRow, base: CommitRow | None) -> tuple[Cause, ...]:
-        """What changed since the base was made, or if nothing ever succeeded since the job before."""
+        """What changed since the base, or since the job before if no job ever succeeded."""
         pipelines = self._session.pipelines
         earlier = pipelines.last_ended(info.job.pipeline)
         made = pipelines.job(JobRef(info.job.pipeline, base.ref.id)) if base else earlier
@@ -182,7 +182,7 @@ class _Forecaster:
     def _certain(
         self, steps: list[Step], spec: PipelineSpec, commits: Mapping[BranchRef, CommitRow], base: CommitRow | None
     ) -> Iterator[Step]:
-        """Of the steps that what is known so far leads to: those that nothing to come can change; the others of the base as unknown."""
+        """The steps that nothing to come can change; the other datums of the base become unknown steps."""
         doubtful = self._open.get(base.key) if base else None
         grows = doubtful is None and _only_grows(spec.input)
         for step in steps:
@@ -199,7 +199,7 @@ class _Forecaster:
                 yield replace(step, verb=Action.UNKNOWN, reason=DEPENDS, changes=())
 
     def _is_settled(self, file: InputFile, commits: Mapping[BranchRef, CommitRow]) -> bool:
-        """Whether nothing that is yet to be written can change what a datum reads here."""
+        """Whether no output that is still to be written can change what a datum reads."""
         return commits[file.source.source].key not in self._partial or not file.path.endswith("/")
 
     def _is_in(self, base: CommitRow | None, datum_id: str) -> bool:
@@ -263,7 +263,7 @@ def _problem(session: Session, spec: PipelineSpec, output: CommitRow) -> str:
 
 
 def _only_grows(node: Input | None) -> bool:
-    """Whether more input files can only mean more datums: not so where datums are made of whatever else there is, or is not."""
+    """Whether more input files can only add datums; not so for groups and outer joins."""
     if isinstance(node, Group):
         return False
     return not any(isinstance(leaf, Pfs) and leaf.outer_join for leaf in leaves(node)) and all(

@@ -1,4 +1,4 @@
-"""What succeeded in jobs that failed: the next job of the pipeline takes it over instead of running it again.
+"""Finds datums that succeeded in jobs that failed, which the next job of the pipeline takes over instead of running them.
 
 It goes by the skip key, as skipping what a good job left does; the outputs are in the commits of the job that failed.
 """
@@ -27,7 +27,7 @@ _FEW = 100  # datums whose datum_index are looked up one by one; of more, all da
 
 
 def find_kept(session: Session, job: JobRef, base: CommitRow | None, datums: Sequence[Datum], salt: str) -> dict[str, Kept]:
-    """Of these datums of a job those that succeeded, with the same content, in a job since the base; by id, of each the newest."""
+    """The datums of a job that succeeded with the same content in a failed job since the base: id -> the newest success."""
     found: dict[str, Kept] = {}
     if not datums or os.environ.get(KEEP_VARIABLE, "").lower() in ("0", "no", "false"):
         return found
@@ -73,7 +73,7 @@ def _records(session: Session, meta: CommitRow, wanted: Mapping[str, bytes]) -> 
 
 
 def kept_outcome(session: Session, kept: Kept, datum: Datum) -> Outcome:
-    """What became of a datum then, as if it had been run now. Raises `LocalRunnerError` if that is not there any more."""
+    """The outcome of a kept datum, as if it had run now. Raises `LocalRunnerError` if its output is gone."""
     meta, output = session.commits.at(kept.meta), session.commits.at(kept.output)
     document = session.trees.get(meta.tree, entry_key(meta_path(datum.id), datum.id))
     content = b"".join(session.objects.read(document[:32])) if document else b"{}"

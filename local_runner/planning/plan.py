@@ -1,4 +1,4 @@
-"""Decide, touching nothing, what a job does with each datum (reference pps 2.3, 2.4). `--dry-run`, jobs and tests read the same plan."""
+"""Decides what a job does with each datum (reference pps 2.3, 2.4), as a value that jobs, `--dry-run` and tests read alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Action(Enum):
 
 
 class FileContent(NamedTuple):
-    """What a file held: its hash, raw, and size in bytes."""
+    """The content of a file: its hash, raw, and size in bytes."""
 
     hash: bytes
     size: int
@@ -89,7 +89,7 @@ class Plan:
     kept: Mapping[str, Kept] = field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
-        """Everything, in the order it happens."""
+        """All steps in the order they happen."""
         yield from (self._run(datum, NEW) for datum in self.new)
         yield from (Step(name, Action.REUSE, UNCHANGED) for name in self.reuse)
         yield from (Step(name, Action.REMOVE, GONE) for name in self.remove)

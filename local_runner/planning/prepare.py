@@ -1,4 +1,4 @@
-"""From a job to its plan: which commits it reads, which datums they make, and what its base job left (reference pps 2.2)."""
+"""Prepares the plan of a job: the commits it reads, their datums, and what its base job left (reference pps 2.2)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def prepare(session: Session, info: JobInfo, spec: PipelineSpec, salt: str) -> P
 
 
 def plan_of(session: Session, info: JobInfo, spec: PipelineSpec, salt: str, datums: Sequence[Datum]) -> tuple[Plan, CommitRow | None]:
-    """What a job does that wants these datums, and the meta commit that they are compared with."""
+    """The plan of a job with these datums, and the meta commit they are compared with."""
     base = base_of(session, info.job)
     datum_index: dict[str, DatumRecord] = dict(read_datum_index(session.trees, base.datum_index)) if base else {}
     old_salt = base is not None and _salt_of(session, info, base) != salt

@@ -1,4 +1,4 @@
-"""Which jobs may begin, and whether there is work for an engine at all, decided from the records alone (reference pps 4.1, 4.3, 4.8)."""
+"""Decides from the records which jobs may begin, and whether there is work for an engine (reference pps 4.1, 4.3, 4.8)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def candidates(
 
 
 def judge(session: Session, job: JobRef, row: PipelineRow) -> Verdict:
-    """What is to become of a job that has not begun; if it neither may begin nor ends, it waits for its inputs."""
+    """Decide whether a job that has not begun may begin, ends at once, or waits for its inputs."""
     if row.state is PipelineState.FAILURE:
         return Verdict(False, JobState.KILLED, row.reason)
     output = output_commit(session, job)
@@ -92,7 +92,7 @@ def has_work(session: Session, services: bool = True, only: Container[PipelineRe
 
 
 def _waits(session: Session, job: JobRef, row: PipelineRow) -> bool:
-    """Whether it waits for its inputs. What cannot be judged is work: an engine ends it."""
+    """Whether a job only waits for its inputs; a job that cannot be judged counts as work, since an engine has to end it."""
     try:
         return bool(judge(session, job, row).waits_for)
     except Exception:
