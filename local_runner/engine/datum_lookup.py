@@ -1,4 +1,4 @@
-"""Datums to enter again: those a job had, those that may come, and what they wrote when they last succeeded. Only looks at the records."""
+"""Finds datums to open again: of a job, of the present heads or of a file, and their last output. Only reads the records."""
 
 from __future__ import annotations
 
@@ -172,6 +172,6 @@ def _spellings(path: str) -> Iterator[str]:
 
 
 def _offer(datums: Sequence[Datum]) -> str:
-    """Some of them, as they may be named."""
+    """Some of the datums, named as they may be typed."""
     shown = [",".join(f"{file.source.name}:{file.path}" for file in datum.inputs) for datum in datums[:_NAMED]]
     return ", or ".join(shown) + (f", and {len(datums) - _NAMED} more" if len(datums) > _NAMED else "")

@@ -1,4 +1,4 @@
-"""One datum on one worker: stage, run, collect; retries, timeouts, recovery (reference pps 2.6, 2.8, 3.4)."""
+"""Runs one datum on one worker: stage, run, collect; tries, timeouts, recovery (reference pps 2.6, 2.8, 3.4)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TRIES_BELOW_ZERO = 4  # of a negative `datum_tries`: a cluster's workers then r
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What all datums of a job share."""
+    """The parts of a datum's run that all datums of a job share."""
 
     job: JobRef
     spec: PipelineSpec
@@ -41,7 +41,7 @@ class JobContext:
 
 
 class Stopped(Exception):
-    """The job is over or the engine ends: what was being done counts for nothing."""
+    """Raised to end a datum whose job is over or whose engine closes; the attempt does not count."""
 
 
 @dataclass
@@ -120,7 +120,7 @@ class DatumRunner:
             self._cancel()
 
     def check(self) -> None:
-        """Raise if the datum is to end at once: called again and again where what it wrote is read.
+        """Raise if the datum has to end now; called repeatedly while its output is read.
 
         Raises `Stopped`, or `BadOutput` as that attempt fails: the time of `datum_timeout` is given to this work anew.
         """
@@ -285,7 +285,7 @@ class DatumRunner:
         return replace(then(seconds), left=left)
 
     def _next_call(self, deadline: float | None) -> Call | Callable[[float], RunResult]:
-        """The next call, or what else the seconds until now came to: the end of the process, an interrupt, a timeout."""
+        """Wait for the next call of the process, or for its end, an interrupt or a timeout, which become the result."""
         assert self.client is not None
         assert self._process is not None
         while True:
@@ -304,7 +304,7 @@ class DatumRunner:
 
     @contextlib.contextmanager
     def _attempt(self, context: JobContext, datum: Datum) -> Iterator[Attempt]:
-        """A freshly staged datum, cleared away afterwards."""
+        """An attempt with a freshly staged datum, which is cleared away afterwards."""
         if self._stopping:
             raise Stopped
         with self._turn:
@@ -327,7 +327,7 @@ class DatumRunner:
         return Attempt(staged, env, told, time.monotonic() - began)
 
     def _get_ready(self, context: JobContext) -> None:
-        """Stage and send datums after this one while user code works; what goes wrong goes wrong again when its turn comes."""
+        """Stage and send the next datums while user code works; an error is ignored, as it comes back in the datum's own turn."""
         with contextlib.suppress(LocalRunnerError, OSError):
             while not self._ready or self._offer(self._ready[-1][1]):
                 if not self._upcoming:
@@ -336,7 +336,7 @@ class DatumRunner:
                 self._ready.append((self._upcoming.popleft(), attempt))
 
     def _offer(self, attempt: Attempt) -> bool:
-        """Send it ahead of its turn, if it is not and can be; whether it is."""
+        """Send a datum ahead of its turn unless there is no room; returns whether it is sent."""
         assert self.client is not None
         attempt.sent = attempt.sent or self.client.offer(attempt.staged.tree, attempt.told)
         return attempt.sent
@@ -370,7 +370,7 @@ class DatumRunner:
 
 
 class _BatchLines:
-    """Lines of a process that stays go to the datum it works on."""
+    """Sends the lines of a batching process to the log of the datum it works on."""
 
     def __init__(self, context: JobContext, worker: str) -> None:
         self._target: Output = context.log.begin(worker, Datum("", ()))
@@ -383,7 +383,7 @@ class _BatchLines:
 
 
 def dot_env(worker: Worker, env: Mapping[str, str]) -> list[str]:
-    """What `.env` and the answer to NextDatum say (reference pps 3.2): the worker's variables and a datum's, each as NAME=value."""
+    """The lines of `.env` and of the answer to NextDatum (reference pps 3.2): variables of worker and datum as NAME=value."""
     told = {**worker.env, **{name: worker.translate(value) for name, value in env.items()}}
     return [f"{name}={value}" for name, value in told.items()]
 

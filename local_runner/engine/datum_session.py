@@ -1,4 +1,4 @@
-"""A datum laid out once more, in a worker of its own, for somebody who wants to look at it or to run it. Nothing of it is kept."""
+"""Lays out a datum again in a worker of its own, to look at it or run it; nothing is kept."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ class DatumSession:
         return dataclasses.replace(result, exit_code=None, error=PREMATURE_EXIT) if result.accepted() else result
 
     def written(self) -> list[OutputFile]:
-        """What stands in `out`, as it would be committed. Raises `BadOutput`."""
+        """The files in `out`, as they would be committed. Raises `BadOutput`."""
         if self._staged is None or not self._opened.worker.look().wrote:
             return []
         return collect(_Scales(), self._staged, self._opened.worker)
 
     def translate(self, text: str) -> str:
-        """A text with paths as commands here have to call them."""
+        """A text with `/pfs` and code paths replaced by those of this worker."""
         return self._opened.worker.translate(text)
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ def open_datum_session(database: Database, executor: Executor, make_request: Mak
 
 @contextlib.contextmanager
 def _own_folder(disk: Path) -> Iterator[Path]:
-    """A new folder, locked while it is in use; those of visits that were killed are removed."""
+    """A new folder, locked while it is in use; folders of killed sessions are removed."""
     for left in disk.glob(f"{_PREFIX}*/{_LOCK}"):
         if left.stat().st_uid == os.getuid() and not FileLock(left).is_taken():
             remove_leftover(str(left.parent))
@@ -193,7 +193,7 @@ def _client() -> Iterator[NextDatumClient]:
 
 
 class _Scales:
-    """Says what a content is, and lets it go."""
+    """Hashes contents without storing them."""
 
     def take(self, source: Source, /) -> Content:
         hasher, size = FileHasher(), 0

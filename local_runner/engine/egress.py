@@ -1,4 +1,4 @@
-"""What a job copies out of its output commit into a folder of this machine (reference pps 4.7)."""
+"""Copies the files of a job's output commit into a folder of this machine (reference pps 4.7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variables user code finds: those of its worker, and those of its datum (reference pps 3.2)."""
+"""Builds the environment of user code: variables of its worker and of its datum (reference pps 3.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PASSED_ON = ("HOME", "LANG", "LC_ALL", "TZ", "USER")
 
 
 def host_env() -> dict[str, str]:
-    """What a process that runs over the host's files, and not in a container, has from the host."""
+    """The variables that a process outside containers inherits from the host."""
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     # The interpreter the runner uses is the one whose packages were checked against the image's requirements.
     return env | {"PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}
@@ -25,7 +25,7 @@ def host_env() -> dict[str, str]:
 def worker_env(
     spec: PipelineSpec, below: Mapping[str, str], secrets: Mapping[str, str], *, home: Path | None, worker: str, port: int, spec_commit: str
 ) -> dict[str, str]:
-    """What every process of a worker starts with; later entries win. `below` comes first: what the host and the image say.
+    """The environment of a worker's processes; later entries win. `below` is the lowest layer: host and image.
 
     `home` is for workers that see it.
     """
@@ -44,7 +44,7 @@ def worker_env(
 
 
 def job_env(job_id: str) -> dict[str, str]:
-    """What a batching process starts with, before it has a datum."""
+    """The variables of a batching process before its first datum."""
     return {"PACH_JOB_ID": job_id, "PACH_OUTPUT_COMMIT_ID": job_id}
 
 

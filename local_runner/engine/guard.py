@@ -1,4 +1,4 @@
-"""Where what goes wrong for one job or one pipeline ends, so that everything else goes on."""
+"""Confines errors: what fails for one job or pipeline ends that one, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local_runner.storage.database import Database
 
 
 class Guard:
-    """Does things for jobs and pipelines; what they raise becomes the end of that job, or leaves that pipeline aside.
+    """Runs actions for jobs and pipelines; an exception ends that job, or leaves that pipeline aside.
 
     Both raise `DiskFull`, as nothing can be written then, and whatever it was if for another reason nothing can be written at all.
     `aside` has the pipelines that nothing is done for any more, and why.
@@ -27,7 +27,7 @@ class Guard:
         self.aside: dict[PipelineRef, str] = {}
 
     def for_job(self, job: JobRef, act: Callable[[], None]) -> None:
-        """If it goes wrong, the job ends with the reason; if it cannot even be ended, its pipeline is left aside."""
+        """Run an action for a job. If it raises, the job ends with the reason; if it cannot be ended, its pipeline is left aside."""
         try:
             act()
         except DiskFull:
@@ -38,7 +38,7 @@ class Guard:
             self.for_pipeline(job.pipeline, lambda: self._end(job, reason), reason)
 
     def for_pipeline(self, pipeline: PipelineRef, act: Callable[[], None], why: str = "") -> None:
-        """If it goes wrong, the pipeline is left aside, with the reason: `why` if that is known already."""
+        """Run an action for a pipeline. If it raises, the pipeline is left aside; the reason is `why`, if given."""
         try:
             act()
         except DiskFull:
@@ -47,7 +47,7 @@ class Guard:
             self.leave_aside(pipeline, why or in_words(error))
 
     def leave_aside(self, pipeline: PipelineRef, reason: str) -> None:
-        """Do nothing for a pipeline any more; it says why, until somebody starts or updates it."""
+        """Leave a pipeline aside, with a reason, until it is started or updated."""
         if pipeline in self.aside:
             return
         self.aside[pipeline] = reason
@@ -55,7 +55,7 @@ class Guard:
             session.pipelines.set_pipeline_state(pipeline, PipelineState.CRASHING, reason)
 
     def take_back(self, started: Container[PipelineRef]) -> None:
-        """These were started by somebody: they are not aside any more."""
+        """Work again for pipelines that were started or updated since they were left aside."""
         self.aside = {pipeline: why for pipeline, why in self.aside.items() if pipeline not in started}
 
     def _end(self, job: JobRef, reason: str) -> None:
@@ -70,5 +70,5 @@ class Guard:
 
 
 def in_words(error: Exception) -> str:
-    """Why a job or a pipeline cannot be worked on."""
+    """An exception as the reason why a job or a pipeline cannot go on."""
     return error.message if isinstance(error, LocalRunnerError) else f"it cannot be worked on: {type(error).__name__}: {error}"

@@ -83,24 +83,24 @@ class JobRun:
 
     @property
     def context(self) -> JobContext:
-        """What its workers need to know."""
+        """The context of the job for its workers."""
         return JobContext(self.info.job, self.spec, self._prepared.roots, self.log)
 
     @property
     def deadline(self) -> float | None:
-        """When its time is up, in seconds since the epoch."""
+        """The time at which `job_timeout` is over, in seconds since the epoch; None without one."""
         if self.spec.job_timeout is None or self.info.started is None:
             return None
         return self.info.started + self.spec.job_timeout
 
     @property
     def is_over(self) -> bool:
-        """Whether it has its final state."""
+        """Whether the job has a final state."""
         return self.phase is Phase.DONE
 
     @property
     def is_idle(self) -> bool:
-        """Whether its step is over: nothing is outstanding."""
+        """Whether the present step is over: no datum is outstanding."""
         return not self._outstanding and not self._is_copying
 
     @property
@@ -111,7 +111,7 @@ class JobRun:
     # -- begin ---------------------------------------------------------------------------------------------------------
 
     def prepare(self, session: Session) -> None:
-        """Plan. Raises `LocalRunnerError` if the job can never run. 100 000 datums take a second, in which others may write."""
+        """Plan the job (a second for 100 000 datums; others may write meanwhile). Raises `LocalRunnerError` if it can never run."""
         self._prepared = prepare(session, self.info, self.spec, self.salt)
 
     def begin(self, txn: Transaction) -> None:
@@ -128,7 +128,7 @@ class JobRun:
         session.pipelines.update_job(self.info)
 
     def _take_up(self, session: Session, base: CommitRow | None) -> frozenset[str]:
-        """Make the commits ready to be written to; returns the datums an engine before us had finished."""
+        """Make the commits ready for writing; returns the datums that an earlier engine finished."""
         output, meta = self._commits(session)
         if meta.begun:
             job = bytes.fromhex(self.info.job.id)
@@ -156,7 +156,7 @@ class JobRun:
     # -- work ----------------------------------------------------------------------------------------------------------
 
     def note(self, outcome: Outcome) -> None:
-        """Take in what became of a datum; it is written with the next `flush`. Of one that is not outstanding nothing is taken in."""
+        """Note the outcome of a datum, to be written by the next `flush`; ignored if that datum is not outstanding."""
         if self._outstanding.pop(outcome.datum.id, None) is None:
             return
         self._losses.pop(outcome.datum.id, None)
@@ -168,7 +168,7 @@ class JobRun:
             self._failed[outcome.datum.id] = outcome.datum
 
     def take_over(self, session: Session, seconds: float) -> None:
-        """Note what became of datums that are kept, as long as that may take now. One that is not there any more runs."""
+        """Note outcomes of kept datums for a limited time; a datum whose output is gone will run."""
         until = time.monotonic() + seconds
         while self._to_keep:
             datum = self._to_keep.popleft()
@@ -181,18 +181,18 @@ class JobRun:
 
     @property
     def takes_over(self) -> bool:
-        """Whether some of what is kept is yet to be taken over."""
+        """Whether kept datums are yet to be taken over."""
         return bool(self._to_keep)
 
     def give_back(self, datums: Iterable[Datum]) -> tuple[Datum, ...]:
-        """A worker has done with these: those without an outcome wait for another, as the next set. Returns them."""
+        """Take a set back from a worker: datums without an outcome become the next set to hand out. Returns those."""
         left = tuple(datum for datum in datums if datum.id in self._outstanding)
         if left:
             self.sets.appendleft(left)
         return left
 
     def lose(self, datum: Datum | None, error: WorkerLost) -> bool:
-        """A worker was lost with a datum, which costs no try; but one that always takes its worker along fails.
+        """Note that a worker was lost. That costs its datum no try, but a datum that took three workers along fails.
 
         False if workers are lost before they have one, again and again.
         """
@@ -212,13 +212,13 @@ class JobRun:
         self.sets = deque(datums for datums in waiting if datums)
 
     def wait_for_room(self) -> bool:
-        """A disk is full: hand nothing out for a while, twice as long each time; False when that has not helped."""
+        """Hand nothing out for a while because a disk is full, twice as long each time; returns False if that did not help."""
         self.held_until = time.monotonic() + self._pause
         self._pause *= 2
         return self._pause <= _LONGEST_PAUSE
 
     def copied(self, error: str) -> None:
-        """The egress is over; `error` says what was wrong with it."""
+        """Note that the egress is over; `error` is "" if it succeeded."""
         self._is_copying, self._egress_error = False, error
 
     def flush(self, session: Session, running: tuple[RunningDatum, ...]) -> JobInfo:
@@ -230,7 +230,7 @@ class JobRun:
         return info
 
     def flushed(self, info: JobInfo) -> None:
-        """The outcomes so far are written."""
+        """Note that the outcomes so far are written."""
         self._buffer.clear()
         self.info = info
 
@@ -297,11 +297,11 @@ class JobRun:
         return self.end(txn, JobState.SUCCESS, "")
 
     def output_root(self, session: Session) -> Root:
-        """The tree of what it wrote so far."""
+        """The tree of the output written so far."""
         return self._commits(session)[0].tree
 
     def _has_collision(self, session: Session) -> bool:
-        """Whether the output is no folder tree, and its end will say so."""
+        """Whether the output has a collision, which will fail the job at its end."""
         return bool(first_collision(session.trees, None, self.output_root(session)))
 
     def _begin_serial(self, session: Session) -> None:
@@ -314,7 +314,7 @@ class JobRun:
         self._start_step(self._again, plan.total - len(plan.reuse))
 
     def _delete(self, session: Session, datums: Sequence[str]) -> None:
-        """Take away what these datums wrote in the base, and what the meta repo holds of them (reference pps 2.4)."""
+        """Delete the output of these datums that the base has, and their entries in the meta repo (reference pps 2.4)."""
         output, meta = self._commits(session)
         files: dict[bytes, bytes | None] = {}
         documents: dict[bytes, bytes | None] = {}
@@ -340,7 +340,7 @@ class JobRun:
         return closed
 
     def is_late(self) -> bool:
-        """Whether its time is up."""
+        """Whether `job_timeout` is over."""
         return self.deadline is not None and time.time() >= self.deadline
 
 

@@ -1,4 +1,4 @@
-"""The engine of a home: starts what can start, hands datums to workers, writes down what became of them, until nothing is left.
+"""The engine of a home: begins jobs, hands datums to workers, and writes their outcomes, until no work is left.
 
 One thread looks at the records and decides; workers are threads that run user code. It meets the commands of people only in the
 records: they wake it after a change, it wakes them.
@@ -53,7 +53,7 @@ SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in pl
 
 
 class Engine:
-    """Works on one home; whoever makes it holds the engine lock. Use as: `with` it, then `work`.
+    """Works on one home, whose engine lock its creator holds. A context manager; then call `work`.
 
     Whatever is done for one job or one pipeline goes through a guard, where what goes wrong ends. Only a home that cannot be written
     ends the engine.
@@ -141,7 +141,7 @@ class Engine:
     # -- one beat ------------------------------------------------------------------------------------------------------
 
     def _beat(self) -> float | None:
-        """Do everything that can be done now; returns in how many seconds to look again at the latest, None for when rung."""
+        """Do everything that can be done now; returns after how many seconds to look again, None to wait until woken."""
         self._again = False
         self._drain()
         if time.monotonic() >= self._flush_at:
@@ -166,7 +166,7 @@ class Engine:
         return 0.0 if self._again or self._new_jobs.is_behind or self._is_outdated() else self._patience()
 
     def _has_changed(self) -> bool:
-        """Read the agenda, if anybody has changed something; reading it takes longer the more pipelines and jobs there are."""
+        """Read the agenda again if the records have changed; returns whether they have."""
         with self._database.read() as session:
             version = session.version()
             if version == self._version:
@@ -182,7 +182,7 @@ class Engine:
         return True
 
     def _is_outdated(self) -> bool:
-        """Whether anybody, we too, has changed something since the agenda was read."""
+        """Whether the records have changed since the agenda was read, also by this engine."""
         with self._database.read() as session:
             return session.version() != self._version
 
@@ -198,7 +198,7 @@ class Engine:
         return min(waits, default=None)
 
     def _tell(self) -> None:
-        """What the observer is to know. Not before a beat is over: what goes wrong there is no fault of a job."""
+        """Tell the observer what happened in this beat; at its end, so that an observer's error fails no job."""
         told, self._to_tell = self._to_tell, []
         for tell in told:
             tell()
@@ -215,7 +215,7 @@ class Engine:
             self._wakeup.notify()
 
     def _drain(self) -> None:
-        """Take in what workers reported."""
+        """Process the reports of the workers."""
         while True:
             try:
                 event = self._events.get_nowait()
@@ -241,7 +241,7 @@ class Engine:
                 self._guard.for_job(run.info.job, partial(self._mourn, run, event.error, event.datum))
 
     def _mourn(self, run: JobRun, error: LocalRunnerError, datum: Datum | None) -> None:
-        """A worker is gone before it was done with its set: others do the rest, unless they would not fare better."""
+        """Handle a worker that was lost with its set: others get the rest, unless the datum takes each of them along."""
         if self._closing:
             return  # the next engine will see
         if isinstance(error, WorkerLost) and run.lose(datum, error):
@@ -252,7 +252,7 @@ class Engine:
     # -- pipelines -----------------------------------------------------------------------------------------------------
 
     def _start_pipelines(self) -> None:
-        """Pipelines that start are up now, or can never be."""
+        """Set new pipelines to running, or to failure if they have no command."""
         for row in self._agenda.rows.values():
             if row.state is PipelineState.STARTING:
                 self._guard.for_pipeline(row.pipeline, partial(self._start_pipeline, row))
@@ -277,7 +277,7 @@ class Engine:
                 self._guard.for_pipeline(row.pipeline, partial(self._services.attend, row))
 
     def _tick(self) -> None:
-        """Ticks that were missed are made up for, each in a commit of its own: some at a time, so that jobs get their turn."""
+        """Make the ticks that are due, missed ones included, each in its own commit; a limited time of it, so that jobs get their turn."""
         due = [tick for tick in self._agenda.free_ticks if tick.at <= time.time() and tick.owner not in self._guard.aside]
         if not due:
             return
@@ -293,12 +293,12 @@ class Engine:
         self._begun.append(run)
 
     def _drop_ended(self) -> None:
-        """Let go of jobs somebody else ended."""
+        """Forget jobs that another process ended."""
         for job in [job for job in self._runs if job not in self._agenda.unfinished]:
             self._let_go(job)
 
     def _restart_asked(self) -> None:
-        """Start datums anew that somebody asked for."""
+        """Restart the datums that `restart datum` asked for."""
         for job in self._agenda.asked:
             if job in self._runs:
                 self._guard.for_job(job, partial(self._restart, job))
@@ -310,7 +310,7 @@ class Engine:
         self._pool.restart(job, asked)
 
     def _go_on(self, run: JobRun) -> None:
-        """From one step of a job to the next, if it is over; at last to its end."""
+        """Take a job to its next step, or its end, if the present one is over."""
         if run.is_late():
             self._end(run, JobState.KILLED, TIMED_OUT)
             return
@@ -338,7 +338,7 @@ class Engine:
         self._again = self._again or run.takes_over
 
     def _dispatch(self) -> None:
-        """Give free workers what waits, a set of each job in turn."""
+        """Give waiting sets to free workers, one set of each job in turn."""
         now = time.monotonic()
         turns = deque(run for run in self._runs.values() if run.sets and now >= run.held_until)
         while turns and self._pool.has_room:
@@ -351,7 +351,7 @@ class Engine:
                     turns.append(run)
 
     def _remark(self) -> None:
-        """Write at the head of new jobs' logs what their specs and images ask for in vain.
+        """Write into the logs of new jobs which fields of their specs and images this executor cannot honour.
 
         While their workers are being set up: looking what is installed takes 20 ms.
         """
@@ -398,7 +398,7 @@ class Engine:
         self._guard.for_pipeline(run.info.job.pipeline, lambda: fire_triggers(self._database, [row.key for row in closed]))
 
     def _let_go(self, job: JobRef) -> None:
-        """Nothing is done for a job any more."""
+        """Stop all work for a job."""
         run = self._runs.pop(job, None)
         egress = self._egresses.pop(job, None)
         if egress is not None:
@@ -409,7 +409,7 @@ class Engine:
 
 
 def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:
-    """What the log of a job says first: what its spec asks for and does not get here."""
+    """The first lines of a job's log: what its spec asks for and does not get here."""
     if spec.transform.user and not executor.capabilities.runs_as_user:
         yield f"transform.user: the executor {executor.name} cannot run commands as {spec.transform.user}; root's sandbox could"
     yield from remote_egress(spec)

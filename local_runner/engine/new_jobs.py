@@ -1,4 +1,4 @@
-"""Jobs that have not begun: begins those that can, ends those that never will, and remembers what the others wait for."""
+"""Handles jobs that have not begun: begins those that can, ends those that never will, and remembers what the others wait for."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NewJobs:
         self.is_behind = False  # there was no time for all of them
 
     def look(self, session: Session, agenda: Agenda) -> None:
-        """This is the agenda now. Jobs that waited for an input that is finished are considered again."""
+        """Take over a new agenda; jobs that wait for inputs that are finished by now are considered again."""
         self._agenda = agenda
         self._considered.clear()
         awaited = session.commits.open_among({key for _, key in self._waits.values()})
@@ -58,7 +58,7 @@ class NewJobs:
         }
 
     def take_on(self, under_way: Collection[JobRef], seconds: float) -> None:
-        """Begin what can begin, and end what never will, as long as that may take now."""
+        """Begin jobs that can begin and end those that never will, for a limited time."""
         agenda, until, self.is_behind = self._agenda, time.monotonic() + seconds, False
         serves = self._services.serves if self._config.services else None
         for candidate in candidates(agenda.unfinished, agenda.rows, under_way, agenda.services, serves):
@@ -113,7 +113,7 @@ class NewJobs:
         self._tell(run.info)
 
     def _begin_service(self, info: JobInfo, row: PipelineRow, before: Sequence[JobRef]) -> None:
-        """Its job has no time of start before it ends: that is when datums begin, and it has none that end (reference pps 4.8)."""
+        """Begin the job of a service, which has no time of start before it ends (reference pps 4.8)."""
         for older in before:
             with self._database.read() as session:
                 other = session.pipelines.job(older)

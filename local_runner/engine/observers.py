@@ -1,4 +1,4 @@
-"""Who wants to know how work goes on. Silence is an observer too."""
+"""Observers are told how jobs and datums progress; the default one does nothing."""
 
 from __future__ import annotations
 

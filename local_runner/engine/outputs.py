@@ -1,4 +1,4 @@
-"""What a datum left in `out`, as files to commit (reference pps 3.4, 3.5)."""
+"""Collects what a datum left in `out` as files to commit (reference pps 3.4, 3.5)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _HINTS = {
 
 
 class Taker(Protocol):
-    """Who reads what was written: `ObjectFiles` keeps it, others may want to know only what it is."""
+    """Takes the content of an output file: `ObjectFiles` stores it, others only hash it."""
 
     def take(self, source: Source, /) -> Content: ...
 
 
 class BadOutput(LocalRunnerError):
-    """Something in `out` cannot be committed; the datum fails with this."""
+    """An output that cannot be committed; the datum fails with this reason."""
 
 
 def collect(files: Taker, staged: Staged, worker: Worker, check: Callable[[], None] = lambda: None) -> list[OutputFile]:
@@ -92,7 +92,7 @@ def _named(path: str) -> str:
 
 
 def _whole(staged: Staged, where: str) -> Iterator[tuple[str, Content]]:
-    """Everything below a folder of a lazy or empty input, by path: the commit's, even what the datum did not select."""
+    """All files of the commit below a folder of a lazy or empty input, by path, even those the datum did not select."""
     name, _, below = where.partition("/")
     real = PurePosixPath("/") / below
     for node in staged.wholes[name](str(real)):

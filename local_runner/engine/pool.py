@@ -1,4 +1,4 @@
-"""The workers of all pipelines: open_worker when there is work for them, kept for the next, let go when their version is gone."""
+"""The workers of all pipelines: started when there is work for them, kept for the next job, ended when their version is gone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pool:
         self._database, self._config, self._requests, self._report = database, config, requests, report
         self._workers: dict[tuple[PipelineRef, int], list[WorkerThread]] = {}
         self._leaving: list[WorkerThread] = []  # of former versions: told to go, and not gone yet
-        self._created: dict[PipelineRef, float] = {}  # the pipelines they were open_worker for
+        self._created: dict[PipelineRef, float] = {}  # of each pipeline: when it was created
 
     @property
     def all(self) -> list[WorkerThread]:
@@ -38,7 +38,7 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """How many have a set of datums."""
+        """The number of workers that have a set of datums."""
         return sum(worker.assigned is not None for worker in self.all)
 
     def close(self) -> None:
@@ -53,11 +53,11 @@ class Pool:
 
     @property
     def has_room(self) -> bool:
-        """Whether the machine is to bear more at once."""
+        """Whether another worker may run at once."""
         return self.busy < self._config.jobs
 
     def dispatch(self, run: JobRun) -> None:
-        """Give a waiting set of a job to a worker, if one is free or may be open_worker."""
+        """Give a waiting set of a job to a worker, if one is free or may be started."""
         worker = self._free(run.info, run.spec)
         if worker is not None:
             worker.assigned = Assignment(run.context, run.sets.popleft())
@@ -82,7 +82,7 @@ class Pool:
                 worker.warm(context)
 
     def running(self) -> dict[JobRef, tuple[RunningDatum, ...]]:
-        """What workers are at, for each job that has some."""
+        """The datums that workers run, by job."""
         found: dict[JobRef, tuple[RunningDatum, ...]] = {}
         for worker in self.all:
             assigned, current = worker.assigned, worker.current
@@ -101,7 +101,7 @@ class Pool:
                 worker.restart(datum)
 
     def release(self, job: JobRef) -> None:
-        """Nobody works for a job any more."""
+        """Stop all workers of a job."""
         for worker in self._of(job):
             worker.abandon()
         self.cool(job.pipeline)
@@ -155,6 +155,6 @@ class Pool:
 
 
 def _lowest_free(workers: Sequence[WorkerThread]) -> int:
-    """A number for one more worker: where one was lost, its own again."""
+    """The lowest number that no worker has."""
     taken = {worker.number for worker in workers}
     return next(number for number in itertools.count() if number not in taken)

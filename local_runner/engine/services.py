@@ -1,4 +1,4 @@
-"""Commands that stay: of a spout while its pipeline runs, of a service while its job is the newest (reference pps 4.8)."""
+"""Runs the commands of spouts, while their pipelines run, and of services, while their jobs are the newest (reference pps 4.8)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0  # seconds before a command that failed
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """What a resident runs: a command, over the one datum of a service. The job of a spout has no id."""
+    """The command of a spout, or of a service with its one datum. The job of a spout has no id."""
 
     job: JobRef
     version: int
@@ -131,7 +131,7 @@ class Services:
         return any(one.has_ended for one in self._all.values())
 
     def keep(self, live: Iterable[PipelineRow], unfinished: Iterable[JobRef], rows: Mapping[PipelineRef, PipelineRow]) -> list[PipelineRow]:
-        """End all but the spouts that are to be `live`, and services of unfinished jobs; returns those of them that are to `attend`."""
+        """Stop all but the `live` spouts and the services of unfinished jobs; returns the spouts to `attend`."""
         # One that was deleted and created anew begins at version 1 again; its spec commit is another.
         spouts = {(row.pipeline, row.version, row.spec_commit): row for row in live}
         wanted = spouts.keys() | {(job.pipeline, rows[job.pipeline].version, job.id) for job in unfinished if job.pipeline in rows}
@@ -179,7 +179,7 @@ class Services:
             self._all.pop(key).dismiss()
 
     def _note_end(self, row: PipelineRow) -> None:
-        """A spout that ended well is not started again by the next engine either."""
+        """Record that a spout ended well, so that the next engine does not start it again."""
         with self._database.write() as session:
             newest = session.pipelines.pipeline(row.pipeline)
             if newest is not None and newest.version == row.version and newest.state is PipelineState.RUNNING:

@@ -1,4 +1,4 @@
-"""The tree a datum sees: its inputs as private copies, an empty `out`, and `.env` (reference pps 3.1, 3.2, 3.6)."""
+"""Stages a datum: describes the tree it sees, with private copies of inputs, an empty `out`, and `.env` (reference pps 3.1, 3.2, 3.6)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Staged:
     pipes: list[Pipe] = field(default_factory=list)
 
     def unread_in_full(self) -> str:
-        """Why somebody who read a lazy input did not get all of it, "" if nobody was stopped."""
+        """Why a reader of a lazy input did not get all of it, "" if every reader did."""
         return next((f"a lazy input could not be read: {pipe.error}" for pipe in self.pipes if pipe.error), "")
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Parts:
     """
 
     def __init__(self, scratch: Scratch, owner: tuple[int, int] | None) -> None:
-        """All of it is to belong to `owner`."""
+        """`owner` is the user and group that all files get, None to leave them as they are."""
         self._scratch, self._owner = scratch, owner
         self._folder = -1
         self._name = ""
@@ -147,7 +147,7 @@ class Parts:
 
 
 class _Staging:
-    """What has been described of a datum so far."""
+    """Builds the description of a datum's tree, input by input."""
 
     def __init__(self, staged: Staged) -> None:
         self._staged = staged
@@ -215,7 +215,7 @@ class _Staging:
 
 
 def files_of(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[str, bytes, int]]:
-    """(path, hash, size) of everything an input file stands for."""
+    """(path, hash, size) of an input file, or of all files below an input folder."""
     if isinstance(file.source, Pfs) and file.source.s3:
         return
     if not file.path.endswith("/"):
@@ -234,7 +234,7 @@ class Pipe:
     """A lazy file: whoever opens it reads the content, once. User code may move, replace or remove it: this is about the pipe itself."""
 
     def __init__(self, folder: int, name: str) -> None:
-        """Of the named pipe in an open folder. Raises OSError if that is no pipe."""
+        """Open the named pipe in an open folder. Raises OSError if it is no pipe."""
         # Opening it to read keeps it, whatever becomes of its name, and is no reader to those who wait for one.
         how = os.O_PATH if sys.platform == "linux" else os.O_RDONLY | os.O_NONBLOCK
         self._descriptor = os.open(name, how | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)

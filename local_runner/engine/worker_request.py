@@ -1,4 +1,4 @@
-"""What the engine asks an executor for when it opens a worker: variables, secrets, image, resources, network, `pachctl`."""
+"""Builds the request for a worker: variables, secrets, image, resources, network, `pachctl`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class WorkerRequests:
         return request
 
     def _pachctl(self, env: Mapping[str, str]) -> Pachctl:
-        """It works on this home, as the worker whose environment this is: to a spout's output only its own may write."""
+        """The commands behind `pachctl` in a worker. Its environment names the pipeline: only a spout's own worker writes its output."""
         ours = {name: env[name] for name in ("PPS_PROJECT_NAME", "PPS_PIPELINE_NAME", "PPS_SPEC_COMMIT")}
         path = os.pathsep.join(filter(None, (str(_PACKAGE.parent), os.environ.get("PYTHONPATH"))))
         variables = {**ours, VARIABLE: str(self.database.home.path), "PYTHONPATH": path}
@@ -108,7 +108,7 @@ class WorkerRequests:
         return mounts
 
     def _secret(self, name: str) -> dict[str, bytes]:
-        """What it holds; nothing for one that does not exist. Raises `Invalid` for one that could not be kept today."""
+        """The values of a secret; empty if it does not exist. Raises `Invalid` for one that is malformed."""
         with self.database.read() as session:
             document = session.pipelines.secret(name) or {}
         try:
@@ -118,7 +118,7 @@ class WorkerRequests:
 
 
 def _as_variable(name: str, value: bytes) -> str:
-    """Raises `Invalid`."""
+    """The value of a secret as text for a variable. Raises `Invalid`."""
     with contextlib.suppress(UnicodeDecodeError):
         if b"\0" not in value:
             return value.decode()
@@ -130,6 +130,6 @@ def _resources(spec: PipelineSpec) -> Resources:
 
 
 def may_use_network(spec: PipelineSpec) -> bool:
-    """Whether user code sees the network: that of spouts and services is there for it; any other has to ask for it."""
+    """Whether user code gets the host's network: always for spouts and services, for others only on request."""
     asked = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(_NETWORK_ANNOTATION, os.environ.get(_NETWORK_VARIABLE, ""))
     return spec.kind != TRANSFORM or asked.lower() in ("1", "true", "yes")

@@ -1,4 +1,4 @@
-"""Workers of pipelines as threads: each owns a place to run commands in, takes a set of datums at a time, and says what became of them."""
+"""The thread of a worker: opens the worker, runs one set of datums after another, and reports their outcomes."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ _Request = Assignment | _Warm | _Cool
 
 
 class WorkerThread(threading.Thread):
-    """One worker of one version of a pipeline; with `next_datum_servers` if it batches. The engine's thread calls all but `run`.
+    """The thread of one worker of one version of a pipeline. The engine's thread calls all methods but `run`.
 
     Its last word is `WorkerEnded`, whatever ended it.
     """
@@ -165,7 +165,7 @@ class WorkerThread(threading.Thread):
             self._inbox.put(_Cool())
 
     def abandon(self) -> None:
-        """Give up the present set at once; what was not finished counts for nothing."""
+        """Give up the present set at once; unfinished datums do not count."""
         self._abandoned = True
         if self._runner is not None:
             self._runner.interrupt()
@@ -251,7 +251,7 @@ class WorkerThread(threading.Thread):
         self.current = None  # it stays where an error came between: that is the datum it befell
 
     def _close_warm_log(self) -> None:
-        """What its process printed before it had a datum is written."""
+        """Close the log for what a batching process printed before its first datum."""
         if self._warm_log is not None:
             self._warm_log.close()
             self._warm_log = None

@@ -36,7 +36,7 @@ main(socket.socket(fileno=0))
 
 
 class Call(NamedTuple):
-    """A NextDatum; `error` tells how the datum before it went ("" is well), `left` what it left.
+    """A call of NextDatum; `error` says how the datum before it failed ("" if it did not), `left` what it left.
 
     It waits for its answer unless it was `given` the first datum sent; that was at `moment` of the monotonic clock.
     """
@@ -48,7 +48,7 @@ class Call(NamedTuple):
 
 
 class NextDatumServers:
-    """Where next_datum_servers come from: a process that has gRPC imported. Safe for several threads."""
+    """Starts NextDatum servers, by a process that has gRPC imported. Safe for several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -97,7 +97,7 @@ class NextDatumServers:
         return orders, calls
 
     def close(self) -> None:
-        """End the process, whatever it is at; next_datum_servers end with their own sockets."""
+        """End the process at once; the servers it started end with their own sockets."""
         with self._lock:
             self._end()
 
@@ -177,7 +177,7 @@ class NextDatumClient:
             self._waker = -1
 
     def attach(self, worker: Worker) -> None:
-        """Which worker to serve; before `listen`."""
+        """Set the worker to serve; to be called before `listen`."""
         self._inside = worker.inside
         with contextlib.suppress(OSError):  # `listen` says that it is gone
             socket.send_fds(self._orders.socket, [pack(("attach", worker.inside, self.port))], [worker.datums.fileno()])
@@ -200,7 +200,7 @@ class NextDatumClient:
     def pause(self) -> bool:
         """Refuse calls from now on, and drop one that waits: its process is gone, or about to be. Datums that were sent are forgotten.
 
-        Returns whether one of them had been given by then: what it left, nobody has to read.
+        Returns True if a datum sent ahead had already been handed out; its output must be discarded.
         """
         if self._reservation is not None:
             return False  # it never listened
@@ -222,7 +222,7 @@ class NextDatumClient:
         return True
 
     def send(self, tree: Tree, env: Sequence[str]) -> None:
-        """The next datum to be given; that its tree could not be laid out, a `next_call` says.
+        """Send the datum to be handed out next; if its tree cannot be laid out, `next_call` raises.
 
         May wait until the one before is taken: for a call that waits.
         """
@@ -238,7 +238,7 @@ class NextDatumClient:
         self._calls.tell((verdict,))
 
     def next_call(self, timeout: float | None) -> Call | None:
-        """The next call; None when there was none in `timeout` seconds, or somebody called `wake`. Raises `Unavailable`."""
+        """Wait for the next call; None after `timeout` seconds or if `wake` was called. Raises `Unavailable`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._calls.messages:
             patience = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000

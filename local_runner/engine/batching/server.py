@@ -1,4 +1,4 @@
-"""The program that answers NextDatum beside the engine: a process for each worker that batches. The worker lays out its datums.
+"""The program that answers NextDatum: a process for each worker that batches, beside the engine.
 
 In the engine, one interpreter for all workers, a call would take 0.4 ms of gRPC, one worker after the other.
 gRPC is imported once, in a process that does nothing else, and each server is forked from it (a process may fork after the import,
@@ -70,7 +70,7 @@ class NextDatumServer:
             self._report(self._attach(*details))
 
     def _attach(self, inside: int, port: int) -> str:
-        """Be where the worker's processes are; says why that cannot be."""
+        """Enter the worker's namespaces and listen there; returns why that fails, "" if it does not."""
         try:
             if inside:
                 from local_runner.executors.launcher.join import join_namespaces  # Linux only
@@ -100,7 +100,7 @@ class NextDatumServer:
         self._orders.sendall(pack(message))
 
     def _next_datum(self, request: Any, context: Any) -> bytes:
-        """In the thread of gRPC's."""
+        """Answer a call of NextDatum; runs in gRPC's thread."""
         with self._calling:
             if listening := self._listening:
                 left = TreeChanges(*self._ask(("look",)))
@@ -119,7 +119,7 @@ class NextDatumServer:
         return response
 
     def _wait(self) -> bytes | None:
-        """For the engine's word on the call that it was told of; None if the call is dropped, or the engine gone."""
+        """Wait for the engine's verdict on a call and return the response; None if the call is dropped or the engine is gone."""
         while not self._verdict:
             if not self._hear():
                 return None
@@ -127,7 +127,7 @@ class NextDatumServer:
         return self._lay() if verdict == "go" else None
 
     def _hear(self, flags: int = 0) -> bool:
-        """What the engine says about calls; False if there is nothing, or the engine is gone."""
+        """Take in messages of the engine about calls; returns False if there are none or the engine is gone."""
         try:
             data = self._calls.recv(CHUNK, flags)
         except BlockingIOError:
@@ -143,7 +143,7 @@ class NextDatumServer:
         return bool(data)
 
     def _lay(self) -> bytes | None:
-        """Lay out the first datum; what to say to who asked for it, None if it cannot be laid out."""
+        """Lay out the first datum sent ahead; returns the response for the call, None if it cannot be laid out."""
         tree, response = self._ahead.popleft()
         if why_not := self._ask(("lay", tree)):
             self._tell(("unlaid", why_not))
