@@ -1,4 +1,4 @@
-"""How user code runs: the protocol between the engine and what starts processes.
+"""The protocol between the engine and executors, which run user code.
 
 An executor knows a folder, a command and limits; it has never heard of commits. Two levels, because Pachyderm has two: a *worker*
 is paid for once (a namespace, a container, a warm process) and then runs many datums, one at a time.
@@ -45,7 +45,7 @@ class Capabilities:
 
 
 class Pachctl(NamedTuple):
-    """Two commands of this host, which start with `env` besides the environment of whoever starts them.
+    """The two commands of this host behind `pachctl` in a worker; `env` is added to their environment.
 
     `whole` is the command line of the runner, for processes that see its home; what was typed follows. `answer` answers one call from
     where the home is not seen, with the connection (calls.py) as its standard input.
@@ -58,7 +58,7 @@ class Pachctl(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkerRequest:
-    """What a worker is for. All its datums share it.
+    """The request for a worker; all its datums share it.
 
     `pfs` is a folder of the worker's own that becomes `/pfs`; it may lie in memory, where the links that come and go with each datum
     cost 10 µs instead of 60 to 500. `folder` is another, on a disk: the executor keeps in it what else is the worker's (its /tmp), and
@@ -183,17 +183,17 @@ class Worker(Protocol):
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What its processes start from: the request's environment as this executor passes it on, with `pachctl` on its PATH."""
+        """The environment of the worker's processes: that of the request, with `pachctl` on its PATH."""
         ...
 
     @property
     def root(self) -> str:
-        """What its processes have to call `/pfs`; the links there lead to places below it."""
+        """The path of `/pfs` for the worker's processes."""
         ...
 
     @property
     def inside(self) -> int:
-        """A process that sees the files and the network that its processes see; 0 if the runner meets them on the host's."""
+        """The id of a process in the worker's namespaces; 0 if the worker shares the host's network."""
         ...
 
     def run(self, request: RunRequest) -> RunResult:
@@ -217,15 +217,15 @@ class Worker(Protocol):
         ...
 
     def look(self) -> TreeChanges:
-        """What the commands so far left of the tree that stands in `/pfs`."""
+        """Compare the tree in `/pfs` with what was laid out."""
         ...
 
     def translate(self, text: str) -> str:
-        """A text with `/pfs`, and the paths of the image's code, as this worker's processes have to call them."""
+        """A text in which `/pfs` and the paths of the image's code are replaced by those of this worker's processes."""
         ...
 
     def collect(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
-        """What stands in a datum's folder (that of its tree), in no order: "out" is everything below it, links followed as they are
+        """Read files from the folder of a datum's tree, in no order: "out" is everything below it, links followed as they are
         inside (reference pps 3.5), other paths are regular files. `real` are names of inputs that stand for what the store has.
 
         What is found is of the time when it is asked for; each content has to be read before the next file is. Raises `Unavailable`.
@@ -234,7 +234,7 @@ class Worker(Protocol):
 
     @property
     def datums(self) -> socket.socket:
-        """A socket for whoever answers NextDatum: it is asked ("lay", tree) and ("look",), as messages.py has it."""
+        """A socket for the server of NextDatum, which sends ("lay", tree) and ("look",), as in messages.py."""
         ...
 
     def cancel(self) -> None:
@@ -254,7 +254,7 @@ class Executor(Protocol):
         ...
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
-        """User and group id that the request's processes have, where its `user` is honoured. Raises `Unavailable` if there is none such."""
+        """User and group id of the request's `user`, None if it is not honoured here. Raises `Unavailable` for an unknown user."""
         ...
 
     def worker(self, request: WorkerRequest) -> AbstractContextManager[Worker]:
@@ -270,5 +270,5 @@ def unlaid(why: str) -> Unavailable:
 
 
 def workers_disk_full() -> DiskFull:
-    """The error where workers have no room for what datums read and write."""
+    """The error for a full disk under the workers' folders."""
     return DiskFull("the disk where workers have their folders is full", hint="free some space in /var/tmp; finished datums are kept")

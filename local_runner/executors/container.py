@@ -1,4 +1,4 @@
-"""User code in containers of docker or podman: the image as built, one container for each worker, many datums in it."""
+"""Runs user code in containers of docker or podman: the image as built, one container for each worker."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ContainerExecutor:
         return engine
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
-        """For root as inside; for anybody else it is he himself."""
+        """Owner ids of a datum's files if root runs the engine; None for any other user."""
         return self._user(request) if self._is_root else None
 
     @property
@@ -146,7 +146,7 @@ class Container:
 
     @property
     def port(self) -> int:
-        """What has to be carried to the runner; with the host's network nothing."""
+        """The port to carry between container and runner; 0 with the host's network."""
         return 0 if self.request.network else port_of(self.request)
 
     @property
@@ -168,7 +168,7 @@ class Container:
         return [self.engine.program, "run", *flags, *self._limits(), request.image, *program]
 
     def _user(self) -> list[str]:
-        """Who process 1 is inside, so that what it writes belongs to the user outside.
+        """The user of process 1 in the container, chosen so that its files belong to the user outside.
 
         Root of a rootless engine is that user, and another can be made him; root's own launcher becomes another by itself.
         """

@@ -1,4 +1,4 @@
-"""Docker and podman as programs: which one there is, what it knows of images and containers, and what its complaints mean."""
+"""Calls docker and podman: finds the one that works, asks about images and containers, and explains their errors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _COMPLAINTS: Sequence[tuple[str, str, str]] = (
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """What an engine knows of an image. `digest` is "" for one that `build images` did not make."""
+    """An image that an engine has. `digest` is "" if `build images` did not make it."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     working_dir: str = ""
@@ -110,7 +110,7 @@ class ContainerEngine:
         return LocalImage(env, config.get("WorkingDir") or "", config.get("User") or "", labels.get(DIGEST_LABEL, ""))
 
     def state(self, container: str) -> Mapping[str, Any]:
-        """What it says of a container ("Pid", "OOMKilled", …); empty if there is none."""
+        """The state of a container ("Pid", "OOMKilled", …); empty if there is no such container."""
         try:
             state: Mapping[str, Any] = json.loads(self.ask("container", "inspect", "--format", "{{json .State}}", container))
         except Unavailable:
@@ -126,7 +126,7 @@ class ContainerEngine:
                 self.ask(*self.removal(*orphans)[1:])
 
     def _owner(self, container: str) -> str:
-        """Of one that is gone by now this process, who will leave it alone."""
+        """The process that owns a container; this one for a container that is gone, so that it is left alone."""
         try:
             return self.ask("container", "inspect", "--format", f'{{{{index .Config.Labels "{OWNER_LABEL}"}}}}', container)
         except Unavailable:
@@ -137,7 +137,7 @@ class ContainerEngine:
         return [self.program, "rm", "--force", *(["--time", "0"] if self.is_podman else []), *containers]
 
     def ask(self, *arguments: str) -> str:
-        """What it prints. Raises `Unavailable` with what it complained about."""
+        """Run the engine and return what it prints. Raises `Unavailable` with its error."""
         try:
             done = subprocess.run([self.program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         except OSError as why:
@@ -185,7 +185,7 @@ def complaint(program: str, said: str) -> Complaint:
 
 
 def this_process() -> str:
-    """A name for this process that no later one has: its number, and where the system says it, when it began."""
+    """A unique name of this process: its id, and its start time where the system tells it."""
     return f"{os.getpid()}-{_began(os.getpid())}"
 
 

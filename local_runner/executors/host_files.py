@@ -1,4 +1,4 @@
-"""What of the host user code may read in a sandbox: a list of what programs need, whoever runs it. All else is not there."""
+"""The host's files that user code can read in a sandbox: a fixed list of what programs need."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VARIABLE = "LOCAL_RUNNER_VISIBLE"  # more of the host for all user code, as PATH
 
 
 def host_paths() -> list[str]:
-    """What is there of the list, in an order in which folders come before what is in them. Links count as themselves."""
+    """The paths of the list that exist, folders before what is in them; links are not followed."""
     found = [path for path in _PROGRAMS if os.path.lexists(path)]
     if os.path.isdir("/etc"):
         found += [f"/etc/{name}" for name in sorted(os.listdir("/etc")) if _OF_ETC.match(name)]
@@ -49,12 +49,12 @@ def host_paths() -> list[str]:
 
 
 def asked_for() -> tuple[Path, ...]:
-    """What whoever runs this wants to be seen besides."""
+    """The paths that `LOCAL_RUNNER_VISIBLE` adds."""
     return tuple(Path(path) for path in os.environ.get(VARIABLE, "").split(os.pathsep) if os.path.isabs(path))
 
 
 def chain(path: Path) -> Iterator[Path]:
-    """A path, and those that the links at its end lead through."""
+    """A path, and all paths on the way to the final target if it is a link."""
     for _ in range(40):
         yield path
         if not path.is_symlink():

@@ -1,4 +1,4 @@
-"""This host's own Python, as it is shown in a container: so that the launcher runs in any image, also in one without Python or a shell.
+"""Mounts this host's Python into containers, so that the launcher runs in any image, even one without Python or a shell.
 
 The interpreter, its standard library and the shared libraries it has loaded are mounted, and started by this host's dynamic loader.
 Nothing is copied and the image's own libraries are never touched; measured, it is there 30 ms after the container is.
@@ -85,6 +85,6 @@ def _loaded_files() -> list[Path]:
 
 
 def _names(library: Path) -> list[str]:
-    """What a library may be asked for by: its own name, and those of links to it (libffi.so.8 for libffi.so.8.1.2)."""
+    """The names of a library: its own, and those of links to it (libffi.so.8 for libffi.so.8.1.2)."""
     stem = library.name.partition(".so")[0]
     return [path.name for path in library.parent.glob(f"{stem}.so*") if path.resolve() == library]

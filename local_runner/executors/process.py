@@ -1,4 +1,4 @@
-"""User code as plain child processes, for hosts without namespaces: nothing is hidden, and /pfs stands elsewhere."""
+"""Runs user code as plain child processes, for hosts without namespaces: nothing is hidden, and /pfs lies elsewhere."""
 
 from __future__ import annotations
 

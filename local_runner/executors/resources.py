@@ -1,4 +1,4 @@
-"""What a worker may use of the machine: `resource_requests` and `resource_limits` as numbers."""
+"""Resources of a worker: `resource_requests` and `resource_limits` as numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""User code in namespaces of its own: Linux, no daemon, no root. This file decides what stands where; mounts.py does it."""
+"""Runs user code in Linux namespaces, without daemon or root. This file plans the mounts; mounts.py makes them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SandboxExecutor:
 
     @cached_property
     def _why_not(self) -> str:
-        """Only trying tells: kernels, distributions and containers each forbid namespaces in their own way. 30 ms, once a boot."""
+        """Why the sandbox does not work here, "" if it does, found by trying it (30 ms); the answer is kept until the next boot."""
         if sys.platform != "linux":
             return "the sandbox needs Linux; use --executor process"
         proof, boot = _proof()
@@ -122,14 +122,14 @@ def _kernel() -> tuple[int, ...]:
 
 
 def _proof() -> tuple[Path, str]:
-    """A file that says of which boot and user it is known that the sandbox works, and what it has to say for that to be now."""
+    """The file that remembers that the sandbox works, and the content it has if that holds for this boot and user."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     said = boot.read_text() if boot.exists() else ""
     return Path(tempfile.gettempdir(), f"local_runner-sandbox-{os.getuid()}"), f"{said}{os.readlink('/proc/self/ns/user')}\n"
 
 
 def arrange(request: WorkerRequest, own: Path) -> Steps:
-    """What stands where in a worker's root: (kind, host path, path inside), to be done in this order.
+    """The mounts of a worker's root as (kind, host path, path inside), in order.
 
     Makes the folders that are the worker's own in `own`.
     """
@@ -149,7 +149,7 @@ def arrange(request: WorkerRequest, own: Path) -> Steps:
 
 
 def _visible(paths: Iterable[Path], shown: list[str], private: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Each of these under the name it is called by, and where links lead, unless it is there anyway."""
+    """The steps that show these paths, and the targets of links among them, unless they are shown already."""
     names = {str(name.absolute()): path.resolve() for path in paths if path.exists() for name in (*chain(path), path.resolve())}
     for name, path in names.items():
         if is_within(name, private) or not is_within(name, shown):
@@ -157,7 +157,7 @@ def _visible(paths: Iterable[Path], shown: list[str], private: list[str]) -> Ite
 
 
 def _hidden(paths: Iterable[Path], steps: Steps) -> Iterator[tuple[str, str, str]]:
-    """Where, in what the steps show of the host, these would be seen."""
+    """The paths inside at which these hidden folders would be visible."""
     for path in map(str, map(Path.resolve, paths)):
         for kind, source, target in steps:
             if kind in ("show", "ro") and is_within(path, [source]) and os.path.isdir(path):
@@ -165,6 +165,6 @@ def _hidden(paths: Iterable[Path], steps: Steps) -> Iterator[tuple[str, str, str
 
 
 def _homes(request: WorkerRequest) -> list[str]:
-    """The home folder of whoever runs this, and that of user code, if they differ."""
+    """The home folder of the engine's user, and that of user code if it differs."""
     homes = {os.path.normpath(home) for home in (pwd.getpwuid(os.getuid()).pw_dir, request.env.get("HOME", "")) if home.startswith("/")}
     return sorted(homes - {"/", "/tmp", "/var/tmp"})

@@ -1,4 +1,4 @@
-"""The fake: the real folders and links, and a Python function in place of user code."""
+"""The fake executor of the tests: real folders and links, with a Python function in place of user code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A terminal of this process, lent to a command in a worker: keys go there as they are typed, what it prints is shown as it comes."""
+"""Connects the terminal of this process to a command in a worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Terminal:
         return Size(rows, columns)
 
     def show(self, data: bytes) -> None:
-        """Write it all, as it is."""
+        """Write all bytes to the terminal, unchanged."""
         view = memoryview(data)
         while view:
             view = view[os.write(self.writes, view) :]

@@ -49,7 +49,7 @@ class Tunnel:
         threading.Thread(target=self._accept, args=(server,), daemon=True).start()
 
     def deliver(self) -> bool:
-        """Until the other end is gone; says whether anything came from it."""
+        """Pass frames on to their streams until the other end is gone; returns whether any came."""
         anything = False
         while header := self._read(_HEADER.size):
             number, length = _HEADER.unpack(header)
@@ -68,7 +68,7 @@ class Tunnel:
         return anything
 
     def serve(self) -> None:
-        """Until the other end is gone, and then nobody is left."""
+        """Pass frames on until the other end is gone, then end every stream."""
         self.deliver()
         self.hang_up()
 

@@ -1,4 +1,4 @@
-"""`transform.user` as numbers."""
+"""Looks up `transform.user` as user and group id."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _records(path: Path, fields: int) -> list[list[str]]:
 
 
 def main(text: str) -> None:
-    """Print the two numbers: for whoever asks about the files of an image."""
+    """Print the two numbers; run inside an image to read its files."""
     try:
         print(*find_user(text))
     except Unavailable as why:

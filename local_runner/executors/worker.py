@@ -1,4 +1,4 @@
-"""The engine's end of a launcher: a worker as the process and the sandbox executor share it, a client of the program in launcher.py."""
+"""The worker of all real executors: the engine's end of a launcher (launcher/main.py)."""
 
 from __future__ import annotations
 
@@ -193,11 +193,11 @@ class LauncherWorker:
             raise self._died() from why
 
     def _ask(self, question: object) -> Any:
-        """The launcher's answer to something about trees."""
+        """Ask the launcher about trees, and return its answer."""
         return self._ask_for_files(question)[0]
 
     def _ask_for_files(self, question: object) -> tuple[Any, int | None]:
-        """The same, with the open file that came with it, if one did."""
+        """The same, with the open file that came with the answer, if one did."""
         received = bytearray()
         file: int | None = None
         try:
@@ -270,7 +270,7 @@ class StayingProcess:
 
 
 class _Lines:
-    """Takes bytes as they come, and passes on what is whole lines by then."""
+    """Collects bytes and passes on whole lines."""
 
     def __init__(self, stream: str, output: Output) -> None:
         self._stream = stream
@@ -293,7 +293,7 @@ class _Lines:
 
 
 def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | None, *, memory: int = 0, processes: int = 0) -> WorkerPlan:
-    """Of a launcher that makes no sandbox: one among the host's processes, or in a container that is one already."""
+    """The plan of a launcher that makes no sandbox: on the host, or in a container."""
     return {
         "env": dict(env),
         "empty": "",
@@ -307,13 +307,13 @@ def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | N
 
 
 def port_of(request: WorkerRequest) -> int:
-    """Where its processes ask for datums; 0 if they do not."""
+    """The port on which a worker's processes call NextDatum; 0 if they do not batch."""
     return int(request.env.get("PPS_WORKER_GRPC_PORT", "0"))
 
 
 @contextlib.contextmanager
 def own_folder(request: WorkerRequest) -> Iterator[Path]:
-    """A folder for what a worker has of its own besides /pfs; it goes with the worker. The one for datums is there then, too."""
+    """Make the folder of a worker's own files besides /pfs, removed with the worker, and its folder for datums."""
     request.scratch.mkdir(parents=True, exist_ok=True)
     folder = request.folder.resolve() / "own"
     folder.mkdir()
@@ -324,7 +324,7 @@ def own_folder(request: WorkerRequest) -> Iterator[Path]:
 
 
 def link_scratch(request: WorkerRequest) -> None:
-    """Let `.scratch` stand in `/pfs` where nothing can be mounted there."""
+    """Link `.scratch` into `/pfs`, for executors that cannot mount it there."""
     link = request.pfs / ".scratch"
     if not link.is_symlink():
         link.symlink_to(request.scratch.absolute())

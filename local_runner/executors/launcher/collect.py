@@ -1,4 +1,4 @@
-"""What a command left in its datum's folder, handed over to the engine: file by file, content by content.
+"""Transfers what a command left in its datum's folder to the engine, file by file.
 
 The worker's side (`Collector`) runs where user code runs, in the launcher: whatever user code made of its folder, links lead
 where they lead for user code, and nothing else can be read. The engine's side (`collected`) opens no path that user code can change.
@@ -130,7 +130,7 @@ class Collector:
                 yield from self._content(here, name, here[len(base) + 1 :] if here.startswith(f"{base}/") else "", real, complaint)
 
     def _target(self, path: str) -> str:
-        """Where a link leads, in the end. Raises OSError for one that leads nowhere, in a circle, or to `/proc`: there it would be
+        """The final target of a link. Raises OSError for one that leads nowhere, in a circle, or to `/proc`: there it would be
         about this process.
         """
         if self._pfs != "/pfs" and (named := os.readlink(path)).startswith("/pfs/"):
@@ -148,7 +148,7 @@ class Collector:
             yield from self._regular(target, path, LINKED, where, complaint)
 
     def _regular(self, here: str, path: str, kind: str, where: str = "", complaint: str = "") -> Iterator[Piece]:
-        """A regular file's content. To open a pipe would take for ever, a link put there since would lead elsewhere."""
+        """Open a regular file without following links; a pipe, which would block, is refused."""
         try:
             descriptor = os.open(here, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as why:
@@ -176,7 +176,7 @@ class Collector:
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
-    """Of a folder that is no link. Raises OSError."""
+    """The entries of a folder; a link is not followed. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     os.close(descriptor)
     with os.scandir(folder) as entries:
@@ -293,7 +293,7 @@ class Pieces:
 
 
 def collected(ask: Ask, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
-    """What a worker has of these paths in a datum's folder, in no order. See the head of this file."""
+    """The files at these paths of a datum's folder, in no order; the protocol is at the head of this file."""
     pieces = Pieces(ask, ("collect", folder, list(paths), list(real)))
     try:
         while True:

@@ -1,4 +1,4 @@
-"""How a process of the runner gets into the network of a worker's processes: what it listens on they reach."""
+"""Enters another process's user and network namespaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KINDS = ("user", "net")
 
 
 def join_namespaces(process: int) -> None:
-    """See the network that another process sees, from now on. The caller must not have threads. Raises OSError."""
+    """Join the user and network namespaces of another process. The caller must be single-threaded. Raises OSError."""
     with contextlib.ExitStack() as stack:
         entered = []
         for kind in _KINDS:

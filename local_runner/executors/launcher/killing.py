@@ -1,4 +1,4 @@
-"""How a launcher ends what it started, wherever that has forked away to. The launcher imports it: next to nothing is imported here."""
+"""Kills everything a launcher started, orphans included. The launcher imports this file, so it imports next to nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 
 
 def is_process_1() -> bool:
-    """Whether this process namespace is ours: then all other processes in it are of the commands that were started."""
+    """Whether this process is the first of a process namespace; all others in it were then started by it."""
     return os.getpid() == 1
 
 
 def kill_all() -> bool:
-    """SIGKILL to all others in this process namespace, at one stroke, so that nothing forks away; whether there were any."""
+    """SIGKILL all other processes of this namespace at once; returns whether there were any."""
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:
@@ -21,7 +21,7 @@ def kill_all() -> bool:
 
 
 def kill_descendants() -> None:
-    """All that is left of what was started, also outside the process groups: orphans were adopted, so each round sees some."""
+    """Kill all descendants, also outside their process groups; orphans become children, so this repeats until none is left."""
     if is_process_1():
         kill_all()
     while True:

@@ -84,7 +84,7 @@ def unshare(flags: int) -> None:
 
 
 def enter(namespace: int) -> None:
-    """`namespace` is a descriptor of a file below /proc that stands for one."""
+    """Enter a namespace, given as a descriptor of its file in /proc."""
     _check(_libc.setns(namespace, 0), "setns")
 
 
@@ -98,7 +98,7 @@ def unmount(target: str) -> None:
 
 
 def start_loopback() -> None:
-    """The only interface of a network that has just been made."""
+    """Bring up the loopback interface of a new network namespace."""
     import _socket
     import fcntl
 
@@ -115,7 +115,7 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def make_read_only(target: str) -> None:
-    """`target` and every mount below it."""
+    """Make `target` and every mount below it read-only."""
     attributes = _MountAttributes(attr_set=_MOUNT_ATTR_RDONLY)
     number, folder = ctypes.c_long(_SYS_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
@@ -146,7 +146,7 @@ def die_with_parent() -> None:
 
 
 def limit_processes(most: int) -> None:
-    """Of this user in this user namespace, which must be a new one. Who asks for more gets EAGAIN."""
+    """Limit the processes of this user in this, new, user namespace; a fork beyond that fails with EAGAIN."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
@@ -155,17 +155,17 @@ def limit_processes(most: int) -> None:
 
 
 def forbid_tracing() -> None:
-    """Neither memory nor files of this process can be had from another of this user."""
+    """Deny other processes of this user access to the memory and files of this one."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent ended become children of this process."""
+    """Make orphaned descendants children of this process."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def keep_container_capabilities() -> None:
-    """What this process executes, even as root, can no longer mount, load modules or trace this process."""
+    """Drop capabilities for this process and all it executes, even as root: no mounting, no modules, no tracing."""
     for capability in range(_LAST_CAPABILITY + 1):
         if capability not in _CONTAINER_CAPABILITIES:
             _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # EINVAL beyond the kernel's last one
@@ -178,7 +178,7 @@ def keep_container_capabilities() -> None:
 
 
 def refuse_calls() -> None:
-    """Of the kernel, for this process and all it starts: what nobody inside needs, and what the host could be hurt by."""
+    """Forbid system calls that could hurt the host, for this process and all it starts (seccomp)."""
     program = [(_LOAD, 0, 0, _OF_ARCHITECTURE)]
     for architecture, ranges in _REFUSED.items():
         block = [(_LOAD, 0, 0, _OF_CALL), (_AND, 0, 0, 0xBFFFFFFF)]  # of x32, which has numbers like those of x86_64

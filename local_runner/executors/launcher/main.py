@@ -1,4 +1,4 @@
-"""The program that is a worker's own process: it enters the worker's namespaces once, then starts and watches commands.
+"""The launcher, a worker's own process: it enters the worker's namespaces once, then starts and watches commands.
 
 It obeys messages on its standard input, a socket whose other end the engine holds, and ends, with all it started, when that end is
 closed, however the engine came to its end. It imports as little as possible: it must be there 10 ms after it was asked for.
@@ -35,7 +35,7 @@ _CROWDED = b"there are very many processes: a worker has at most %d, and who ask
 
 
 class _EngineGone(Exception):
-    """The engine closed its end of the socket, or died."""
+    """Raised when the engine closed its end of the socket, or died."""
 
 
 class _Command:
@@ -127,7 +127,7 @@ class Launcher:
             command.kill()
 
     def _patience(self) -> float | None:
-        """Milliseconds until something is due without an event."""
+        """Milliseconds until the next timeout; None without one."""
         if not self._commands:
             return None
         now = time.monotonic()
@@ -252,11 +252,11 @@ class Launcher:
         return os.posix_spawn(program, argv, env, setsigmask=(), setsigdef=signals, **arranged)
 
     def _is_crowded(self) -> bool:
-        """Whether there are so many processes that another command cannot be sure to get what it needs."""
+        """Whether more than half of the allowed processes exist, so that another command may lack some."""
         return bool(self._processes) and len(os.listdir("/proc")) > self._processes // 2
 
     def _find(self, argv: list[str], path: str) -> str:
-        """As `find_program`, but it remembers, as a shell does: a PATH of a dozen folders is 40 µs of looking. Raises OSError."""
+        """As `find_program`, with a cache: searching a PATH of a dozen folders takes 40 µs. Raises OSError."""
         where = (argv[0] if argv else "", path)
         found = self._programs.get(where)
         if found is None or not os.access(found, os.X_OK):
@@ -299,7 +299,7 @@ class Launcher:
         command.stdin = None
 
     def _pass_on(self, verb: str, number: int, what: Any) -> None:
-        """What somebody does at the terminal of a command."""
+        """Pass keys or a new size on to the terminal of a command."""
         for command in self._commands.values():
             if command.number == number and command.stdin is not None:
                 if verb == "resize":
@@ -344,7 +344,7 @@ class Launcher:
             return
 
     def _reap(self) -> None:
-        """Note which commands ended; report those of which nothing is left."""
+        """Collect ended commands, and report those whose output is complete."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -397,7 +397,7 @@ def find_program(argv: list[str], path: str) -> str:
 
 
 def _limit_memory(pid: int, most: int) -> None:
-    """Of a process and its descendants, each for itself: what it asks for beyond that it does not get."""
+    """Limit the memory of a process and its descendants, each for itself; allocations beyond that fail."""
     if sys.platform == "linux":
         import resource
 
@@ -453,7 +453,7 @@ def _read_plan(control: int) -> WorkerPlan:
 
 
 def _prepare(plan: WorkerPlan, control: int) -> None:
-    """Become the worker: what follows runs in its namespaces, as its user. Raises OSError."""
+    """Enter the worker's namespaces and become its user, for all that follows. Raises OSError."""
     os.umask(0o022)
     if plan["empty"]:
         from local_runner.executors.launcher import linux, mounts  # with ctypes 5 ms, and Linux only

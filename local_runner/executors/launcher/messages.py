@@ -1,4 +1,4 @@
-"""What a launcher and the engine tell each other, and how that goes through a socket.
+"""The messages between a launcher and the engine, and their encoding on a socket.
 
 Messages are marshalled tuples after their length in four bytes; both ends are one version of one program on one machine.
 
@@ -19,7 +19,7 @@ CHUNK = 1 << 16
 
 
 class WorkerPlan(TypedDict):
-    """What the launcher makes of itself. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
+    """How a launcher sets itself up. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
 
     With `network` the sandbox has one of its own, else it has the host's. `memory` is what each process may take of it, in bytes, and
     each place in memory; `processes` are the most there may be, which outside the sandbox somebody else sees to. 0 is no limit.
@@ -70,7 +70,7 @@ def unpack(received: bytearray) -> list[Any]:
 
 
 def describe(why: Exception) -> str:
-    """What went wrong, in the words for the other end."""
+    """An exception as text for the other end."""
     if isinstance(why, OSError) and why.strerror:
         return f"{why.filename}: {why.strerror}" if why.filename else why.strerror
     return f"{type(why).__name__}: {why}"

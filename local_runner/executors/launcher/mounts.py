@@ -1,4 +1,4 @@
-"""The sandbox's root folder, made from nothing but what a list of steps says. Runs in the launcher, inside its namespaces."""
+"""Builds the sandbox's root folder from a list of steps; runs in the launcher, inside its namespaces."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _mount_proc() -> None:
 
 
 def _make_dev(memory: int) -> None:
-    """Devices that lead to nothing of the host's but its processors. Through those of a disk, root could write to it."""
+    """Make a /dev without devices of disks, through which root could write to them."""
     os.mkdir("/dev")
     _mount_memory("/dev", 0o755, _SIZE_OF_DEV)
     for name in os.listdir(f"{_HOST}/dev"):
@@ -114,7 +114,7 @@ def _make_dev(memory: int) -> None:
 
 
 def _hide_sockets(shown: list[str]) -> None:
-    """Those that stand where the host is shown, and are there now: a read-only mount is no hindrance to talk to who listens there."""
+    """Hide sockets in the host folders shown: a read-only mount does not prevent connecting to them."""
     with contextlib.suppress(OSError), open(f"{_HOST}/proc/1/net/unix") as table:
         paths = {path for line in table for path in line.rstrip("\n").split(maxsplit=7)[7:] if path.startswith("/")}
         for path in paths:
@@ -129,7 +129,7 @@ def _hide(path: str) -> None:
 
 
 def _guard_proc() -> None:
-    """What root could change the host by, or see all of its memory with, as container engines have it."""
+    """Mask the files of /proc by which root could change the host or read its memory, as container engines do."""
     for name in ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi"):
         if os.path.exists(f"/proc/{name}"):
             _bind(f"/proc/{name}", f"/proc/{name}", read_only=True)

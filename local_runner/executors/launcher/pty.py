@@ -1,4 +1,4 @@
-"""The launcher's end of a command's terminal. Imports next to nothing, as the launcher has to be there at once: 0.3 ms."""
+"""The launcher's end of a command's terminal. Imports next to nothing, to start quickly."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def arrange_terminal(descriptors: list[int], size: tuple[int, int]) -> dict[str,
 
 
 def resize(terminal: int, size: tuple[int, int]) -> None:
-    """Whoever has the terminal is told by SIGWINCH."""
+    """Set the size of a terminal; its processes get SIGWINCH."""
     termios.tcsetwinsize(terminal, size)

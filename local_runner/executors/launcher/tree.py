@@ -1,4 +1,4 @@
-"""A datum's folder: made from a description, looked over when the command has ended, and cleared away.
+"""Lays out a datum's folder, compares it with its description after the command, and clears it away.
 
 The launcher uses it, which wants to be there in 10 ms: so it imports next to nothing.
 """
@@ -39,10 +39,10 @@ class Tree(NamedTuple):
 
 
 class TreeChanges(NamedTuple):
-    """What a command left of a tree; paths are relative to its folder.
+    """How a command changed a tree; paths are relative to its folder.
 
     `wrote` says whether anything is in `out`. `changed` are other regular files that are new or not what was laid out, `gone` those
-    that were laid out and are no longer there. `unread` are names in `/pfs` that nobody went through, where that can be told.
+    that were laid out and are no longer there. `unread` are inputs whose link was never followed (told by its time of access).
     """
 
     wrote: bool = False
@@ -73,7 +73,7 @@ class DatumFolder:
         self._tells_reads: bool | None = None  # whether links remember that somebody went through them; None: not tried yet
 
     def at(self, below: str) -> str:
-        """The path of something in `.scratch`, where every tree is."""
+        """The path of an entry of `.scratch`, where every tree lies."""
         return self._scratch + below.removeprefix(".scratch")
 
     def lay(self, tree: Tree) -> None:
@@ -106,7 +106,7 @@ class DatumFolder:
         self._tree = tree
 
     def clear(self) -> None:
-        """Remove what is left of former trees; to be called after `lay`, when nobody waits for that any more."""
+        """Remove the remains of former trees; called after `lay`, when no command waits."""
         former, self._former = self._former, []
         for own in former:
             remove_leftover(own)
@@ -213,7 +213,7 @@ class DatumFolder:
 
 
 class Made:
-    """How folders and files are when they have just been made: what is not so any more is not used for another datum."""
+    """The attributes of newly made folders and files; one that differs is not used for another datum."""
 
     def __init__(self) -> None:
         self._folder: _Marks | None = None
@@ -249,7 +249,7 @@ class Made:
 
 
 class Look:
-    """Goes through a datum's folder and says how it differs from its tree."""
+    """Compares a datum's folder with its tree."""
 
     def __init__(self, tree: Tree, brought: Mapping[str, _Status], made: Made | None) -> None:
         """With `made`, `is_as_laid` says whether everything is exactly as it was made, `out` aside."""
@@ -267,7 +267,7 @@ class Look:
         self.is_as_laid = made is not None
 
     def own(self, own: str) -> None:
-        """Look at a datum's own folder, and at all below; what cannot be read is gone for us, too."""
+        """Compare a datum's folder and everything below; what cannot be read counts as gone."""
         if self._made is not None:
             self._is_only(own, "pfs")
             self._is_only(f"{own}/pfs", self._name)
@@ -291,7 +291,7 @@ class Look:
             self.is_as_laid = False
 
     def _into(self, folder: str, path: str) -> list[tuple[str, str]]:
-        """The folders in a folder that are to be looked at."""
+        """The subfolders to compare next."""
         below = []
         with _opened_folder(folder) as descriptor:
             if path and (mode := self._folders.get(path)) is not None:
@@ -362,7 +362,7 @@ class Look:
 
 
 class _Status(NamedTuple):
-    """What tells a file that was brought from any other, and from itself once it was changed."""
+    """Identity and state of a file that was brought, which tell whether it was replaced or changed."""
 
     mode: int
     inode: int
@@ -379,7 +379,7 @@ _Marks = tuple[int, tuple[tuple[str, bytes], ...]]  # flags of its inode, and at
 
 
 def _marks_of(descriptor: int) -> _Marks:
-    """What can be set at a file or folder besides its rights. Where the system knows no such thing there is none."""
+    """Flags and extended attributes of a file or folder; empty where the system has none."""
     flags = 0
     if sys.platform == "linux":
         try:
@@ -424,7 +424,7 @@ def _was_not_followed(link: str) -> bool:
 
 
 def _notes_reads(link: str) -> bool:
-    """Whether going through a link shows in its time of access; leaves it as it was."""
+    """Whether following a link changes its time of access here."""
     os.path.exists(link)
     noted = not _was_not_followed(link)
     _forget_reads(link)
@@ -432,7 +432,7 @@ def _notes_reads(link: str) -> bool:
 
 
 def _forget_reads(link: str) -> None:
-    """Make its time of access older than its change: then the next access is noted down even where most are not (relatime)."""
+    """Set the time of access of a link before its change, so that the next access is recorded even with relatime."""
     os.utime(link, ns=(0, time.time_ns()), follow_symlinks=False)
 
 

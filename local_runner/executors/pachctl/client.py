@@ -1,4 +1,4 @@
-"""`pachctl` as user code finds it in a sandbox or a container: it has the runner outside do what is asked, and hands it what that needs.
+"""The program `pachctl` inside a sandbox or a container: it sends the command to the runner, and the files that this needs.
 
 It runs as user code does, and sees what user code sees; it is started without site and environment, in 30 ms.
 """
@@ -102,7 +102,7 @@ class _Call:
 
 
 def _files(path: str, recursive: bool) -> Iterator[tuple[str, str]]:
-    """(name below `path`, path) of a file, or of all in a folder, in order of names. Raises OSError."""
+    """A file, or all files in a folder by name, as (name below `path`, path). Raises OSError."""
     if not recursive or not os.path.isdir(path):
         yield "", path
         return

@@ -1,4 +1,4 @@
-"""How a call of `pachctl` inside a worker goes to the runner outside and back: frames on a connection of the worker's own socket.
+"""The protocol of `pachctl` between a worker and the runner: frames on a connection of the worker's own socket.
 
 A frame is a letter, a length in four bytes, and that many bytes. The end inside opens whatever user code names, where user code may;
 the end outside never sees more of it than its contents.
@@ -24,11 +24,11 @@ _LARGEST = 1 << 22  # what was typed may take 2 MiB
 
 
 class ConnectionClosed(Exception):
-    """The other end is gone, or does not keep to the rules."""
+    """The other end closed the connection, or broke the protocol."""
 
 
 def send(line: socket.socket, kind: bytes, data: bytes = b"") -> None:
-    """Raises `ConnectionClosed`. Frames of several threads must not be sent at once."""
+    """Send a frame; not from several threads at once. Raises `ConnectionClosed`."""
     try:
         line.sendall(_HEADER.pack(kind, len(data)) + data)
     except OSError:
@@ -36,7 +36,7 @@ def send(line: socket.socket, kind: bytes, data: bytes = b"") -> None:
 
 
 def receive(line: socket.socket) -> tuple[bytes, bytes]:
-    """Raises `ConnectionClosed`."""
+    """Receive a frame: its letter and its content. Raises `ConnectionClosed`."""
     kind, length = _HEADER.unpack(_read(line, _HEADER.size))
     if length > _LARGEST:
         raise ConnectionClosed

@@ -1,4 +1,4 @@
-"""Where calls of `pachctl` from inside a worker arrive: a socket of the worker's own, and outside a process for each call."""
+"""Accepts calls of `pachctl` on a socket for each worker, and starts a process outside for each call."""
 
 from __future__ import annotations
 
