@@ -1,4 +1,4 @@
-"""Building the images of a project with docker, podman or buildah: which are out of date, and the commands that build them."""
+"""Builds a project's images with docker, podman or buildah: finds those out of date, and runs the builds."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _last_part(name: str) -> str:
 
 
 def _refuse_home(folder: Path) -> None:
-    """User code never sees a home, so none may get into an image with the code around it. Raises `Invalid`."""
+    """Refuse a folder that holds a home: user code must not see it in an image. Raises `Invalid`."""
     ignored = [name for name in (".dockerignore", ".containerignore") if (folder / name).is_file()]
     if not (folder / HOME).is_dir() or any(HOME in (folder / name).read_text(errors="replace") for name in ignored):
         return

@@ -1,4 +1,4 @@
-"""The text of a Dockerfile as instructions: comments, continued lines, here-documents and variables are done with here."""
+"""Parses a Dockerfile into instructions: resolves comments, continued lines, here-documents and variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From `transform.image` to the folder the image is built from, and from its Dockerfile to what user code needs to run unbuilt."""
+"""Finds the folder behind `transform.image`, and reads from its Dockerfile what user code needs to run without a build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Dockerfile installs with pip, against the Python in use."""
+"""Compares what a Dockerfile installs with pip with the packages of the Python in use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _read(path: Path, seen: set[Path]) -> Iterable[str]:
 
 
 def unmet(requirements: Iterable[str]) -> tuple[str, ...]:
-    """Those the Python in use does not meet, each with what there is instead: "numpy<2 (2.1.0 is installed)".
+    """The requirements that the Python in use does not meet, each with what it has: "numpy<2 (2.1.0 is installed)".
 
     A requirement whose environment marker does not hold here is not meant for this machine; what pip cannot read is left to pip.
     """
