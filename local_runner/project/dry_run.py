@@ -1,4 +1,4 @@
-"""What would happen if a list of things to do were done: tried in a transaction that is taken back, so that nothing is changed."""
+"""Forecasts a run: does a list of changes in a transaction that is rolled back, and asks what the jobs would do."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def forecast(runner: Runner, todo: Changes, seconds: float = math.inf) -> Foreca
 
 
 def _do(session: Session, todo: Changes) -> None:
-    """What its commits trigger is a change of its own each."""
+    """Do the changes, then what their commits trigger, each in a change of its own."""
     for part in todo.parts:
         txn = Transaction(session, new_id(), time.time())
         do(txn, part)

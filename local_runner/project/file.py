@@ -1,4 +1,4 @@
-"""The project file, `local_runner.toml`: what `python -m local_runner` brings up to date."""
+"""Reads the project file, `local_runner.toml`."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def chosen_project(start: Path, files: Sequence[Path] = ()) -> Project:
 
 
 def _lines(text: str) -> dict[tuple[str, int, str], int]:
-    """(table, its number among those of its name, key or "" for its header) -> line: tomllib does not tell."""
+    """The lines of a TOML text: (table, its number among tables of that name, key or "" for its header) -> line; tomllib has none."""
     found: dict[tuple[str, int, str], int] = {}
     table, numbers = "", Counter[str]()
     for number, line in enumerate(text.splitlines(), 1):
@@ -126,7 +126,7 @@ def _lines(text: str) -> dict[tuple[str, int, str], int]:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """From the document of a project file to its parts."""
+    """Reads the document of a project file into a `Project`."""
 
     path: Path
     lines: Mapping[tuple[str, int, str], int]

@@ -1,4 +1,4 @@
-"""The development loop: bring a home up to date with its project file. Decides what changed, as data; then does it."""
+"""Brings a home up to date with its project file: first decides, as data, what changed; then does it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Changes:
 
     @property
     def parts(self) -> list[Changes]:
-        """The same in as few changes as can be: in one of them a repo gets one commit, and a pipeline one job for all of it."""
+        """The same, cut into as few changes as possible; in one change a repo gets one commit and a pipeline one job."""
         rounds: list[dict[str, FilesChanged]] = [{}]
         for files in self.files:
             if all(files.repo.name in others for others in rounds):
@@ -144,7 +144,7 @@ def compare(
 
 
 def _needed(session: Session, wanted: Sequence[Wanted], targets: Sequence[str], current: str) -> frozenset[PipelineRef]:
-    """These pipelines and all they read from, be they of the project or of the home alone. Raises `NotFound`."""
+    """These pipelines and everything upstream of them, in the project or only in the home. Raises `NotFound`."""
     specs = {row.pipeline: spec_of(row) for row in session.pipelines.pipelines()} | {spec.pipeline: spec for _, spec, _ in wanted}
     named = {name: pipeline for pipeline in specs for name in (str(pipeline), *[pipeline.name] * (pipeline.project == current))}
     for target in targets:
@@ -189,7 +189,7 @@ def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
 
 
 def project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[str, Path | bytes]]:
-    """Path in the repo -> file, or the bytes of a record."""
+    """The files of an input repo: path in the repo -> file here, or the bytes of one record."""
     for file in sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]:
         path = top if file == source else clean_path(f"{top}/{file.relative_to(source).as_posix()}")
         if not repo.split:
@@ -307,7 +307,7 @@ def _code_reason(old: str, new: str) -> str:
 
 
 def _failed_last(session: Session, spec: PipelineSpec) -> str:
-    """What was wrong with the last job, "" if nothing. A datum is recovered without an error command when `-i` ignored its failure."""
+    """Why the last job counts as failed, "" if it does not; datums that `-i` let pass count, too."""
     last = next(session.pipelines.jobs(spec.pipeline), None)
     if last is None:
         return ""
@@ -331,7 +331,7 @@ def bring_up_to_date(runner: Runner, todo: Changes) -> None:
 
 
 def do(txn: Transaction, todo: Changes) -> None:
-    """Do it as part of a change; a code that was not known before is noted. Raises `LocalRunnerError`."""
+    """Do it as part of a transaction, and record the code of pipelines that had none recorded. Raises `LocalRunnerError`."""
     for files in todo.files:
         ref = _repo_ref(txn.session, files.repo)
         if txn.session.repos.repo(ref) is None:
@@ -348,7 +348,7 @@ def _repo_ref(session: Session, repo: InputRepo) -> RepoRef:
 
 
 def _store(runner: Runner, change: FilesChanged) -> tuple[Change, ...]:
-    """The changes, with contents that the home holds."""
+    """The changes, with every content stored in the home."""
 
     def content(source: Path | bytes) -> Content:
         try:
