@@ -1,4 +1,4 @@
-"""Where a cluster is, and with which token and certificates one gets in: the address as typed, the environment, pachctl's configuration."""
+"""Finds address, token and certificates of a cluster: from what was typed, the environment and pachctl's configuration."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def context_for(address: str) -> Mapping[str, Any]:
 
 
 def _object(value: object) -> Mapping[str, Any]:
-    """What somebody else's configuration has there, if it is an object."""
+    """A part of pachctl's configuration as a mapping; empty if it is something else."""
     return value if isinstance(value, dict) else {}
 
 
 def _same_place(one: str, other: str) -> bool:
-    """A token that was given over TLS is not sent without."""
+    """Whether two addresses are the same place; one with TLS and one without are not, so that a token for TLS is not sent without."""
     return (urlsplit(one).netloc, _is_secure(one)) == (urlsplit(other).netloc, _is_secure(other))
 
 

@@ -1,4 +1,4 @@
-"""Bringing a cluster to a plan: what differs is sent, what is there stays; then watching its jobs until they end."""
+"""Carries out a deployment plan: sends what differs from the cluster, then watches its jobs until they end."""
 
 from __future__ import annotations
 

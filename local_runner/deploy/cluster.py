@@ -1,4 +1,4 @@
-"""A Pachyderm cluster as `deploy` and `pull` need it: calls through python-pachyderm, and what its errors mean to a person."""
+"""A Pachyderm cluster as `deploy` and `pull` need it, called through python-pachyderm."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def _commit(of: CommitQuery | CommitRef | BranchRef) -> Any:
 
 
 def _ref(commit: Any) -> CommitRef:
-    """Clusters before 2.11 say the repo in the branch, those since in the commit (reference pfs 2.1)."""
+    """A commit's reference; clusters before 2.11 name the repo in its branch, later ones in the commit (reference pfs 2.1)."""
     repo = commit.repo if commit.HasField("repo") else commit.branch.repo
     return CommitRef(RepoRef(repo.project.name, repo.name, repo.type), commit.id)
 

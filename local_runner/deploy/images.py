@@ -1,4 +1,4 @@
-"""Building images under the names a cluster is to call them by, and pushing them."""
+"""Builds images under the names that the cluster will use, and pushes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan as the lines a person could paste into a shell: what `deploy --dry-run` prints."""
+"""Prints a deployment plan as lines for a shell, for `deploy --dry-run`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def image_lines(image: DeployedImage, tool: str, root: Path) -> list[str]:
 
 
 def _input_lines(repo: InputFiles, root: Path) -> Iterator[str]:
-    """One commit. Folders are emptied first, of what earlier deployments put there."""
+    """The lines that put the files of an input repo as one commit; folders are emptied first."""
     branch = _named(repo.branch)
     yield f"pachctl update repo {shlex.quote(repo.branch.repo.name)} --project {shlex.quote(repo.branch.repo.project)}"
     yield f"pachctl start commit {branch}"
@@ -56,7 +56,7 @@ def _input_lines(repo: InputFiles, root: Path) -> Iterator[str]:
 
 
 def _pipeline_line(pipeline: Pipeline, root: Path, reprocess: bool) -> str:
-    """`update pipeline` makes one that is not there."""
+    """The line that creates or updates a pipeline."""
     command = f"pachctl update pipeline --project {shlex.quote(pipeline.spec.pipeline.project)}{' --reprocess' * reprocess}"
     if pipeline.source is not None:
         return f"{command} -f {shlex.quote(_shown(pipeline.source, root))}"

@@ -1,4 +1,4 @@
-"""What has to lie on a cluster for a project to run there, decided from its files alone: images, input files and specs, as data."""
+"""Plans a deployment from the project's files: the images, input files and specs that the cluster needs, as data."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class DeployPlan:
 
     @property
     def projects(self) -> list[str]:
-        """The projects it needs besides the one that every cluster has."""
+        """The projects that the plan needs besides `default`."""
         named = {i.branch.repo.project for i in self.inputs} | {p.spec.pipeline.project for p in self.pipelines}
         return sorted(named - {DEFAULT_PROJECT})
 
@@ -125,5 +125,5 @@ def pushed_name(image: str, registry: str, digest: str) -> str:
 
 
 def _effective(document: Mapping[str, Any], project: str) -> Mapping[str, Any]:
-    """With the defaults of a new cluster: enough to check a spec and to know its inputs; what it is sent with are the cluster's own."""
+    """The spec with the defaults of a new cluster, for checks only; the cluster applies its own."""
     return effective_spec(user_spec(document, project), BUILT_IN_CLUSTER_DEFAULTS, {})

@@ -1,4 +1,4 @@
-"""Bringing commits of a cluster into the home, as commits of repos of the same name in a project of their own."""
+"""Pulls commits of a cluster into repos of the same name, in a project of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster's errors mean to a person: gRPC codes and texts (reference pfs 1.10) as errors of ours, with the next step."""
+"""Translates a cluster's errors, gRPC codes and texts (reference pfs 1.10), to `LocalRunnerError` with a hint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _HasAddress(Protocol):
 
 
 def said_plainly(method: _F) -> _F:
-    """For methods that call a cluster: what they raise becomes one of ours."""
+    """Decorates methods that call a cluster: gRPC errors become `LocalRunnerError`."""
 
     @functools.wraps(method)
     def call(self: _HasAddress, *args: Any, **kwargs: Any) -> Any:
@@ -35,7 +35,7 @@ def said_plainly(method: _F) -> _F:
 
 
 def found(look: Callable[[], Any], but: Sequence[str] = ("NOT_FOUND",)) -> Any:
-    """What there is; None for an answer with one of these codes."""
+    """The answer of a call, None if it fails with one of these codes."""
     import grpc
 
     try:
