@@ -1,4 +1,4 @@
-"""What `--raw` prints: every kind of info as the document protobuf's JSON makes of it (reference pfs 4).
+"""Converts every info object to the JSON document that protobuf makes of it, as `--raw` prints it (reference pfs 4).
 
 Names of the proto, 64-bit integers as text, bytes in base64, enums by name, and what is unset or zero left out.
 """
@@ -101,7 +101,7 @@ def branch_info_document(info: BranchInfo) -> Document:
 
 
 def commit_info_document(info: CommitInfo) -> Document:
-    """The commits around it come with their branch, but for the parent, as a cluster has it."""
+    """A commit. Children, provenance and subvenance are given with their branch, the parent without, as on a cluster."""
 
     def near(commits: Iterable[CommitRef]) -> list[Document]:
         return [commit_document(commit, info.branches.get(commit, "")) for commit in commits]
@@ -126,7 +126,7 @@ def commit_info_document(info: CommitInfo) -> Document:
 
 
 def _commit_details(info: CommitInfo) -> Document:
-    """Empty before it is finished. What a cluster spends on finishing costs nothing here; commits that are made closed have none of it."""
+    """The `details` of a commit: empty before it is finished, and without durations if it was made closed."""
     counted = info.finished is not None and (info.size or not info.error)
     took = "0s" if counted and (info.origin == ORIGIN_USER or info.direct_provenance) else None
     return _filled(size_bytes=_integer(info.size), compacting_time=took, validating_time=took)
@@ -208,7 +208,7 @@ def _at_commit(node: Mapping[str, Any], commit: str) -> Document:
 
 
 def _with_commit(leaf: Mapping[str, Any], commit: str) -> Document:
-    """The commit stands where the message has it: after the branch, or the repo of a cron input."""
+    """An input with its commit, inserted where the message has it: after the branch, or the repo of a cron input."""
     fields = list(leaf.items())
     at = list(leaf).index("branch" if "branch" in leaf else "repo") + 1
     return dict([*fields[:at], ("commit", commit), *fields[at:]])
