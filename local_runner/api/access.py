@@ -1,4 +1,4 @@
-"""How the records are reached: changes as transactions, looks at one view of them, waiting, and the engine that takes up what follows."""
+"""How API methods reach the records: read views, changes as transactions, waiting, and starting the engine that does the work."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 
 class Access:
-    """The records of a home, for those who add verbs to it."""
+    """The base of `Runner`: the records of a home, with the ways to read, change and wait that its methods use."""
 
     def __init__(self, database: Database, *, background: bool, transactional: bool) -> None:
         self.database = database
@@ -52,7 +52,7 @@ class Access:
         return self.database.home.path
 
     def change(self, work: Callable[[Transaction], _T], set_id: str = "") -> _T:
-        """Do some work as one change: all of it under one commit set id, or none of it; then see that an engine takes up what follows."""
+        """Do some work as one change, all of it under one commit set id or none of it; then start an engine if there is work for one."""
         with self.database.write() as session:
             removed = let_go(session.connection)
             txn = Transaction(session, set_id or new_id(), time.time(), spout=self._spec_commit)
@@ -68,10 +68,10 @@ class Access:
         return result
 
     def _give_back(self) -> None:
-        """See that room is given back, if much was removed."""
+        """Collect garbage if much was removed."""
 
     def _verb(self, verb: str, **arguments: object) -> Any:
-        """A verb that can be part of a transaction: done at once, or tried and kept if one is active."""
+        """Do a verb at once, or append it to the active transaction."""
         document = to_document(arguments)
         active = self.active_transaction() if self._transactional else ""
         return self._append(active, verb, document) if active else self.change(lambda txn: apply(txn, verb, document))
@@ -102,7 +102,7 @@ class Access:
             return look(session)
 
     def _stream(self, look: Callable[[Session], Iterator[_T]]) -> Iterator[_T]:
-        """An iterator that holds one view of the records until it is used up or closed; its user may change them meanwhile."""
+        """An iterator that reads one view of the records until it is used up or closed; its user may write meanwhile."""
         with self.database.read_apart() as session:
             yield from look(session)
 

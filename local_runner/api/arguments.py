@@ -1,4 +1,4 @@
-"""Arguments of the Python API are what their annotations say: a wrong one is named at the door, not where it breaks something."""
+"""Checks the types of arguments of the Python API, so that a wrong one is named when the method is called."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _checked_method(method: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _looked_at(method: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
-    """Its signature and the types of its arguments; they take 0.1 ms, and most methods are never called."""
+    """The signature of a method and the types of its arguments, computed at its first call (0.1 ms)."""
     # What it returns may be named for type checkers only.
     arguments = types.SimpleNamespace(__annotations__={name: hint for name, hint in method.__annotations__.items() if name != "return"})
     signature, annotations = inspect.signature(method), typing.get_type_hints(arguments, inspect.unwrap(method).__globals__)
@@ -96,7 +96,7 @@ def _fault_of_union(value: object, choices: tuple[Any, ...], at: str) -> Fault |
 
 
 def _fault_of_parts(value: object, kind: type, at: str) -> Fault | None:
-    """Refs and queries are made without a look at their fields."""
+    """The first field of a reference or query that is of another type; None if there is none."""
     if not (issubclass(kind, tuple) or dataclasses.is_dataclass(kind)) or kind is tuple:
         return None
     parts = typing.get_type_hints(kind)

@@ -1,4 +1,4 @@
-"""Verbs on pipelines and their defaults, on jobs, on datums and logs."""
+"""Methods of `Runner` about pipelines and their defaults, jobs, datums and logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from local_runner.storage.wakeup import Wakeup
 
 
 class Pipelines(Access):
-    """What is done to pipelines, and to what they do."""
+    """Methods about pipelines, their defaults, jobs, datums and logs."""
 
     # -- pipelines -----------------------------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class Pipelines(Access):
 
 
 class _DryRun(Exception):
-    """Carries an answer out of a change that is to be taken back."""
+    """Rolls a change back and carries its answer out."""
 
     def __init__(self, affected: list[PipelineRef]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Verbs on transactions: several changes that are collected, and then made as one."""
+"""Methods of `Runner` about transactions: changes that are collected and then made as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local_runner.storage.pipeline_records import PendingRow
 
 
 class Transactions(Access):
-    """What is done to transactions. One of a home may be active: the one that verbs are appended to."""
+    """Methods about transactions. At most one of a home is active: the one that verbs are appended to."""
 
     def start_transaction(self) -> str:
         active = self.active_transaction()
@@ -34,7 +34,7 @@ class Transactions(Access):
             session.repos.set_setting(ACTIVE_TRANSACTION, id)
 
     def finish_transaction(self, id: str = "") -> PendingRow:
-        """Do everything in it as one change, whose commit set has the transaction's id."""
+        """Do everything that a transaction collected as one change, whose commit set has the transaction's id."""
         row = self.inspect_transaction(id)
 
         def work(txn: Transaction) -> None:
@@ -53,7 +53,7 @@ class Transactions(Access):
         return row.id
 
     def delete_transaction(self, id: str = "") -> str:
-        """Forget it; nothing of it was done. Returns its id."""
+        """Delete a transaction, the active one if none is named; nothing it collected is done. Returns its id."""
         row = self.inspect_transaction(id)
         with self.database.write() as session:
             self._end_transaction(session, row.id)
@@ -65,7 +65,7 @@ class Transactions(Access):
             session.repos.set_setting(ACTIVE_TRANSACTION, None)
 
     def inspect_transaction(self, id: str = "") -> PendingRow:
-        """The one with this id, or the active one."""
+        """A transaction by its id, else the active one."""
         chosen = id or self.active_transaction()
         if not chosen:
             raise Refused("no transaction is active", hint="start transaction begins one")

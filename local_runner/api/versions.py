@@ -1,4 +1,4 @@
-"""Verbs on versioned data: projects, repos, branches, commits, files."""
+"""Methods of `Runner` about versioned data: projects, repos, branches, commits, files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AT_ONCE = 100  # files whose small contents are read together: at most 6.4 MB
 
 
 class Versions(Access):
-    """What is done to projects, repos, branches, commits and files."""
+    """Methods about projects, repos, branches, commits and files."""
 
     # -- projects ------------------------------------------------------------------------------------------------------
 
@@ -62,11 +62,11 @@ class Versions(Access):
         return self._look(lambda session: lifecycle.list_repo(session, projects, type))
 
     def delete_repo(self, repo: RepoRef, force: bool = False) -> bool:
-        """False if there was none."""
+        """Delete a repo; returns False if there was none."""
         return bool(self._verb("delete_repo", repo=repo, force=force))
 
     def delete_repos(self, projects: Sequence[str] | None = None, force: bool = False) -> list[RepoRef]:
-        """All repos, of some projects if those are named, or none of them; returns what was deleted."""
+        """Delete all repos, or those of some projects: all of them or, on an error, none. Returns what was deleted."""
         return self.change(lambda txn: lifecycle.delete_repos(txn, projects, force))
 
     # -- branches ------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def _few(infos: Iterator[FileInfo]) -> Iterator[list[FileInfo]]:
 
 
 def _named(content: Iterator[bytes], info: FileInfo) -> Iterator[bytes]:
-    """The content of a file; an error about it says of which."""
+    """The content of a file; errors while reading it name the file."""
     try:
         yield from content
     except ContentLost as error:
