@@ -13,7 +13,7 @@ __all__ = ["Runner", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Both are fetched by whoever asks: the store takes more than all the rest of `--help` to import, the version 40 ms."""
+    """Import `Runner` or look up the version on first use: importing the store would make `--help` twice as slow."""
     if name == "Runner":
         from local_runner.runner import Runner
 

@@ -1,4 +1,4 @@
-"""Reaches files below a folder by descriptors, one step at a time: a link on the way is never followed, whoever puts one there and when.
+"""Opens, creates and removes files below a folder by descriptors, one step at a time, and never follows a link on the way.
 
 For folders that somebody else may change meanwhile: user code, or whoever may write where files are copied to. A path that is checked
 and then used by its name is another one by then; a descriptor stays what it is. Nothing here calls itself, so depth costs nothing.
@@ -72,7 +72,7 @@ def replace(root: int, draft: str, path: str, avoid: Identity | None = None) -> 
 
 
 def identity(path: str | os.PathLike[str]) -> Identity:
-    """By which a folder is known whatever it is called. Raises OSError."""
+    """Device and inode of a folder, which identify it under any name. Raises OSError."""
     return _identity(os.stat(path))
 
 
@@ -100,11 +100,11 @@ class FolderEntry(NamedTuple):
     is_folder: bool
 
     def status(self) -> os.stat_result:
-        """Its own, not that of what it may lead to. Raises OSError."""
+        """The status of the entry itself; a link is not followed. Raises OSError."""
         return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
 
     def open(self) -> int:
-        """A descriptor to read a regular file. Raises OSError: EINVAL if it is none, or none any more."""
+        """A descriptor to read the entry. Raises OSError: EINVAL if it is not, or no longer, a regular file."""
         return _open_regular(self.folder, self.name, self.path)
 
 
@@ -224,7 +224,7 @@ class _Descent:
             raise OSError(errno.ESTALE, "a folder was moved away while it was gone through", self.path)
 
     def remove(self, name: str, is_folder: bool) -> None:
-        """Remove a file, or go into a folder to do it there; whatever it may have become since it was listed."""
+        """Remove an entry: a file at once, a folder by descending into it; its kind may have changed since it was listed."""
         if not is_folder:
             try:
                 os.unlink(name, dir_fd=self.folder)
@@ -311,7 +311,7 @@ def _open_regular(folder: int, name: str, path: str) -> int:
 
 
 def _not_followed(folder: int, name: str, path: str) -> OSError | None:
-    """Says of a link that it is one; systems say of it that it is no folder, or that there are too many."""
+    """The error ELOOP if an entry is a link, else None; systems report links in different ways."""
     try:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             return OSError(errno.ELOOP, "a link on the way, which is not followed", path)
@@ -321,7 +321,7 @@ def _not_followed(folder: int, name: str, path: str) -> OSError | None:
 
 
 def _open_anyway(folder: int, name: str) -> int:
-    """A folder to be removed, whose owner took away even his own right to look into it."""
+    """Open a folder that is to be removed, giving its owner the right to read it if that is missing."""
     try:
         return os.open(name, _CHILD, dir_fd=folder)
     except PermissionError:

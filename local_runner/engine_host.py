@@ -1,4 +1,4 @@
-"""An engine in this process: one for a home at a time, held by a lock; work in the foreground, serve in the background."""
+"""Runs the engine of a home in this process, under the engine lock: in the foreground (`work`) or background (`serve`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HANDOVER = 3.0  # seconds an engine that is asked to give way has before anybod
 
 @contextlib.contextmanager
 def engine_of(runner: Runner, config: EngineConfig, *, waiting: Callable[[str], None] | None = None) -> Iterator[Engine]:
-    """Be the engine of a home until the block ends. Raises `Busy` if somebody else is.
+    """Be the engine of a home until the block ends. Raises `Busy` if another process is.
 
     With `waiting` its turn is waited for instead: an engine in the background is asked to give way as soon as no job is under way
     there, and `waiting` is told who it is if that takes long.
@@ -67,7 +67,7 @@ def _withdraw(database: Database) -> None:
 
 
 def work(runner: Runner, config: EngineConfig, until: Callable[[], bool] = lambda: False) -> None:
-    """Do, in this process, all work there is. Raises `Busy`."""
+    """Be the engine in this process until no work is left. Raises `Busy`."""
     with engine_of(runner, config) as engine:
         engine.work(until=until)
 

@@ -1,4 +1,4 @@
-"""The one tree of errors; nothing else is ever meant to reach a person.
+"""All errors that reach a user, as one tree.
 
     LocalRunnerError
     ├── NotFound            RepoNotFound, BranchNotFound, CommitNotFound, FileNotFound, PipelineNotFound …
@@ -140,7 +140,7 @@ class ContentLost(Unavailable):
         self.content, self.is_missing = content, is_missing
 
     def of(self, where: object) -> ContentLost:
-        """The same, said of the file it was read for."""
+        """The same error, naming the file that was read."""
         return ContentLost(self.content, is_missing=self.is_missing, where=str(where))
 
 

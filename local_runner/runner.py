@@ -1,4 +1,4 @@
-"""The public Python API: open a home, and do with it what the commands do, in the same words. The one place that knows everybody below."""
+"""`Runner`, the public Python API: a method for everything that a command does, in the same words."""
 
 from __future__ import annotations
 
