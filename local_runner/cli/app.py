@@ -1,4 +1,4 @@
-"""What every command has in hand, and how a command is declared: the runner, references as typed, the output, common flags."""
+"""How a command is declared, and what each is given: the runner, parsers for references, the output, common flags."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class App:
         return sys.stdin.readline()[:1] in ("y", "Y")
 
     def confirm_loss(self, what: str, yes: bool) -> None:
-        """Asks a person before more is lost than was named; scripts are not asked, as pachctl asks nobody. Raises `Refused`."""
+        """Ask at a terminal before more is lost than was named; scripts are not asked. Raises `Refused`."""
         if yes or not sys.stdin.isatty():
             return
         note(what)
@@ -195,7 +195,7 @@ class App:
 
 
 def _let_go(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-    """After an error, half-read lists must end before the runner closes; the frames of the traceback still hold them."""
+    """Drop the frames of a traceback, so that half-read lists end before the runner closes."""
     if trace is not None:
         traceback.clear_frames(trace)
 
@@ -250,7 +250,7 @@ def _check_text(param: click.Parameter, value: object) -> None:
 def command(
     example: str, *, transactional: bool = False, hidden: bool = False, waits: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declares a command: the function gets a `App` and its own flags; common flags go into the app.
+    """Declare a command. The function gets an `App`, which takes the common flags, and its own flags.
 
     One that `waits` leaves work to an engine, and with `--wait` stays until that is done.
     """
@@ -277,7 +277,7 @@ def command(
         option = click.option("--no-color", is_flag=True, help="Print without colours.")
         quiet = click.option("-v", "--verbose", is_flag=True, hidden=True, expose_value=False)
         if waits:
-            run = click.option("--wait", is_flag=True, help="Stay until the jobs this causes have ended, and fail if one does.")(run)
+            run = click.option("--wait", is_flag=True, help="Wait until the jobs this causes have ended; fail if one fails.")(run)
         return click.command(cls=Command, example=example, hidden=hidden)(option(quiet(run)))
 
     return declare
@@ -294,16 +294,16 @@ def _output(given: dict[str, Any]) -> Output:
 
 
 def in_project(function: _F) -> _F:
-    return click.option("--project", metavar="NAME", help="The project meant; else the current one.")(function)
+    return click.option("--project", metavar="NAME", help="The project; by default the current one.")(function)
 
 
 def everywhere(function: _F) -> _F:
-    return click.option("-A", "--all-projects", is_flag=True, help="Of all projects.")(function)
+    return click.option("-A", "--all-projects", is_flag=True, help="All projects, not only one.")(function)
 
 
 def asks(function: _F) -> _F:
     """For commands that end in `App.confirm` or `App.confirm_loss`."""
-    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(function)
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(function)
 
 
 def raw_output(function: _F) -> _F:
@@ -312,13 +312,13 @@ def raw_output(function: _F) -> _F:
         "--output",
         "output_format",
         type=click.Choice(["json", "yaml"], case_sensitive=False),
-        help="The form of --raw; json if not said.",
+        help="The format of --raw; by default json.",
     )
     return click.option("--raw", is_flag=True, help="Print whole documents instead of a table.")(form(function))
 
 
 def with_times(function: _F) -> _F:
-    return click.option("--full-timestamps", is_flag=True, help="Print times, not ages.")(raw_output(function))
+    return click.option("--full-timestamps", is_flag=True, help="Print full times instead of ages.")(raw_output(function))
 
 
 def comma_list(texts: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What specs would make of the data that is there: their datums, and what is bound to go wrong with them."""
+"""Finds the datums that specs would make of the present data, and errors that their jobs would end with."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _File(NamedTuple):
 
 
 def prospects(runner: Runner, specs: Sequence[PipelineSpec]) -> dict[PipelineRef, Prospect]:
-    """Of each spec, taken together: one may read what another will make. The home is only read."""
+    """What each of these specs would make; one may read what another will write. The home is only read."""
     data = _Data(runner)
     outputs = {spec.pipeline.repo for spec in specs}
     there = {info.pipeline.repo: info.spec for info in runner.list_pipeline()}
@@ -57,7 +57,7 @@ def prospects(runner: Runner, specs: Sequence[PipelineSpec]) -> dict[PipelineRef
 
 
 class _Data:
-    """What inputs select now, each looked up once."""
+    """The files that inputs select now, each input looked up once."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -69,7 +69,7 @@ class _Data:
         return list(self._runner.list_datum_of({"input": input_document(expression)}, project))
 
     def collisions(self, spec: PipelineSpec, datums: Set[str]) -> Iterator[str]:
-        """What the last job of the same pipeline failed of, if the same command is to run for the datums that were in each other's way."""
+        """The collision that failed the last job of this pipeline, if the same command would run for the same datums again."""
         with suppress(NotFound):
             job = next(self._runner.list_job(pipeline=spec.pipeline), None)
             rivals = set(_DATUM.findall(job.reason)) if job and job.state is JobState.FAILURE else set()
@@ -87,7 +87,7 @@ class _Data:
         return self.datums(leaf, leaf.project)
 
     def _files(self, leaf: Pfs) -> list[_File]:
-        """The files that reach user code: the matches, with all below those that are folders; none while that is not known."""
+        """The files that user code would see: the matches, with everything below matched folders; empty while unknown."""
         commit = CommitQuery(leaf.source.repo, leaf.branch)
         found = []
         try:
@@ -161,7 +161,7 @@ def _leaks(data: _Data, spec: PipelineSpec, pipelines: Mapping[RepoRef, Pipeline
 
 
 def _upstream(repo: RepoRef, pipelines: Mapping[RepoRef, PipelineSpec]) -> set[RepoRef]:
-    """The repos, this one included, whose pipelines had a part in what it holds."""
+    """The repos upstream of this one, itself included, that pipelines write."""
     found: set[RepoRef] = set()
     waiting = [repo]
     while waiting:

@@ -1,4 +1,4 @@
-"""Files of a repo, written below a folder: over those that are there, and through no link."""
+"""Writes files of a repo into a folder, over existing ones and never through a link."""
 
 from __future__ import annotations
 

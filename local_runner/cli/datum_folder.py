@@ -1,4 +1,4 @@
-"""A datum as a folder that needs nobody: its inputs, the image's files, and a script that runs its command on them."""
+"""Writes a datum as a self-contained folder: its inputs, the image's files, and a script that runs its command on them."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def write_folder(database: Database, entry: FoundDatum, request: WorkerRequest, 
 
 
 def copy_code(source: Path, target: Path) -> None:
-    """A file or folder of an image, beside those that are there."""
+    """Copy a file or folder of an image into a folder that may have others already."""
     if source.is_dir():
         shutil.copytree(source, target, dirs_exist_ok=True)
     else:
@@ -183,7 +183,7 @@ def copy_code(source: Path, target: Path) -> None:
 
 
 def _write_inputs(database: Database, entry: FoundDatum, pfs: Path) -> None:
-    """The files of every input; what is lazy for a worker is simply there."""
+    """Write the files of every input; those of lazy inputs are regular files here."""
     from local_runner.engine.staging import files_of
 
     with database.read() as session:
@@ -202,7 +202,7 @@ def _write_inputs(database: Database, entry: FoundDatum, pfs: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """The texts in the folder."""
+    """Makes the texts in the folder: `run.sh`, the environment and the README."""
 
     entry: FoundDatum
     request: WorkerRequest
@@ -276,7 +276,7 @@ def _secret_word(name: str) -> str:
 
 
 class _Fill:
-    """Text as a word of the shell, in which paths are what the variables say when the script runs."""
+    """Quotes text for the shell, with variables of the script in place of paths."""
 
     def __init__(self, translate: Callable[[str], str]) -> None:
         self._translate = translate

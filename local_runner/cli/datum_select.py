@@ -1,4 +1,4 @@
-"""What the commands that enter a datum again have in common: how it is named, and where it is entered."""
+"""Shared by `datum shell`, `run`, `export` and `test`: how a datum is named, and with which executor it is opened."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def find_datum(app: App, named: Named) -> FoundDatum:
 
 
 def _candidates(app: App, named: Named) -> tuple[Candidates, str]:
-    """Among which datums to look, and for which."""
+    """The datums to choose from, and the words that choose one."""
     from local_runner.engine.datum_lookup import of_heads, of_job, of_spec
 
     with app.runner.database.read() as session:
@@ -110,7 +110,7 @@ def _read_document(source: str) -> tuple[dict[str, Any], bool]:
 
 
 class Executors(NamedTuple):
-    """Where a datum is entered, and why there; `make_request` says what its worker is asked for."""
+    """The executor a datum is opened with, and the reason for that choice; `make_request` makes the request for its worker."""
 
     executor: Executor
     make_request: MakeRequest
@@ -132,7 +132,7 @@ def find_executor(app: App, entry: FoundDatum, executor: str = "") -> Executors:
 
 @contextlib.contextmanager
 def entered(app: App, named: Named) -> Iterator[DatumSession]:
-    """The datum, laid out in a worker; says which it is and where. SIGTERM, and SIGHUP of a closed terminal, leave nothing behind."""
+    """The datum, laid out in a worker; prints which and where. SIGTERM and SIGHUP clean up as well."""
     from local_runner.cli.commands.run import terminable
     from local_runner.engine.datum_session import open_datum_session
 
@@ -168,7 +168,7 @@ def short(pipeline: PipelineRef) -> str:
 
 
 def command_text(spec: PipelineSpec, translate: Callable[[str], str] = str) -> str:
-    """The command as one would type it."""
+    """The command of a spec as text for a shell."""
     words, lines = shlex.join(spec.transform.cmd), spec.transform.stdin
     end = "END"
     while end in "\n".join(lines).split("\n"):
@@ -178,7 +178,7 @@ def command_text(spec: PipelineSpec, translate: Callable[[str], str] = str) -> s
 
 
 def _changed_code(app: App, entry: FoundDatum) -> list[str]:
-    """The files behind its image that have changed since its version of the pipeline was made, if that is known."""
+    """The files behind the image that changed since this version of the pipeline was made, as far as known."""
     from local_runner.planning.changes import code_changes
     from local_runner.project.file import read_project
     from local_runner.project.update import code_of

@@ -1,4 +1,4 @@
-"""What is said about a job that failed: which datum did, and what it printed last."""
+"""Describes a failed job: which datum failed, and what it printed last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From arguments to an exit status: runs the command, and says in one line what went wrong."""
+"""Runs a command line: parses it, runs the command, prints an error in one line, and returns the exit status."""
 
 from __future__ import annotations
 

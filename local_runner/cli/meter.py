@@ -1,4 +1,4 @@
-"""How far a big file has come: one line on a terminal, with the time left; nothing anywhere else."""
+"""Shows the progress of large files as one line on a terminal, with the time left; prints nothing elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: tables as pachctl draws them, documents for `--raw`, and colour. Standard output is data only."""
+"""Prints what commands return: tables as pachctl draws them, documents for `--raw`, and colour; only data goes to standard output."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _width(cell: str) -> int:
 
 
 def wants_colour() -> bool:
-    """A cluster's client colours always; here only a terminal is coloured, and not against `NO_COLOR`."""
+    """Whether to colour: only a terminal, and not if `NO_COLOR` is set; pachctl colours always."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -152,7 +152,7 @@ def _yaml_stream() -> Callable[[Mapping[str, Any]], str]:
     yaml.indent(mapping=2, sequence=4, offset=2)
 
     def quoted_if_ambiguous(representer: Any, text: str) -> Any:
-        """As Go writes it: in double quotes what would else be read as a number, a time or, by older readers, a truth value."""
+        """A YAML scalar as Go writes it: quoted if it would else be read as a number, a time or a truth value."""
         plain = yaml.resolver.resolve(ScalarNode, text, (True, False)) == _YAML_TEXT and text.lower() not in _OLD_TRUTH
         return representer.represent_scalar(_YAML_TEXT, text, style=None if plain else '"')
 

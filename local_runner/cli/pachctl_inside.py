@@ -137,7 +137,7 @@ class _Answer:
             self._wants_input = True
 
     def _text(self, source: str) -> str:
-        """What a file that lists sources says; taken here, as the files follow on the same connection."""
+        """The text of a file that lists sources, read before the sources follow on the same connection."""
         if source != STDIN:
             return Path(self._brought(source, recursive=False)).read_text(errors="surrogateescape")
         self._send(b"i")
@@ -147,7 +147,7 @@ class _Answer:
         return os.fsdecode(b"".join(parts))
 
     def _brought(self, source: str, recursive: bool) -> str:
-        """Bring a file or folder over; the name of its copy, which ends like that typed. Raises `NotFound`, `Invalid`."""
+        """Copy a file or folder out of the worker; returns the copy's name, which ends like that typed. Raises `NotFound`, `Invalid`."""
         if source == STDIN:
             self._wants_input = True
             return STDIN
@@ -188,7 +188,7 @@ class _Answer:
             return open(os.devnull, "wb")
 
     def _send_written(self) -> None:
-        """What the command wrote goes to where it was to be written."""
+        """Send the files that the command wrote to where they belong inside the worker."""
         self._send(b"o", os.fsencode(self._target))
         top = Path(_SPOOL)
         if top.is_file():
@@ -230,7 +230,7 @@ class _Answer:
         return thread
 
     def _follow(self) -> None:
-        """Read on beside the command: standard input, if it wants that, and whether anybody still waits."""
+        """Read from the caller while the command runs: its standard input, and whether it is still there."""
         if self._reader is not None:
             return
         reads, writes = os.pipe()
@@ -275,7 +275,7 @@ def find_command(given: Sequence[str]) -> tuple[str, click.Command, list[str]]:
 
 
 def _or_end(do: Callable[[], Any]) -> Any:
-    """Whoever called has gone: nothing is left to do, and what was not committed is not there."""
+    """Do something that needs the caller; if the caller is gone, end this process, which commits nothing more."""
     try:
         return do()
     except ConnectionClosed:

@@ -1,4 +1,4 @@
-"""Long answers on a terminal go through a pager, as pachctl's do: `$PAGER`, else `less -RFX`, which does nothing if all fits."""
+"""Sends long output through a pager on a terminal, as pachctl does: `$PAGER`, else `less -RFX`."""
 
 from __future__ import annotations
 

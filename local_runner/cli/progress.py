@@ -1,4 +1,4 @@
-"""How work goes on, for people: a line a pipeline that changes in place on a terminal, plain lines elsewhere."""
+"""Shows how jobs progress: one line for each pipeline, changing in place on a terminal; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Progress:
             self._live.stop()
 
     def expect(self, jobs: Iterable[JobInfo]) -> None:
-        """Show these as well while they wait for their turn."""
+        """Show these pipelines, too, while they wait for their turn."""
         self._jobs |= {info.job: info for info in jobs}
 
     def job_changed(self, info: JobInfo) -> None:
@@ -85,7 +85,7 @@ class Progress:
         return max(before + self._done.get(info.job, 0), _done(info))
 
     def _time_left(self, info: JobInfo, done: int) -> str:
-        """By the pace since it was first seen at work, once there is one."""
+        """The time left of a job by its pace so far, once it has one."""
         began, before = self._began.get(info.job, (0.0, 0))
         remaining, ended = info.counters.total - info.counters.skipped - done, done - before
         if info.state.is_final or ended < 3 or remaining <= 0:
@@ -116,6 +116,6 @@ def _done(info: JobInfo) -> int:
 
 
 def _counts(info: JobInfo) -> list[str]:
-    """What is to be said of a job's datums beside how many are done."""
+    """The counts of running, reused and failed datums of a job, as text."""
     counts = {"running": len(info.running), "reused": info.counters.skipped, "failed": info.counters.failed}
     return [f"{count} {word}" for word, count in counts.items() if count]

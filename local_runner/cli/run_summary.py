@@ -1,4 +1,4 @@
-"""What a run of the project says at its end: the table of what its pipelines did, why one failed, and what lies in the last repos."""
+"""Prints the end of a run of the project: the table of pipelines, why one failed, and the files of the last repos."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def report_failures(runner: Runner, ended: Sequence[JobInfo]) -> None:
 
 
 def show_results(runner: Runner, needed: Container[PipelineRef] | None) -> None:
-    """What lies in the repos that no other pipeline reads; of those that were `needed`, if not all were."""
+    """Print the files in the output repos that no other pipeline reads; only those `needed`, unless all were."""
     infos = [info for info in runner.list_pipeline() if needed is None or info.pipeline in needed]
     read = {leaf.source.repo for info in infos for leaf in leaves(info.spec.input)}
     for info in infos:

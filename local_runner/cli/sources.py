@@ -1,4 +1,4 @@
-"""Where the content of commands comes from: local files, folders, archives, standard input and the web (reference pfs 1.11)."""
+"""Opens the sources of commands: local files, folders, archives, standard input and URLs (reference pfs 1.11)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def local_content(source: str, stack: ExitStack) -> bytes | Path | BinaryIO:
 
 
 def cannot_open(source: str, error: OSError) -> NotFound | Invalid:
-    """What to say about a file that could not be opened."""
+    """The error for a file that could not be opened."""
     name = "standard input" if source == STDIN else f'path "{source}"'
     message = f"could not open {name}: {(error.strerror or str(error)).lower()}"
     if isinstance(error, FileNotFoundError):
@@ -138,7 +138,7 @@ def _base(source: str) -> str:
 
 
 def _joined(prefix: str, name: str) -> str:
-    """Below the prefix; of a URL, scheme and host do not count."""
+    """The path of a source below a prefix; of a URL, without scheme and host."""
     if is_url(name):
         name = name.partition("://")[2].partition("/")[2]
     return f"{prefix}/{name}" if prefix else name
@@ -169,7 +169,7 @@ def walk(source: str, target: str) -> Iterator[tuple[str, str]]:
 
 
 def _endless(path: str) -> str:
-    """What a path leads to, if not to a file or folder; "" if it does, or leads nowhere."""
+    """What a path is that is neither file nor folder ("a pipe", "a device"); "" if it is one of those or missing."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):

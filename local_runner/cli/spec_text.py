@@ -1,4 +1,4 @@
-"""The parts of a spec in the descriptions of jobs and pipelines, line by line as pachctl words them (reference pps 4.11)."""
+"""Describes parts of a spec as `inspect job` and `inspect pipeline` print them (reference pps 4.11)."""
 
 from __future__ import annotations
 

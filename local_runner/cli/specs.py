@@ -1,4 +1,4 @@
-"""Reading specs that commands are given: files, URLs, standard input, jsonnet templates (reference pps 5.3)."""
+"""Reads the specs that commands are given: files, URLs, standard input, jsonnet templates (reference pps 5.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three standard streams of a command: each is there, each fails in words, and what is shown on a terminal cannot command it."""
+"""Guards the three standard streams of a command: none is missing, errors are words, and terminal escapes are shown escaped."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def output_error() -> OSError | None:
 
 
 def silence(number: int) -> None:
-    """From now on what is written to a standard stream goes nowhere: Python would try once more at its end, and complain."""
+    """Send a standard stream to /dev/null: Python would write once more at its end, and complain."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)
@@ -76,7 +76,7 @@ def silence(number: int) -> None:
 
 
 def tell(text: str) -> None:
-    """A line for the person at the terminal, on standard error; nothing fails because nobody listens."""
+    """Print a line on standard error; that it cannot be written is no failure."""
     try:
         print(shown(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
     except OSError:

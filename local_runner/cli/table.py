@@ -1,4 +1,4 @@
-"""Which commands there are, and where each is defined: the one place to look for a command, or to add one."""
+"""The table of commands: where each is defined. A new command gets a line here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree of commands as click sees it, grown from the table: a module is imported when one of its commands is called for."""
+"""The tree of click commands, built from the table; a module is imported when one of its commands is called."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IGNORES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 class VerbGroup(click.Group):
-    """`list`, `create`, …: alone, or with a noun it does not know, it prints its help and is content, as pachctl's do."""
+    """A verb such as `list`. Alone, or with an unknown noun, it prints its help and exits with 0, as pachctl's do."""
 
     def __init__(self, name: str, nouns: Mapping[str, str]) -> None:
         super().__init__(name, help=VERBS[name], invoke_without_command=True, callback=_print_help, context_settings=_SETTINGS)
@@ -33,7 +33,7 @@ class VerbGroup(click.Group):
         return load(target) if target else None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The example of its first noun."""
+        """The example of the verb's first noun."""
         first = self.get_command(ctx, self.list_commands(ctx)[0])
         if first is not None:
             first.format_epilog(ctx, formatter)
@@ -48,7 +48,7 @@ class VerbGroup(click.Group):
 
 
 class Root(click.Group):
-    """All verbs. Their old spelling with a hyphen, `list-repo`, is understood too."""
+    """The root command, with all verbs; it also takes the old spelling with a hyphen, `list-repo`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -90,7 +90,7 @@ class Root(click.Group):
         return name, found, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table: the help of click would import every module for the first line of its help."""
+        """List the commands from the table; click would import every module for the first line of its help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, VERBS[name]) for name in self.list_commands(ctx)])
 
@@ -102,7 +102,7 @@ class Root(click.Group):
 
 
 def _spellings(name: str) -> list[str]:
-    """What somebody who typed this may have meant: a verb, or with a hyphen the old spelling of a verb and its noun."""
+    """The commands that a mistyped word may have meant: verbs, or with a hyphen old spellings."""
     if "-" not in name:
         return [*VERBS]
     return [f"{verb}-{noun}" for verb, nouns in NOUNS.items() for noun in nouns]

@@ -1,4 +1,4 @@
-"""What pachctl can be asked and this runner cannot do, with the one line that is said about it."""
+"""Commands of pachctl that this runner does not have, each with one line that says why."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ _LONGEST = max(len(name.split()) for name in ELSEWHERE)
 
 
 def elsewhere(words: Sequence[str]) -> str | None:
-    """Which of these a command line begins with, if any."""
+    """The unsupported command that a command line begins with, if any."""
     names = (" ".join(words[:count]) for count in range(_LONGEST, 0, -1))
     return next((name for name in names if name in ELSEWHERE), None)
 
 
 class Elsewhere(click.Command):
-    """Takes whatever it is given, and says in one line that it cannot be done here."""
+    """A command that takes any arguments and fails with the line that says why it is not supported."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

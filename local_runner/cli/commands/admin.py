@@ -26,9 +26,9 @@ _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}  # of processors, which pach
 
 @command("version --client-only")
 @click.option("--client-only", is_flag=True, help="Print nothing but the version.")
-@click.option("--print-architecture", is_flag=True, help="First the processor and the system.")
-@click.option("--compare", is_flag=True, expose_value=False, help="Taken for pachctl's sake: client and server are one.")
-@click.option("--timeout", default="", metavar="DURATION", help="Likewise: nothing is asked that could take long.")
+@click.option("--print-architecture", is_flag=True, help="Print processor and system first.")
+@click.option("--compare", is_flag=True, expose_value=False, help="Accepted as by pachctl: client and server are one.")
+@click.option("--timeout", default="", metavar="DURATION", help="Accepted as by pachctl: nothing is asked that could take long.")
 @click.option("--enterprise", is_flag=True, expose_value=False, hidden=True)
 @raw_output
 def version(app: App, client_only: bool, print_architecture: bool, timeout: str) -> None:
@@ -70,8 +70,8 @@ def delete_all(app: App, yes: bool) -> None:
 @command("fsck --quick")
 @click.option("--quick", is_flag=True, help="Do not read the content of every file.")
 @click.option("-f", "--fix", is_flag=True, help="Mend what can be mended from what is there, and say what is lost.")
-@click.option("--zombie", default="", metavar="REPO@COMMIT", help="Only what concerns this commit: files that no datum of its job wrote.")
-@click.option("--zombie-all", is_flag=True, help="Likewise for all commits, which is looked at anyway.")
+@click.option("--zombie", default="", metavar="REPO@COMMIT", help="Only check this commit, for files that no datum of its job wrote.")
+@click.option("--zombie-all", is_flag=True, help="Accepted as by pachctl: all commits are checked anyway.")
 @in_project
 def fsck(app: App, quick: bool, fix: bool, zombie: str, zombie_all: bool) -> int:
     """Check that nothing is missing or damaged in the home, and change nothing; exit status 1 says that something is.
@@ -103,7 +103,7 @@ def fsck(app: App, quick: bool, fix: bool, zombie: str, zombie_all: bool) -> int
 
 
 def _project_files() -> Iterator[Files]:
-    """Of each input repo of the project here, if there is one: where its contents may still be."""
+    """The files of each input repo of the project here, from which lost contents can be put again."""
     from local_runner.project.file import chosen_project
     from local_runner.project.update import project_files  # with --fix only
 

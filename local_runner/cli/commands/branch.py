@@ -19,11 +19,11 @@ HEADER = ("BRANCH", "HEAD", "TRIGGER", "CREATOR", "CREATED")
 
 @command("create branch images@release --head master^2", transactional=True, waits=True)
 @click.argument("branch", metavar="REPO@BRANCH")
-@click.option("-p", "--provenance", multiple=True, metavar="REPO@BRANCH", help="A branch this one stands on; repeatable.")
-@click.option("--head", default="", metavar="COMMIT", help="Its head: a branch or commit of the same repo, or repo@branch=id.")
+@click.option("-p", "--provenance", multiple=True, metavar="REPO@BRANCH", help="A branch that this one is made from; repeatable.")
+@click.option("--head", default="", metavar="COMMIT", help="The head: a branch or commit of the same repo, or repo@branch=id.")
 @click.option("-t", "--trigger", default="", metavar="BRANCH", help="Move the head by itself when this branch of the repo …")
 @click.option("--trigger-cron", default="", metavar="SPEC", help="… and this time comes.")
-@click.option("--trigger-size", default="", metavar="SIZE", help="… grew by so much: 100M.")
+@click.option("--trigger-size", default="", metavar="SIZE", help="… grew by this size: 100M.")
 @click.option("--trigger-commits", default=0, type=NUMBER, metavar="N", help="… got so many commits.")
 @click.option("--trigger-rate-limit", default="", metavar="SPEC", help="… got a commit, but not more often than this.")
 @click.option("--trigger-all", is_flag=True, help="All conditions must hold, not just one.")
@@ -89,7 +89,7 @@ def list_branch(app: App, repo: str) -> None:
 
 @command("delete branch images@release", transactional=True)
 @click.argument("branch", metavar="REPO@BRANCH")
-@click.option("-f", "--force", is_flag=True, help="Even if other branches depend on it.")
+@click.option("-f", "--force", is_flag=True, help="Delete it even if other branches stand on it.")
 @in_project
 def delete_branch(app: App, branch: str, force: bool) -> None:
     """Delete a branch; its commits stay."""

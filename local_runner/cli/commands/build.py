@@ -1,4 +1,4 @@
-"""`build images`: the images of the project's folders, with whatever builds images here."""
+"""`build images`: build the images of the project's folders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from local_runner.project.file import Project, project_root, read_project
 @command("build images model test")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--base", default="", metavar="IMAGE", help="The image the Dockerfiles begin with (their ARG BASE); else their own default.")
-@click.option("--engine", default="", metavar="PROGRAM", help="podman, docker or buildah; the first that is here if not said.")
+@click.option("--engine", default="", metavar="PROGRAM", help="podman, docker or buildah; by default the first that is installed.")
 @click.option("--force", is_flag=True, help="Build also what is up to date.")
 @click.option("--show", is_flag=True, help="Print the lines of the builds.")
 @click.option("-C", "--directory", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Run as if started there.")
 def build_images(app: App, names: Sequence[str], base: str, engine: str, force: bool, show: bool, directory: Path | None) -> None:
     """Build and tag the images of [images] in local_runner.toml that are not up to date with their folders.
 
-    Only the executor `container` and a cluster need them. LOCAL_RUNNER_BASE_IMAGE is what --base is if not said.
+    Only the executor `container` and a cluster need them. LOCAL_RUNNER_BASE_IMAGE is the default of --base.
     """
     from local_runner.images.build import buildables, find_builder
 

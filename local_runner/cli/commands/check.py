@@ -1,4 +1,4 @@
-"""`check`: all that is wrong with specs, what becomes of their fields, and which datums they would make. Nothing is created."""
+"""`check`: report errors in specs, support of their fields, and the datums they would make; nothing is created."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Checked:
 @click.argument("sources", metavar="SPEC...", nargs=-1, required=True)
 @click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="A parameter of a spec that is a .jsonnet template; repeatable.")
 @click.option("-a", "--all-datums", is_flag=True, help=f"List all datums, not only the first {_SHOWN}.")
-@click.option("--project", "named_project", metavar="NAME", help="The project meant; else the current one.")
+@click.option("--project", "named_project", metavar="NAME", help="The project; by default the current one.")
 @raw_output
 def check(app: App, sources: Sequence[str], args: Sequence[str], all_datums: bool, named_project: str | None) -> None:
     """Check specs without creating anything: files, URLs or - for standard input.
@@ -102,7 +102,7 @@ def _examine(source: str, args: Sequence[str], runner: Runner | None, project: s
 
 
 def _with_meaning(one: Checked, document: SpecDocument, runner: Runner | None, project: str) -> Checked:
-    """What a spec whose fields are right is wrong in all the same, or its typed form."""
+    """Check a spec whose fields are right as a whole: add its errors and warnings, or its typed form."""
     from local_runner.specs.effective import errors_alone, image_warnings, merged_spec, user_spec
     from local_runner.specs.notes import notes
     from local_runner.specs.parse import parse_spec, spec_errors
@@ -122,7 +122,7 @@ def _with_meaning(one: Checked, document: SpecDocument, runner: Runner | None, p
 
 
 def _glob_errors(node: Mapping[str, Any], at: str) -> Iterator[SpecError]:
-    """Patterns that are none. A cluster takes them, and then every job fails."""
+    """The globs that do not compile. A cluster accepts them, and then every job fails."""
     from local_runner.model.globs import compile_glob
 
     for kind, value in node.items():
@@ -185,7 +185,7 @@ def _text(app: App, one: Checked, prospect: Prospect | None, limit: int | None) 
 
 
 def _needed(uses: Sequence[Use]) -> str:
-    """The first version that knows all fields; "" if all do, or none does."""
+    """The first version of Pachyderm that knows all fields of a spec; "" if every version does, or none."""
     from local_runner.specs.fields import OLDEST
 
     since = max((use.since for use in uses), key=lambda version: [int(part) for part in version.split(".") if part], default=OLDEST)

@@ -24,7 +24,7 @@ SET_HEADER = ("ID", "SUBCOMMITS", "PROGRESS", "CREATED", "MODIFIED")
 
 _ORIGINS = (ORIGIN_USER, ORIGIN_AUTO, ORIGIN_FSCK)
 
-_message = click.option("-m", "--message", "-d", "--description", "description", default="", metavar="TEXT", help="What changes.")
+_message = click.option("-m", "--message", "-d", "--description", "description", default="", metavar="TEXT", help="What it changes.")
 _origin = click.option(
     "--origin", type=click.Choice(_ORIGINS, case_sensitive=False), metavar="KIND", help="Only of this kind: user, auto, fsck."
 )
@@ -33,7 +33,7 @@ _all_kinds = click.option("--all", "all_kinds", is_flag=True, help="Commits of e
 
 @command("start commit images@master", transactional=True)
 @click.argument("branch", metavar="REPO@BRANCH")
-@click.option("-p", "--parent", default="", metavar="COMMIT", help="Stand on this commit; else on the head of the branch.")
+@click.option("-p", "--parent", default="", metavar="COMMIT", help="The parent of the new commit; by default the head of the branch.")
 @_message
 @in_project
 def start_commit(app: App, branch: str, parent: str, description: str) -> None:
@@ -48,7 +48,7 @@ def start_commit(app: App, branch: str, parent: str, description: str) -> None:
 @command("finish commit images@master", transactional=True, waits=True)
 @click.argument("commit", metavar="REPO@COMMIT")
 @_message
-@click.option("-f", "--force", is_flag=True, help="Even one that belongs to a job.")
+@click.option("-f", "--force", is_flag=True, help="Finish it even if a job writes to it; that ends the job.")
 @in_project
 def finish_commit(app: App, commit: str, description: str, force: bool) -> None:
     """Finish a started commit: pipelines behind it begin to work."""
@@ -90,7 +90,7 @@ def _show(app: App, info: CommitInfo) -> None:
 @command("list commit images@master --number 3")
 @click.argument("commit", metavar="[COMMIT-ID | REPO[@COMMIT]]", required=False)
 @click.option("-f", "--from", "from_", default="", metavar="COMMIT", help="Only what came after this commit.")
-@click.option("-n", "--number", default=0, type=COUNT, metavar="N", help="At most so many; 0 for all.")
+@click.option("-n", "--number", default=0, type=COUNT, metavar="N", help="List at most so many; 0 for all.")
 @click.option("-x", "--expand", is_flag=True, help="Without an argument: a line for each commit of each set.")
 @_all_kinds
 @_origin
@@ -211,7 +211,7 @@ def _row(app: App, info: CommitInfo) -> tuple[str, ...]:
 
 
 def _size(info: CommitInfo) -> str:
-    """That of an open commit is nothing yet, whatever was put into it: a cluster counts when it finishes."""
+    """The size of a commit; 0 while it is open, as a cluster counts only when it finishes."""
     return human_size(info.size or 0)
 
 

@@ -1,4 +1,4 @@
-"""`completion`: what a shell offers when Tab is pressed: commands, flags, and the names of what is in the home.
+"""`completion`: complete commands, flags and names in the home for a shell.
 
 What an argument is, its metavar says: one that is called `REPO@COMMIT:PATH` in the help is completed as such.
 """
@@ -82,7 +82,7 @@ complete -c pachctl -f -a '(__local_runner)'
 
 
 class Offer(NamedTuple):
-    """One thing to go on with. One that ends in "/", "@" or ":" is only begun."""
+    """A completion. One that ends in "/", "@" or ":" can be completed further."""
 
     value: str
     help: str = ""
@@ -193,7 +193,7 @@ class _Home(NamedTuple):
             yield Offer(self.written(info.repo.project, info.repo.name), info.description)
 
     def pipelines(self, current: str) -> Iterator[Offer]:
-        """By their spec repos: to list pipelines means to parse their specs, whose reader takes 25 ms to import."""
+        """Names of pipelines, read from their spec repos: listing pipelines would import the spec reader, which takes 25 ms."""
         return (Offer(self.written(info.repo.project, info.repo.name)) for info in self.runner.list_repo(type=SPEC))
 
     def transactions(self, current: str) -> Iterator[Offer]:
@@ -266,7 +266,7 @@ _KINDS: Sequence[tuple[str, Callable[[_Home, str], Iterator[Offer]]]] = (
 
 
 def _look(look: Callable[[_Home, str], Iterator[Offer]], kind: str, given: Mapping[str, str], current: str) -> list[Offer]:
-    """What is in the home, if there is one. A shell that asks for names wants no errors, and no engine to start."""
+    """Names from the home, if there is one; without errors and without starting an engine."""
     from local_runner.runner import Runner  # brings the store with it, which neither commands nor flags need
 
     with suppress(LocalRunnerError, OSError), Runner.open(background=False, create=False) as runner:

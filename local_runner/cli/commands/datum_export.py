@@ -1,4 +1,4 @@
-"""`datum export` and `datum test`: a datum as a folder, and as a test of the code that runs on it."""
+"""`datum export` and `datum test`: write a datum as a folder, or as a test of its code."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_{name}(tmp_path):
 
 
 def _words(rest: str) -> Callable[[_F], _F]:
-    """PIPELINE, and what follows it: the last of these words is the command's own, so none can be told by its place."""
+    """The arguments PIPELINE, DATUM and the command's own last one, taken as one list because DATUM may be left out."""
 
     def declare(function: _F) -> _F:
         job = click.argument("job", metavar="PIPELINE@JOB-ID | PIPELINE | FILE", default="")
@@ -129,7 +129,7 @@ def _named(words: Sequence[str], spec: str, executor: str) -> Named:
 
 
 def _request(app: App, entry: FoundDatum, executor: str) -> WorkerRequest:
-    """What a worker would be asked for, in folders that are not there."""
+    """The request for a worker of the datum, with folders that do not exist."""
     return find_executor(app, entry, executor).make_request("datum", Path("/pfs"), Path("/pfs"), 0)
 
 

@@ -1,4 +1,4 @@
-"""`datum shell` and `datum run`: look around in a datum, or run it once more. Nothing that happens in it is committed."""
+"""`datum shell` and `datum run`: open a shell in a datum, or run it again, without committing anything."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _show(stream: str, block: bytes) -> None:
 
 
 def _report(session: DatumSession, ran: bool = True) -> str:
-    """Say what was written, and not written if its command `ran`; returns why it could not be committed, "" if it could."""
+    """Print how the output differs from before; returns why it could not be committed, "" if it could."""
     try:
         written = {file.path: file.content for file in session.written()}
     except LocalRunnerError as error:  # `BadOutput`

@@ -11,8 +11,8 @@ from local_runner.cli.app import App, command
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.errors import Invalid
 
-_cluster = click.option("--cluster", is_flag=True, help="Those of all projects.")
-_project = click.option("--project", "of_project", metavar="NAME", help="Those of a project.")
+_cluster = click.option("--cluster", is_flag=True, help="The defaults of all projects.")
+_project = click.option("--project", "of_project", metavar="NAME", help="The defaults of a project.")
 _file = click.option("-f", "--file", "source", default=STDIN, metavar="FILE", help="A file, a URL or - (the default).")
 
 

@@ -1,4 +1,4 @@
-"""`deploy`: bring a Pachyderm cluster up to date with the project file; `pull`: bring what it made back."""
+"""`deploy` and `pull`: bring a Pachyderm cluster up to date with the project file, and its output back."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _INTO = "cluster"
 
-_project = click.option("--project", "remote", default=DEFAULT_PROJECT, metavar="NAME", help="The project meant on the cluster.")
-_into = click.option("--into", default=_INTO, metavar="PROJECT", help=f"The local project that takes what is pulled; {_INTO} if not said.")
+_project = click.option("--project", "remote", default=DEFAULT_PROJECT, metavar="NAME", help="The project on the cluster.")
+_into = click.option("--into", default=_INTO, metavar="PROJECT", help=f"The local project to pull into; by default {_INTO}.")
 
 
 @command("deploy --to grpc://localhost:30650 --registry localhost:5000 --dry-run")

@@ -1,4 +1,4 @@
-"""`diff file`: what differs between two commits, by name or line by line (reference pfs 1.7, 4)."""
+"""`diff file`: compare files of two commits (reference pfs 1.7, 4)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEADER = ("OP", "SIZE", "NAME")
 @click.argument("new", metavar="REPO@COMMIT[:PATH]")
 @click.argument("old", metavar="[REPO@COMMIT[:PATH]]", required=False)
 @click.option("--name-only", is_flag=True, help="Only the names of what differs, folders included.")
-@click.option("-s", "--shallow", is_flag=True, expose_value=False, help="Taken for pachctl's sake, where it changes nothing.")
+@click.option("-s", "--shallow", is_flag=True, expose_value=False, help="Accepted as by pachctl, where it changes nothing, too.")
 @click.option("--diff-command", default="", metavar="PROGRAM", help="Compare with this; else with git, or diff.")
 @with_pager
 @click.option("--full-timestamps", is_flag=True, expose_value=False, hidden=True)
@@ -61,7 +61,7 @@ def _program(colour: bool) -> list[str]:
 
 
 def _laid(app: App, info: FileInfo | None, folder: Path, side: str) -> str:
-    """Writes a file where a program can read it and says where, relative to `folder`; "" for folders and files that are not there."""
+    """Write a file of a commit into `folder` and return its path there; "" for folders and missing files."""
     if info is None or info.is_folder:
         return ""
     name = side + info.path

@@ -1,4 +1,4 @@
-"""`doctor`: what this host can do for the runner, and how to get what is missing."""
+"""`doctor`: report what this host can do, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _executors() -> Iterator[HostCheck]:
 
 
 def _unkept(can: Capabilities) -> str:
-    """What user code is not kept from, in the words of the table."""
+    """The promises of the table that this executor does not keep, in the words of the table."""
     promises = (field.name for field in dataclasses.fields(can) if field.name.startswith(("hides_", "limits_")))
     unkept = [name.replace("_", " ") for name in promises if not getattr(can, name)]
     return f"; nothing {', '.join(unkept)}" if unkept else ""
@@ -135,7 +135,7 @@ def _places() -> Iterator[HostCheck]:
 
 
 def _place(what: str, path: Path, remedy: str) -> HostCheck:
-    """A folder that is there or will be made: on what file system it lies, and how much fits in."""
+    """The file system of a folder, which need not exist yet, and its free space."""
     folder = _nearest(path)
     kind, free = _file_system(folder), shutil.disk_usage(folder).free
     here = f"{path} ({kind + ', ' if kind else ''}{human_size(free)} free)"
@@ -153,7 +153,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _file_system(folder: Path) -> str:
-    """What the file system is called, "" where only Linux would say."""
+    """The type of a file system, "" elsewhere than on Linux."""
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:

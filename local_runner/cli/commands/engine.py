@@ -1,4 +1,4 @@
-"""The engine as a process of its own, which verbs start when they leave work to do."""
+"""`engine`: the background engine, which other commands start when they leave work to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`explain spec`: which fields a pipeline spec may have, what becomes of each here, and since when Pachyderm has it."""
+"""`explain spec`: list the fields of a pipeline spec, their support here, and their versions."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _FILE = "REPO@COMMIT:PATH"
 @click.argument("file", metavar=_FILE)
 @click.option("-o", "--output", "target", default="", metavar="PATH", help="Write there; else to standard output.")
 @click.option("-r", "--recursive", is_flag=True, help="Get a folder with all that is below it; needs -o.")
-@click.option("--offset", default=0, type=NUMBER, metavar="BYTES", help="Begin so far into the file.")
+@click.option("--offset", default=0, type=NUMBER, metavar="BYTES", help="Begin at this byte of the file.")
 @click.option("--retry", is_flag=True, help="Append what is missing to a file that was got in part.")
 @with_progress
 @in_project
@@ -106,7 +106,7 @@ def copy_file(app: App, source: str, target: str, append: bool, src_project: str
 
 @command("delete file images@master:/drafts -r", waits=True)
 @click.argument("file", metavar=_FILE)
-@click.option("-r", "--recursive", is_flag=True, help="A folder, with all that is below it.")
+@click.option("-r", "--recursive", is_flag=True, help="Delete a folder with all that is below it.")
 @in_project
 def delete_file(app: App, file: str, recursive: bool) -> None:
     """Delete a file, or with -r (or a slash at the end) a folder."""
@@ -133,7 +133,7 @@ def inspect_file(app: App, file: str) -> None:
 
 @command("list file images@master:/")
 @click.argument("file", metavar="REPO@COMMIT[:PATH]")
-@click.option("--history", default="none", metavar="all|N", help="The versions of one file, in so many commits, the newest first.")
+@click.option("--history", default="none", metavar="all|N", help="The versions of one file, newest first: all, or this many earlier ones.")
 @with_times
 @in_project
 def list_file(app: App, file: str, history: str) -> None:
@@ -166,7 +166,7 @@ def _show_header(app: App) -> None:
 
 
 def _show(app: App, found: Iterable[FileInfo]) -> None:
-    """Unlike other lists this one is not aligned, so that a name is what comes after the first tab (reference pfs 4)."""
+    """Print files with a tab before each name; this list is not aligned (reference pfs 4)."""
     if app.out.raw:
         app.out.documents(map(file_info_document, found))
     else:

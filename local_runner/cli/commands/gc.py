@@ -1,4 +1,4 @@
-"""`gc`: giving back the room of what nobody needs."""
+"""`gc`: collect garbage."""
 
 from __future__ import annotations
 

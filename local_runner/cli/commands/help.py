@@ -1,4 +1,4 @@
-"""`help`: about one command, about exit statuses, or the whole manual, of which docs/COMMANDS.md is a copy."""
+"""`help`: help about one command or exit statuses, or the whole manual, of which docs/COMMANDS.md is a copy."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def wait_job(app: App, job: str) -> None:
 
 @command("list job -p edges --state failure")
 @click.argument("job_set", metavar="[JOB-ID]", required=False)
-@click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="The jobs of this pipeline.")
+@click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="Only jobs of this pipeline.")
 @click.option("-i", "--input", "inputs", multiple=True, metavar="REPO@COMMIT", help="Only jobs that read this commit; repeatable.")
 @click.option("-x", "--expand", is_flag=True, help="A line for each job, not for each set.")
 @click.option("--history", default="none", metavar="all|N", help="Also the jobs of earlier versions of pipelines.")
@@ -131,7 +131,7 @@ def _show(app: App, jobs: Iterable[JobInfo]) -> None:
 
 
 def _versions(app: App) -> Callable[[JobInfo], PipelineInfo]:
-    """What pipeline each job ran; jobs of one version share it."""
+    """The pipeline version of each job; jobs of one version share the object."""
     known: dict[tuple[Any, int], PipelineInfo] = {}
 
     def find(info: JobInfo) -> PipelineInfo:
@@ -152,7 +152,7 @@ def _row(app: App, info: JobInfo) -> tuple[str, ...]:
 
 
 def progress(info: JobInfo) -> str:
-    """Done, of what was to do: "1 + 2 / 3" is one processed, two skipped."""
+    """The PROGRESS of a job: "1 + 2 / 3" is one processed and two skipped of three."""
     counters = info.counters
     recovered = f" + {counters.recovered}" if counters.recovered else ""
     return f"{counters.processed} + {counters.skipped}{recovered} / {counters.total}"

@@ -1,4 +1,4 @@
-"""`logs`: what user code printed (reference pps 4.12)."""
+"""`logs`: print what user code printed (reference pps 4.12)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from local_runner.model.units import parse_go_duration
 
 
 @command("logs -j edges@5f93d03b65fa421996185e53f7f8b1e4 --grep 'out of memory'")
-@click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="Of all jobs of this pipeline.")
-@click.option("-j", "--job", default="", metavar="PIPELINE@JOB-ID", help="Of this job.")
-@click.option("--datum", default="", metavar="DATUM-ID", help="Of this datum; the beginning of its id is enough.")
-@click.option("--attempt", default=0, type=COUNT, metavar="N", help="Of the N-th attempt of each datum.")
-@click.option("--inputs", default="", metavar="PATH,…", help="Of datums with all these files, named by path or hash.")
+@click.option("-p", "--pipeline", default="", metavar="PIPELINE", help="Lines of all jobs of this pipeline.")
+@click.option("-j", "--job", default="", metavar="PIPELINE@JOB-ID", help="Only lines of this job.")
+@click.option("--datum", default="", metavar="DATUM-ID", help="Only lines of this datum; the beginning of its id is enough.")
+@click.option("--attempt", default=0, type=COUNT, metavar="N", help="Only lines of the N-th attempt of each datum.")
+@click.option("--inputs", default="", metavar="PATH,…", help="Only lines of datums with all these files, named by path or hash.")
 @click.option("--grep", default="", metavar="PATTERN", help="Only lines in which this regular expression is found.")
-@click.option("--since", default="", metavar="DURATION", help="Only what is younger: 10m, 24h.")
+@click.option("--since", default="", metavar="DURATION", help="Only lines younger than this: 10m, 24h.")
 @click.option("-t", "--tail", type=COUNT, metavar="N", help="Only the last N lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as more comes; Ctrl-C ends it.")
-@click.option("--worker", is_flag=True, help="What the worker says, not the user code.")
-@click.option("--master", is_flag=True, help="What the pipeline's master says; here there is none.")
+@click.option("--worker", is_flag=True, help="Lines of the worker itself, not of user code.")
+@click.option("--master", is_flag=True, help="Lines of the pipeline's master; there is none here.")
 @click.option("--raw", "whole", is_flag=True, help="Print whole records, each as a line of JSON.")
 @in_project
 def logs(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def _spec_flags(function: Any) -> Any:
     flags = (
         click.option("-f", "--file", "source", default="", metavar="SPEC", help="A file, a URL or - (the default)."),
-        click.option("--jsonnet", default="", metavar="TEMPLATE", help="Instead: a jsonnet template."),
+        click.option("--jsonnet", default="", metavar="TEMPLATE", help="A jsonnet template, in place of a spec: a file, a URL or -."),
         click.option("--arg", "args", multiple=True, metavar="NAME=VALUE", help="A parameter of the template; repeatable."),
         click.option("-p", "--push-images", is_flag=True, help="Not done here: there is no registry to push to."),
         click.option("-r", "--registry", default="", hidden=True, expose_value=False),
@@ -58,7 +58,7 @@ def update_pipeline(app: App, source: str, jsonnet: str, args: Sequence[str], pu
 
 
 def _make(app: App, specs: Iterator[SpecDocument], push_images: bool, dry_run: bool, *, update: bool, reprocess: bool) -> None:
-    """One spec after the other: an error stops the rest, those before it stay.
+    """Create or update pipelines, spec by spec; an error stops the rest, and those before it stay.
 
     `update` and `reprocess` in a document hold for those that follow too (reference pps 5.3).
     """
@@ -95,7 +95,7 @@ def _make_one(app: App, spec: SpecDocument, project: str, *, update: bool, repro
 
 
 def _image_notes(app: App, image: str) -> list[str]:
-    """What to know about an image of the project around the home. The pipeline is made: what is wrong in the project is but told."""
+    """Notes about the image of a pipeline that was just made; errors in the project's files are only notes, too."""
     from local_runner.images.folder import image_notes
     from local_runner.project.file import read_project
 
@@ -117,7 +117,7 @@ def validate_pipeline(app: App, source: str) -> None:
 @click.argument("pipeline")
 @click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
 @click.option("--editor", default="", metavar="PROGRAM", help="The editor; else $EDITOR, else vi.")
-@click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), default="json", help="The form to edit it in.")
+@click.option("-o", "--output", "form", type=click.Choice(["json", "yaml"]), default="json", help="The format to edit the spec in.")
 @in_project
 def edit_pipeline(app: App, pipeline: str, reprocess: bool, editor: str, form: str) -> None:
     """Edit the spec of a pipeline in your text editor, and update it when the editor ends."""
@@ -202,7 +202,7 @@ def run_cron(app: App, pipeline: str) -> None:
 @command("delete pipeline edges --keep-repo")
 @click.argument("pipeline", required=False)
 @click.option("--all", "all_pipelines", is_flag=True, help="Every pipeline of the project.")
-@click.option("-f", "--force", is_flag=True, help="Even if others stand on its output.")
+@click.option("-f", "--force", is_flag=True, help="Delete it even if others read its output.")
 @click.option("--keep-repo", is_flag=True, help="Keep its output as a plain repo.")
 @asks
 @everywhere

@@ -36,8 +36,8 @@ def inspect_pipeline(app: App, pipeline: str) -> None:
 @command("list pipeline --history all")
 @click.argument("pipeline", required=False)
 @click.option("-s", "--spec", is_flag=True, help="Print specs that `create pipeline` takes.")
-@click.option("--history", default="none", metavar="all|N", help="Also so many earlier versions.")
-@click.option("-c", "--commit", default="", metavar="COMMIT-ID", help="Those that worked in this commit set, in the version of that time.")
+@click.option("--history", default="none", metavar="all|N", help="Also earlier versions: all, or this many.")
+@click.option("-c", "--commit", default="", metavar="COMMIT-ID", help="Only pipelines of this commit set, in their version of that time.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only pipelines in this state; repeatable.")
 @everywhere
 @with_times
@@ -125,7 +125,7 @@ def _text(app: App, info: PipelineInfo) -> Iterator[str]:
 
 
 @command("draw pipeline")
-@click.option("-c", "--commit", default="", metavar="COMMIT-ID", help="As it was in this commit set.")
+@click.option("-c", "--commit", default="", metavar="COMMIT-ID", help="Draw the graph as it was in this commit set.")
 @click.option("--box-width", type=int, hidden=True, expose_value=False)
 @click.option("--edge-height", type=int, hidden=True, expose_value=False)
 @in_project

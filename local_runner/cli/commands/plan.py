@@ -1,4 +1,4 @@
-"""`plan`: what would run, and why, before anything does. `run --dry-run` shows the same."""
+"""`plan`: print what would run, and why; `run --dry-run` prints the same."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Explain = Callable[["FileChange"], list[str]]
 @click.option("-B", "--always-make", is_flag=True, help="As if everything were to be done again.")
 @click.option("--no-reprocess", is_flag=True, help="As if changed code ran nothing again, as on a cluster.")
 @click.option("--diff", is_flag=True, help="Show how the text of changed input files differs.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Name every datum, also those that are reused.")
+@click.option("-a", "--all", "everything", is_flag=True, help="List every datum, also those that are reused.")
 @raw_output
 def plan(
     app: App, pipelines: tuple[str, ...], files: tuple[Path, ...], always_make: bool, no_reprocess: bool, diff: bool, everything: bool
@@ -84,7 +84,7 @@ def _named(session: Session, names: Sequence[str]) -> frozenset[PipelineRef] | N
 
 
 def look_ahead(out: Output, todo: Callable[[Session], Changes], *, diff: bool = False, everything: bool = False) -> None:
-    """Print what the jobs would do that follow from the things to do that `todo` finds in the home, which is not made for it."""
+    """Print what the jobs would do that follow from the changes `todo` finds; no home is made for it."""
     from local_runner.project.dry_run import forecast, text_diff
 
     with open_to_look() as runner:
@@ -104,7 +104,7 @@ def look_ahead(out: Output, todo: Callable[[Session], Changes], *, diff: bool = 
 
 @contextlib.contextmanager
 def open_to_look() -> Iterator[Runner]:
-    """The home of the working directory; an empty one for the time being if there is none. No engine is started for a look."""
+    """The home of the working directory, or an empty temporary one; no engine is started."""
     from local_runner.runner import Runner
     from local_runner.storage.home import find_home
 

@@ -67,7 +67,7 @@ def list_project(app: App) -> None:
 
 @command("delete project lab")
 @click.argument("project_name", metavar="PROJECT")
-@click.option("-f", "--force", is_flag=True, help="Even if something in it resists.")
+@click.option("-f", "--force", is_flag=True, help="Delete it even if others stand on what is in it.")
 @asks
 def delete_project(app: App, project_name: str, force: bool, yes: bool) -> None:
     """Delete a project; asks before its pipelines go, and again before its repos do."""
@@ -93,7 +93,7 @@ def delete_project(app: App, project_name: str, force: bool, yes: bool) -> None:
 
 @command("config update context --project lab")
 @_context
-@click.option("--project", "project_name", default="", metavar="NAME", help="The project commands mean from now on.")
+@click.option("--project", "project_name", default="", metavar="NAME", help="The project that commands use from now on.")
 @click.option("--overwrite", is_flag=True, hidden=True, expose_value=False)
 def set_context(app: App, project_name: str) -> None:
     """Choose the current project. Contexts themselves do not exist here: there is no cluster to be in touch with."""

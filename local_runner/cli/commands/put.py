@@ -42,8 +42,8 @@ class Split:
 @click.option("-a", "--append", is_flag=True, help="Append to files that are there; else they are replaced.")
 @click.option("--full-path", is_flag=True, help="Keep the path of the source, not only its last part.")
 @click.option("--untar", "unpack", is_flag=True, help="Put the files inside .tar, .tar.gz and .tgz sources.")
-@click.option("-p", "--parallelism", type=NUMBER, expose_value=False, help="Taken for pachctl's sake; nothing is uploaded here.")
-@click.option("-c", "--compress", is_flag=True, expose_value=False, help="Likewise.")
+@click.option("-p", "--parallelism", type=NUMBER, expose_value=False, help="Accepted as by pachctl; nothing is uploaded here.")
+@click.option("-c", "--compress", is_flag=True, expose_value=False, help="Accepted as by pachctl; nothing is uploaded here.")
 @with_progress
 @click.option("--split", "kind", type=click.Choice(["line", "json", "csv"]), help="Cut each source by records; PATH becomes a folder.")
 @click.option(
@@ -86,7 +86,7 @@ def put_file(
 
 
 def _each(pairs: Sequence[tuple[str, str]], recursive: bool) -> Iterator[tuple[str, str]]:
-    """(path in the repo, source) of every file that is to be put. Raises `Invalid`."""
+    """Every file to put, as (path in the repo, source). Raises `Invalid`."""
     for place, source in pairs:
         if not recursive or is_url(source):
             yield place, source
@@ -105,7 +105,7 @@ def _size(source: str) -> int:
 
 
 def _listed(source: str) -> list[str]:
-    """Splits by newlines only: a name may hold any other character."""
+    """The names in a list of files, one on each line; only a newline ends a name."""
     return [line.rstrip("\r") for line in read_text(source).split("\n") if line.rstrip("\r")]
 
 

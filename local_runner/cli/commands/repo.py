@@ -83,7 +83,7 @@ def list_repo(app: App, all_types: bool, kind: str, all_projects: bool) -> None:
 @command("delete repo images", transactional=True)
 @click.argument("repo", required=False)
 @click.option("--all", "all_repos", is_flag=True, help="Every repo of the project.")
-@click.option("-f", "--force", is_flag=True, help="Even if branches elsewhere depend on it.")
+@click.option("-f", "--force", is_flag=True, help="Delete it even if branches of other repos stand on it.")
 @asks
 @everywhere
 @in_project

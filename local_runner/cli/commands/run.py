@@ -1,4 +1,4 @@
-"""`python -m local_runner`: bring everything up to date with the project file, show how it goes, and what came out."""
+"""`run`, also plain `python -m local_runner`: bring everything up to date with the project file, with progress and results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What was asked of a run, by Make's names."""
+    """The flags of a run, which have Make's names."""
 
     targets: tuple[str, ...]
     files: tuple[Path, ...]
@@ -51,7 +51,7 @@ class Flags:
     quiet: bool
 
     def enter(self) -> Flags:
-        """Go where -C says, and name the files so that they are found from anywhere."""
+        """Change to the directory of -C; returns the flags with the paths of files made absolute there."""
         if self.directory:
             os.chdir(self.directory)
         return dataclasses.replace(self, directory=None, files=tuple(file.absolute() for file in self.files))
@@ -97,7 +97,7 @@ def run(app: App, dry_run: bool, **given: Any) -> None:
 
 
 def bring_up(app: App, project: Project, flags: Flags, until: Callable[[], bool] = lambda: False) -> None:
-    """One run, to its end or as long as `until` does not say otherwise. Raises `WorkFailed` if a job failed, and what `compare` raises."""
+    """Run the project once, to the end or until `until` is true. Raises `WorkFailed` if a job failed, and what `compare` raises."""
     from local_runner.cli.run_summary import report_failures, show_jobs, show_results
     from local_runner.project.update import bring_up_to_date
 
@@ -203,7 +203,7 @@ def _jobs(runner: Runner) -> list[JobInfo]:
 
 
 def _left(progress: Progress, jobs: list[JobInfo], todo: Changes, flags: Flags) -> str:
-    """What was not done, and why not."""
+    """A sentence about what the run left undone, and why; "" if nothing."""
     if progress.failures and flags.ignore_errors:
         return f"failed datums were ignored: {', '.join(f'{count} of {name}' for name, count in progress.failures.items())}"
     left = dict.fromkeys(info.job.pipeline for info in jobs if not info.state.is_final)
@@ -216,7 +216,7 @@ def _left(progress: Progress, jobs: list[JobInfo], todo: Changes, flags: Flags) 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does: jobs stay as they are, for the next run, and no process is left behind."""
+    """Make SIGTERM end the block as Ctrl-C does: jobs stay as they are for the next run, and no process is left."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         yield

@@ -40,7 +40,7 @@ def list_secret(app: App) -> None:
 @command("inspect secret camera-key")
 @click.argument("name")
 def inspect_secret(app: App, name: str) -> None:
-    """Show that a secret is there, not what it says."""
+    """Show that a secret exists, but not its values."""
     app.runner.inspect_secret(name)
     app.out.table(HEADER, [_row(app, name, dict(app.runner.list_secret()).get(name))])
 

@@ -1,4 +1,4 @@
-"""`status`: what is behind what, what would run, what runs now, and how large everything is."""
+"""`status`: print how far pipelines are behind, what would run, what runs now, and all sizes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def status(app: App, no_plan: bool, all_projects: bool) -> None:
 
 
 class Status(NamedTuple):
-    """All of it. `engine` names the process that works on the home, "" if none does; `todo` is what changed in the project."""
+    """What `status` shows. `engine` names the process that works on the home, "" if none; `todo` is what changed in the project."""
 
     home: str
     usage: Usage

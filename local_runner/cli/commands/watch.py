@@ -50,12 +50,12 @@ def watch(app: App, **given: Any) -> None:
 
 
 def _bring_up(app: App, watcher: Watcher, flags: Flags) -> None:
-    """One run; what is wrong is said, and may be mended."""
+    """Run the project once; an error is printed, and watching goes on."""
     try:
         with ExitStack() as stack:
             project = watcher.read()
             os.chdir(project.root)
-            # A door of its own: a home that was removed meanwhile is made anew.
+            # A new `App`: a home that was removed meanwhile is made anew.
             bring_up(App(app.out, stack), project, flags, watcher.is_outdated)
     except LocalRunnerError as error:
         note(error.message)

@@ -1,4 +1,4 @@
-"""`why`: the datum that wrote a file, what that read, and so on back to what people put; or forward, what was made of it."""
+"""`why`: trace a file back to its sources, or forward to everything made of it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _COLOURS = {"success": GREEN, "skipped": GREEN, "failed": RED}
 
 @command("why select@master:/best.pkl")
 @click.argument("file", metavar="REPO@COMMIT:PATH")
-@click.option("--forward", is_flag=True, help="What was made of it: the datums that read it, the files these wrote.")
-@click.option("--depth", type=click.IntRange(1), metavar="N", help="Only so many datums far.")
+@click.option("--forward", is_flag=True, help="Show what was made of the file: the datums that read it, the files these wrote, and so on.")
+@click.option("--depth", type=click.IntRange(1), metavar="N", help="Follow at most so many datums, one after the other.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Every branch of the tree, however many there are.")
 @with_times
 @in_project
@@ -90,7 +90,7 @@ def _drawn(trees: Sequence[_Tree], indent: str, most: int | None) -> Iterator[st
 
 
 def file_document(node: FileNode, depth: int | None = None) -> dict[str, Any]:
-    """A file with all that hangs on it: the hash in hex, the size in bytes."""
+    """The document of a file and of everything it came from, or that came from it: hashes in hex, sizes in bytes."""
     document: dict[str, Any] = {
         "repo": str(node.commit.repo), "commit": node.commit.id, "path": node.path, "size_bytes": node.size, "hash": node.hash.hex(),
     }  # fmt: skip
