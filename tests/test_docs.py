@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,22 @@ def test_each_citation_of_a_reference_names_a_section_of_it() -> None:
     for file, reference, number, words in found:
         assert number in known[reference], f"{file}: {reference} {number}"
         assert words.lower() in known[reference][number].lower(), f"{file}: {reference} {number}, {words}"
+
+
+def test_each_room_has_a_line_in_the_design_page_and_is_in_a_layer() -> None:
+    block = (DOCS / "DESIGN.md").read_text().partition("## The rooms")[2].split("```")[1]
+    named, above = set(), ""
+    for line in block.strip().splitlines():
+        room = line.split()[0].rstrip("/")
+        above = above if line.startswith(" ") else room
+        named.add(f"{above}/{room}" if line.startswith(" ") else room)
+    package = ROOT / "local_runner"
+    folders = {file.parent.relative_to(package).as_posix() for file in tracked("local_runner/*.py") if file.name == "__init__.py"}
+    files = {file.name for file in tracked("local_runner/*.py") if file.parent == package and not file.name.startswith("__")}
+    assert named == (folders - {"."}) | files
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = {module.strip() for layer in contracts[0]["layers"] for module in layer.split("|")}
+    assert layers == {f"local_runner.{room.removesuffix('.py')}" for room in named if "/" not in room}
 
 
 def test_each_file_that_starts_a_thread_is_in_the_section_about_threads() -> None:
