@@ -21,7 +21,7 @@ from local_runner.runner import Runner
 
 COMMANDS = [*((verb, noun) for verb in NOUNS for noun in NOUNS[verb]), *((name,) for name in ALONE)]
 
-HEAVY = ("sqlite3", "rich", "grpc", "google.protobuf", "ruamel", "numpy", "local_runner.storage", "local_runner.runner")
+HEAVY = ("sqlite3", "rich", "grpc", "google.protobuf", "ruamel", "numpy", "local_runner.storage.database", "local_runner.runner")
 
 
 def find(words):
