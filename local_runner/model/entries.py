@@ -36,7 +36,7 @@ def parse_entry(key: bytes, value: bytes) -> Entry:
 
 
 def file_range(path: str) -> tuple[bytes, bytes]:
-    """Bounds of the keys of one file, whoever wrote it."""
+    """Bounds of the keys of one file, of all its writers."""
     return f"{path}\0".encode(), f"{path}\1".encode()
 
 

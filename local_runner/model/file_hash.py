@@ -123,7 +123,7 @@ def native_cut() -> FirstCut | None:
 
 
 def numpy_cut(tail: bytes, block: memoryview) -> int:
-    """How many bytes of the block end the chunk, 0 if it goes on. `tail` are the 63 bytes before the block."""
+    """The number of bytes of the block up to the end of the chunk, 0 if it goes on. `tail` are the 63 bytes before the block."""
     for begin in range(0, len(block), _BLOCK):
         part = block[begin : begin + _BLOCK]
         if cut := _first_cut(tail, part):

@@ -83,7 +83,7 @@ class Machine:
         self._add(_End(whole=True))
 
     def fullmatch(self, path: str) -> tuple[str | None, ...] | None:
-        """What each group captures, None for one that took no part; None if the path does not match.
+        """The capture of each group, None for one that took no part; None if the path does not match.
 
         Takes about a microsecond for each of the pattern's elements and each of the path's characters. Raises `Invalid` where those are
         more than memory should hold.

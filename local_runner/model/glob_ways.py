@@ -16,7 +16,7 @@ _Stops = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """At most `factor` ways, times those to choose where repetitions stop: in order, each before a character of its own of `stops`.
+    """A bound: `factor`, times the ways to choose where repetitions stop, in order, each before a character of its own of `stops`.
 
     `asides` are the stops inside of negations, which look ahead. The factor is infinite where one text can be taken by a repetition in
     several ways: those multiply with each character.

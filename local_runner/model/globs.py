@@ -71,7 +71,7 @@ class Glob:
         return _REFERENCE.sub(capture, template)
 
     def _captures(self, path: str) -> tuple[str | None, ...] | None:
-        """What each group captures; None if the path does not match."""
+        """The capture of each group; None if the path does not match."""
         if not path.startswith(self.literal_prefix.rstrip("/")):
             return None
         if len(path) > self._short and self._ways.steps(path) > _MOST_STEPS:

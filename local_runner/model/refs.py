@@ -1,6 +1,6 @@
 """References to repos, branches, commits and files, and the text that is typed for them.
 
-A *ref* is exact (a commit has its id); a *query* is what somebody typed and the store has to look up
+A *ref* is exact (a commit has its id); a *query* is what was typed and the store has to look up
 (`data@master^2`, `data@master=<id>:/a`). Both are parsed here and nowhere else (reference pfs 1.1, 1.3).
 """
 

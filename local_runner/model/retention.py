@@ -12,7 +12,7 @@ from local_runner.model.units import parse_go_duration, parse_size
 
 class Keep(NamedTuple):
     """`log_size`: bytes of what each datum prints. `logs`, `datums`: seconds that logs of ended jobs are kept, and what is known of the
-    datums of jobs that a newer one succeeded; for ever, if nobody says otherwise."""
+    datums of jobs that a newer one succeeded; by default for ever."""
 
     log_size: int = 64_000_000
     logs: float = math.inf
