@@ -78,7 +78,7 @@ def check_defaults(document: Document) -> dict[str, Any]:
 
 
 def dry_run_document(effective: Document) -> dict[str, Any]:
-    """What a dry run prints of an effective spec: as protobuf would, with its keys sorted (reference pps 5.3)."""
+    """The document that a dry run prints of an effective spec, with sorted keys (reference pps 5.3)."""
     sorted_keys: dict[str, Any] = json.loads(spec_json(normal(effective)))
     return sorted_keys
 

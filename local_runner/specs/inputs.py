@@ -46,7 +46,7 @@ def parse_input(document: Document, pipeline: str, default_project: str, *, star
 
 
 def input_errors(document: Document, pipeline: str, default_project: str) -> Iterator[SpecError]:
-    """What a pipeline is refused for: names, then every node, in the cluster's order and words (reference pps 1.3)."""
+    """The errors of an input: first names, then every node, in the cluster's order and words (reference pps 1.3)."""
     node = _defaulted(document, pipeline, default_project, "")
     yield from _name_errors(node, set())
     yield from _node_errors(node)

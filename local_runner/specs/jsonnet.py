@@ -62,7 +62,7 @@ def render_jsonnet(text: str, source: str, args: Mapping[str, str], fetch: Calla
 
 
 def _ask(to: IO[bytes], answers: IO[bytes], question: Mapping[str, object], fetch: Callable[[str], str]) -> dict[str, str] | None:
-    """What the process says in the end, None if it ended before that. In between it asks for what is imported."""
+    """Talk to the rendering process: fetch its imports, and return its answer, None if it ended without one."""
     with contextlib.suppress(BrokenPipeError):
         _write(to, question)
         for line in answers:

@@ -39,7 +39,7 @@ def local_egress(spec: PipelineSpec, base: Path) -> Path | None:
 
 
 def remote_egress(spec: PipelineSpec) -> Iterator[str]:
-    """What there is to say about an `egress` to somewhere else."""
+    """Notes about an `egress` to another machine."""
     if spec.egress is not None and local_egress(spec, Path("/")) is None:
         where = _egress_url(spec) or (spec.egress.get("sql_database") or {}).get("url") or "nowhere"
         yield f"egress: nothing is copied to {where}; a local path or a file:// URL would be"

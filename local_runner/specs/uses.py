@@ -92,7 +92,7 @@ def constant_outputs(transform: Transform) -> list[str]:
 
 
 def _written(words: Sequence[str]) -> list[str]:
-    """What a simple command writes below /pfs/out if it succeeds."""
+    """The paths below /pfs/out that a simple command writes if it succeeds."""
     redirected = [at + 1 for at, word in enumerate(words[:-1]) if word in (">", ">>")]
     program, *arguments = [word for at, word in enumerate(words) if at not in redirected and at + 1 not in redirected] or [""]
     targets = [words[at] for at in redirected]
