@@ -1,7 +1,7 @@
 """Tracks contents that are being stored or are in no commit yet, so that `gc` keeps them (FORMAT.md, *Arrivals*).
 
-Whoever stores contents has a folder in `drafts/` with a list of what it brought; the list is locked as long as its process lives. So
-who removes contents knows what somebody is about to commit, and whose drafts are rubbish, without asking what time it is.
+A process that stores contents has a folder in `drafts/` with a list of their names, which is locked as long as the process lives. So a
+collector knows what others are about to commit, and whose drafts are rubbish, without going by times.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SLACK = 1000  # names more than needed that a list may have
 
 
 class Arrivals:
-    """What this process brings into a home. Safe for several threads."""
+    """The contents that this process is storing in a home. Safe for several threads."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -116,7 +116,7 @@ def no_arrivals(home: Home) -> Iterator[set[bytes]]:
 
 
 def dead_drafts(home: Home) -> list[Path]:
-    """What was left in `drafts/` by processes that are gone."""
+    """The folders in `drafts/` of dead processes."""
     with _door(home, fcntl.LOCK_EX):
         return [path for path in home.drafts.iterdir() if _is_dead(path)]
 

@@ -28,7 +28,7 @@ def write_all(descriptor: int, content: bytes | memoryview, path: Path | str = "
 
 
 def write_sparse(descriptor: int, block: bytes | memoryview, path: Path | str = "") -> None:
-    """As `write_all`, but pass over what is empty: a file that had holes has them here, too. Its end may have to be set afterwards."""
+    """Write as `write_all` does, but skip blocks of zeros, which become holes. The caller may have to set the length afterwards."""
     view, begin = memoryview(block), 0
     for at in range(0, len(block), len(_HOLE)):
         if view[at] == 0 and bytes(view[at : at + len(_HOLE)]) == _HOLE:

@@ -127,11 +127,11 @@ class CommitRecords:
         return [row[0] for row in self._db.execute(query, (repo,))]
 
     def provenance(self, keys: Collection[int]) -> list[CommitRow]:
-        """All commits that these stand on, over any number of steps, in order of creation."""
+        """The transitive provenance of these commits, in order of creation."""
         return self._closure(keys, "source", '"commit"')
 
     def subvenance(self, keys: Collection[int]) -> list[CommitRow]:
-        """All commits that stand on these, over any number of steps, in order of creation."""
+        """The transitive subvenance of these commits, in order of creation."""
         return self._closure(keys, '"commit"', "source")
 
     def _closure(self, keys: Collection[int], there: str, here: str) -> list[CommitRow]:

@@ -1,7 +1,7 @@
 """Counts committed transactions outside of the records, to notice a lost or damaged write-ahead log.
 
 Each writer writes the number down after its commit, while it holds `write.lock`. So killed at any moment the file lags behind the records,
-by one transaction that nobody called done; it never leads.
+by one transaction that was not reported done; it never leads.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class Database:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
-        """The connection of this thread while nobody else writes, outside of any transaction: to keep house."""
+        """The connection of this thread, outside of any transaction, while `write.lock` is held; for maintenance."""
         session = self._session()
         lock = FileLock(self.home.write_lock, self.home.path)
         try:

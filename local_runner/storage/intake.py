@@ -28,7 +28,7 @@ _FICLONE = 0x40049409  # Linux: share the blocks of another file
 
 
 class Arrived(NamedTuple):
-    """What a content was found to be: its hash, its size in bytes, the sums of its blocks."""
+    """A content that was read: its hash, its size in bytes, the sums of its blocks."""
 
     name: bytes
     size: int
@@ -36,7 +36,7 @@ class Arrived(NamedTuple):
 
 
 class Source(Protocol):
-    """What content is read from; an `OpenFile` without a copy."""
+    """A source of content; an `OpenFile` is read without a copy."""
 
     def read(self, size: int, /) -> bytes:
         """At most so many bytes, none at the end."""

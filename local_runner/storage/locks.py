@@ -39,9 +39,9 @@ def _lock(descriptor: int, patience: float) -> bool:
 class FileLock:
     """An exclusive lock on a file that is there, whose content says who holds it. Not re-entrant.
 
-    The file is not made: a home that was removed while somebody works on it is not to come back.
-    With a `queue`, a folder, those who wait in `acquire` stand in line there: whoever lets go of the lock and wants it again at once,
-    as an engine does, has to wait until the next in line has had it.
+    The file is not made, so that a home that was removed while in use does not come back.
+    With a `queue`, a folder, those who wait in `acquire` stand in line there: a process that releases the lock and wants it again at
+    once, as an engine does, waits until the next in line has had it.
     """
 
     def __init__(self, path: Path, queue: Path | None = None) -> None:

@@ -92,7 +92,7 @@ class LogFile:
 
 
 def earlier(path: Path) -> Path:
-    """Where the earlier part of a log lies, if it began anew."""
+    """The path of the earlier part of a log that began anew."""
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}{_EARLIER}{SUFFIX}")
 
 
@@ -175,7 +175,7 @@ def _next_record(file: BinaryIO, at: int) -> int | None:
 
 
 def damaged_lines(path: Path) -> list[Damage]:
-    """Where a log, of the old kind or the new, cannot be read; bytes that nobody has finished writing count."""
+    """The parts of a log, of the old kind or the new, that cannot be read; an unfinished record at the end counts."""
     if path.name.endswith(OLD_SUFFIX):
         return _damaged_documents(path)
     scan = LogScan()

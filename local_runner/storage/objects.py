@@ -1,6 +1,6 @@
 """Contents of files, each stored once under its Pachyderm hash: small ones as rows, large ones as files (FORMAT.md, *Objects*).
 
-Whatever is read is checked against its name; damaged bytes are given to nobody (FORMAT.md, *What is checked when*).
+Everything read is checked against its name; damaged bytes are never returned (FORMAT.md, *What is checked when*).
 """
 
 from __future__ import annotations

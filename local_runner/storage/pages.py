@@ -43,9 +43,9 @@ def write_anew(connection: sqlite3.Connection) -> None:
 
 
 def empty_log(connection: sqlite3.Connection) -> bool:
-    """Take the write-ahead log into the file; says whether that could be done to its end, with `write.lock` held.
+    """Checkpoint the write-ahead log into the file; returns whether that was complete. To be called with `write.lock` held.
 
-    SQLite can do it only when nobody looks at what the records were before: who needs to know that may ask this.
+    SQLite can complete it only without readers of the records before, so this also tells whether there are any.
     """
     connection.execute("PRAGMA busy_timeout = 0")
     try:

@@ -125,7 +125,7 @@ class PipelineRecords:
         return _job(found) if found else None
 
     def jobs_of_set(self, job_id: str) -> list[JobInfo]:
-        """In order of creation."""
+        """The jobs of a commit set, in order of creation."""
         return [_job(row) for row in self._db.execute(f"{_JOB} WHERE id = ? ORDER BY key", (job_id,))]
 
     def job_set_ids(self) -> list[str]:

@@ -89,7 +89,7 @@ def covers(sums: bytes, size: int) -> bool:
 
 
 class Fingerprint(NamedTuple):
-    """What changes whenever somebody writes to a file."""
+    """Values that change whenever a file is written to."""
 
     device: int
     inode: int

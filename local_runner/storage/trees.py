@@ -319,7 +319,7 @@ class _Cursor:
 
     @property
     def level(self) -> int:
-        """How high the thing it stands before is: 0 for an entry or the end, 1 for a lowest piece …"""
+        """The level of what it stands before: 0 for an entry or the end, 1 for a lowest piece …"""
         if self._root is not None:
             return self._trees._node(self._root).level + 1
         return self._stack[-1][0].level if self._stack else 0

@@ -18,7 +18,7 @@ _DRAFT = "."
 
 
 class Wakeup:
-    """Waits until another process or thread notifies. What comes while nobody waits is kept, so none is missed before a wait."""
+    """Waits until another process or thread notifies. A notification is kept until the next wait, so none is missed."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)  # without what is above: a home that was removed is not to come back
