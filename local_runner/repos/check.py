@@ -45,7 +45,7 @@ class LostContent(NamedTuple):
 
 
 def check(session: Session, *, contents: bool = True) -> list[Finding]:
-    """All that is wrong with the records and contents of a home. `contents` reads every byte of every file once, which takes time.
+    """Every violation in the records and contents of a home. `contents` reads every byte of every file once, which takes time.
 
     It never fails: what damage keeps from being checked is a finding, too.
     """

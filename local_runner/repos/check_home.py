@@ -25,7 +25,7 @@ class Leftover(NamedTuple):
 
 
 def check_home(home: Home) -> list[Finding]:
-    """All that is wrong with logs, and whether leftovers can be told."""
+    """Every violation in the files of a home beside its records."""
     return [*guarded(_logs, home), *guarded(_tellable, home)]
 
 

@@ -37,7 +37,7 @@ def _tables(session: Session) -> Iterator[Finding]:
 
 
 def _shape(connection: sqlite3.Connection) -> dict[str, set[object]]:
-    """Of each table: its columns, references and what is indexed."""
+    """The columns, references and indexes of each table."""
     shape: dict[str, set[object]] = {}
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
         indexes = [row[1] for row in connection.execute(f'PRAGMA index_list("{name}")')]

@@ -148,7 +148,7 @@ def _copied(session: Session, change: Copy) -> Iterator[tuple[str, Node]]:
 
 
 def list_file(session: Session, file: FileQuery) -> Iterator[FileInfo]:
-    """What lies directly in a folder, or the file itself; nothing if it is not there."""
+    """The direct children of a folder, or the file itself; nothing for a missing path."""
     row = resolve(session, file.commit)
     return _infos(row, children(session.trees, content_root(session, row), clean_path(file.path)))
 
@@ -267,7 +267,7 @@ def find_commit(session: Session, file: FileQuery, limit: int = 0) -> Iterator[t
 
 
 def file_history(session: Session, file: FileQuery, limit: int) -> Iterator[FileInfo]:
-    """What lies at a path in a commit and its ancestors, newest first, once for each content; at most `limit` older ones if >= 0."""
+    """The versions of a file in a commit and its ancestors, newest first, once for each content; at most `limit` older ones if >= 0."""
     row: CommitRow | None = resolve(session, file.commit)
     path = clean_path(file.path)
     last, count = None, 0

@@ -18,7 +18,7 @@ class Finding(NamedTuple):
 def guarded(sentence: Callable[_P, Iterator[Finding]], *arguments: _P.args, **named: _P.kwargs) -> Iterator[Finding]:
     """Run one check; if damage stops it, yield a finding that says so.
 
-    Damage meets code anywhere: which errors it raises nobody can list, and none of them is to hide what else is wrong.
+    Damage can raise any error anywhere in the code, and none of them may hide other damage.
     """
     try:
         yield from sentence(*arguments, **named)

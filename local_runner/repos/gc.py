@@ -29,7 +29,7 @@ class Needed:
         self._roots: set[bytes] = set()
 
     def look(self, session: Session, without: Container[int] = ()) -> None:
-        """Walk what was not walked before, but for some commits. Raises `Unavailable` for a damaged tree: nobody knows what it needs."""
+        """Walk the trees not walked before, but for some commits. Raises `Unavailable` for a damaged tree, whose needs are unknown."""
         for root in set(session.commits.roots(without)) - self._roots:
             self.contents.update(session.trees.reach(root, self.pieces))
             self._roots.add(root)

@@ -44,7 +44,7 @@ class Sweep:
         self._patience = patience
 
     def run(self) -> bool:
-        """Do all of it; says whether that is so: large contents stay while somebody reads what the records were before.
+        """Carry out the plan; returns whether all of it could go: large contents stay while readers of the records before are there.
 
         Without a limit of time, large records made by an earlier version are written anew, once, for which others wait. Raises
         `Unavailable`.
@@ -66,7 +66,7 @@ class Sweep:
         return not is_read and not self._is_late
 
     def _forget_datums(self) -> None:
-        """Remove the datum records of old jobs, as far as nobody needs them by now; the others are walked in the first slice."""
+        """Remove the datum records of old jobs that are still not needed; the others are walked in the first slice."""
         with self._database.write() as session:
             for key in set(self._plan.jobs) & set(forgettable(session, math.inf)):
                 session.commits.update(key, tree=None, datum_index=None, size=0, error=FORGOTTEN)

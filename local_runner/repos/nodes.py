@@ -87,7 +87,7 @@ def node_at(trees: Trees, root: Root, path: str) -> Node | None:
 
 
 def children(trees: Trees, root: Root, path: str) -> Iterator[Node]:
-    """What lies directly in a folder, in path order, as it is read; or the file itself; nothing for a missing path."""
+    """The direct children of a folder, in path order; or the file itself; nothing for a missing path."""
     found = file_at(trees, root, path)
     if found:
         yield found

@@ -116,7 +116,7 @@ def remove_repos(txn: Transaction, rows: Sequence[RepoRow], force: bool) -> None
 
 
 def inspect_repo(session: Session, ref: RepoRef) -> RepoInfo:
-    """With its exact size. Raises `NotFound`."""
+    """A repo, with its exact size. Raises `NotFound`."""
     return _repo_info(session, find_repo(session, ref), exact=True)
 
 
