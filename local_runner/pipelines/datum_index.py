@@ -34,7 +34,7 @@ def read_datum_record(trees: Trees, root: Root, datum_id: str) -> DatumRecord | 
 
 
 def read_datum_index(trees: Trees, root: Root) -> Iterator[tuple[str, DatumRecord]]:
-    """All datum_index of a commit, by datum id."""
+    """All records of a commit's datum index, by datum id."""
     for key, value in trees.scan(root):
         yield key.decode(), _decode(value)
 

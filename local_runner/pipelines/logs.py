@@ -73,7 +73,7 @@ class LogReader:
                 yield {**piece.record, "message": line}
 
     def pieces(self) -> Iterator[_Piece]:
-        """As `new`, with lines that were printed together."""
+        """The records as `new` gives them, but lines printed together in one piece."""
         for path in self._chosen or _by_age(self._folder):
             try:
                 for found in self._scan(path).new(path):

@@ -21,7 +21,7 @@ from local_runner.storage.pipeline_records import PipelineRow
 
 
 class Behind(NamedTuple):
-    """How many commits of a branch no job of a pipeline has processed successfully; `is_open` if somebody still writes the last."""
+    """The number of commits of a branch that a pipeline has not processed successfully; `is_open` if the last is still open."""
 
     branch: BranchRef
     commits: int
@@ -74,7 +74,7 @@ def pipeline_status(session: Session, projects: Sequence[str] | None = None) -> 
 
 
 def _levels(session: Session) -> dict[int, int]:
-    """How many branches, one below the other, each branch stands on at most; of those that stand on one at all."""
+    """The level of each branch with provenance: the length of the longest chain of branches above it."""
     levels: dict[int, int] = {}
     for key, sources in sources_first(session.repos.all_sources()):
         levels[key] = 1 + max(levels.get(source, 0) for source in sources)
