@@ -33,7 +33,7 @@ DEPENDS = "depends on files that are yet to be written"
 
 @dataclass(frozen=True, slots=True)
 class JobForecast:
-    """What one job will do. `done` counts the datums it has finished already, which are no steps.
+    """The forecast of one job. `done` counts the datums it has finished already, which are no steps.
 
     `waits_for` names the repos whose content is not known before other jobs have run: if any, more may happen than `steps` say, and
     steps that are `Action.UNKNOWN` are datums of the last success that may run, stay or go. `problem` says why it can do nothing at all.

@@ -61,7 +61,7 @@ GONE = "its input files are gone"
 
 
 class Kept(NamedTuple):
-    """Where a datum succeeded that is not run again: the id of that job, how the job ended, the keys of its meta and output commit."""
+    """The earlier success of a datum that is not run again: id and end of that job, and the keys of its meta and output commit."""
 
     job: str
     ended: str
