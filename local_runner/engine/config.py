@@ -1,4 +1,4 @@
-"""How an engine works: the executor, how many datums at once, and what its caller decides for it."""
+"""The configuration of an engine."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _NAMED = 3  # datums in a hint
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What a datum wrote when it last succeeded, by the record of a job: path below `out` -> content; and whether of the same files."""
+    """The output of a datum when it last succeeded: path below `out` -> content; and whether its input files were the same."""
 
     job: JobRef
     files: Mapping[str, Content]
@@ -136,7 +136,7 @@ def of_file(session: Session, file: FileQuery) -> FoundDatum:
 
 
 def before_of(session: Session, pipeline: PipelineRef, datum: Datum, job: JobRef | None = None) -> Before | None:
-    """What the record of a job, or of the newest one that succeeded, says that a datum wrote; None if it did not succeed there."""
+    """The output of a datum in a job, or in the newest one that succeeded; None if the datum did not succeed there."""
     if job is None:
         job = next((info.job for info in session.pipelines.jobs(pipeline) if info.state is JobState.SUCCESS), None)
     if job is None:

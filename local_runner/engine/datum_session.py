@@ -52,7 +52,7 @@ class DatumSession:
 
     @property
     def env(self) -> dict[str, str]:
-        """What its command starts with besides the worker's own: one that batches gets the datum's variables later."""
+        """The variables of the command besides the worker's own; a batching command gets those of the datum later."""
         entry = self.entry
         return job_env(entry.job_id) if entry.spec.transform.datum_batching else entry.env
 

@@ -29,7 +29,7 @@ class Copied:
 class Egress(threading.Thread):
     """Copies the files of a tree below `target`, over what is there; what else lies there stays. Ends in a report.
 
-    The target is whoever wrote the spec's to choose, what lies below it is not: no link there is followed, and no path leads into the home.
+    The author of the spec chooses the target, but not what lies below it: no link there is followed, and no path leads into the home.
     """
 
     def __init__(self, database: Database, job: JobRef, root: Root, target: Path, report: Callable[[Copied], None]) -> None:

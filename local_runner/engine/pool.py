@@ -21,7 +21,7 @@ from local_runner.storage.pipeline_records import PipelineRow
 
 
 class Pool:
-    """All workers. Called from the engine's thread alone; they answer by `report`.
+    """The workers of all pipelines. Called from the engine's thread alone; workers answer by `report`.
 
     It alone says who is assigned what: `dispatch` gives a set, `freed` and `forget` take it back.
     """
@@ -64,7 +64,7 @@ class Pool:
             worker.work(worker.assigned)
 
     def freed(self, worker: WorkerThread) -> Assignment | None:
-        """It has nothing to do any more; returns what it had."""
+        """Note that a worker has no set any more; returns the set it had."""
         assigned, worker.assigned = worker.assigned, None
         return assigned
 
@@ -123,7 +123,7 @@ class Pool:
                     self._leaving.append(worker)
 
     def forget(self, worker: WorkerThread) -> Assignment | None:
-        """Its thread has ended; returns what it had."""
+        """Forget a worker whose thread has ended; returns the set it had."""
         for workers in (*self._workers.values(), self._leaving):
             if worker in workers:
                 workers.remove(worker)

@@ -110,7 +110,7 @@ Key = tuple[PipelineRef, int, str]  # pipeline, version, id of a service's job o
 
 
 class Services:
-    """All of them. Called from the engine's thread alone."""
+    """All running spouts and services. Called from the engine's thread alone."""
 
     def __init__(
         self,

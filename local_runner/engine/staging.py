@@ -231,7 +231,7 @@ def _below(database: Database, root: Root, folder: str) -> Sequence[Node]:
 
 
 class Pipe:
-    """A lazy file: whoever opens it reads the content, once. User code may move, replace or remove it: this is about the pipe itself."""
+    """The named pipe of a lazy file, from which its content can be read once; held by a descriptor, as user code may move or remove it."""
 
     def __init__(self, folder: int, name: str) -> None:
         """Open the named pipe in an open folder. Raises OSError if it is no pipe."""
@@ -276,7 +276,7 @@ class Pipe:
             database.close_thread()
 
     def close(self) -> None:
-        """Let go of a pipe, whether anybody opened it or not; idempotent."""
+        """Close the pipe, whether or not it was opened by a reader; idempotent."""
         if self._descriptor < 0:
             return
         self._given_up = True

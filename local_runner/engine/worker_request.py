@@ -78,7 +78,7 @@ class WorkerRequests:
         return Pachctl((*python, "local_runner"), (*python, "local_runner.cli.pachctl_inside"), variables)
 
     def remarks(self, spec: PipelineSpec) -> list[str]:
-        """What the log of a job says about its image, and about limits that are not kept; what is wrong, its workers will say."""
+        """Notes for the log of a job about its image and about limits that are not enforced; errors are left to its workers."""
         executor = self.config.executor
         said = []
         with contextlib.suppress(Invalid):
