@@ -28,7 +28,7 @@ MOST_PROCESSES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an executor can do; a spec that needs more is refused or warned about by name.
+    """The capabilities of an executor; a spec that needs more is refused, or gets a warning.
 
     The lines about what user code cannot do are held by tests/contracts/isolation.py, which tries to get out.
     """
@@ -238,7 +238,7 @@ class Worker(Protocol):
         ...
 
     def cancel(self) -> None:
-        """From another thread: SIGKILL the process group of the command that `run` waits for; its result says `cancelled`."""
+        """SIGKILL the process group of the command that `run` waits for, from another thread; its result says `cancelled`."""
         ...
 
 

@@ -170,7 +170,7 @@ class Container:
     def _user(self) -> list[str]:
         """The user of process 1 in the container, chosen so that its files belong to the user outside.
 
-        Root of a rootless engine is that user, and another can be made him; root's own launcher becomes another by itself.
+        In a rootless engine root is that user, and any other user can be mapped to it; a launcher of real root changes its user itself.
         """
         if os.geteuid() == 0:
             return ["--user", "0:0"]
@@ -198,7 +198,7 @@ class Container:
         return flags
 
     def memory_kills(self) -> int:
-        """How many of its processes were killed for want of memory; 0 where that cannot be known."""
+        """The number of processes of the container that were killed for want of memory; 0 if unknown."""
         process = self.engine.state(self.name).get("Pid")
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{process}/cgroup").read_text().splitlines():

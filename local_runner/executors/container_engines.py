@@ -98,7 +98,7 @@ class ContainerEngine:
         return ""
 
     def image(self, name: str) -> LocalImage | None:
-        """None if it is not here. Raises `Unavailable` for an engine that does not answer."""
+        """An image of this engine; None if it has none of that name. Raises `Unavailable` if the engine does not answer."""
         try:
             config = json.loads(self.ask("image", "inspect", "--format", "{{json .Config}}", name))
         except Unavailable as why:

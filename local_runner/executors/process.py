@@ -104,7 +104,7 @@ def mirror(own: Path, code: Mapping[str, Path], working_dir: str) -> dict[str, s
 
 
 def _place(own: Path, target: str) -> Path:
-    """Where `target` goes in `own`; a folder on the way that is a link becomes one of links, so that more can stand in it."""
+    """The path of `target` in `own`; a linked folder on the way is replaced by a folder of links, so that more can stand in it."""
     *folders, name = [part for part in target.split("/") if part]
     at = own
     for folder in folders:

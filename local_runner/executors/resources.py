@@ -25,7 +25,7 @@ class Resources(NamedTuple):
 
 
 def read_resources(requests: Mapping[str, Any], limits: Mapping[str, Any]) -> Resources:
-    """From the fields of a spec. Raises `Invalid` for a quantity that is none."""
+    """The resources that a spec asks for. Raises `Invalid` for a malformed quantity."""
     return Resources(
         memory=int(quantity(limits.get("memory", "0"))),
         cores=float(limits.get("cpu", 0)),

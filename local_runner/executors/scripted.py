@@ -24,7 +24,7 @@ _KILLED = RunResult(-9, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class ScriptedDatum:
-    """What a pretended command finds: folders, environment, and the request as the engine made it."""
+    """The datum as a pretended command sees it: folders, environment, and the request of the engine."""
 
     worker: WorkerRequest
     request: RunRequest

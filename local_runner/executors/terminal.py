@@ -20,7 +20,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The descriptors of a terminal that somebody sits at."""
+    """The descriptors of a user's terminal."""
 
     reads: int = 0
     writes: int = 1
@@ -38,7 +38,7 @@ class Terminal:
 
     @contextlib.contextmanager
     def lent(self, typed: Callable[[bytes], None], resized: Callable[[Size], None]) -> Iterator[None]:
-        """Until the block ends, pass on every key, Ctrl-C too, and every new size, from a thread of its own.
+        """Pass on every key, Ctrl-C too, and every new size until the block ends, in a thread of its own.
 
         New sizes are noticed in the main thread only, which is where a program that has a terminal would be.
         """
@@ -65,7 +65,7 @@ class Terminal:
                 termios.tcsetattr(self.reads, termios.TCSADRAIN, before)
 
     def _pass_on(self, wake: int, typed: Callable[[bytes], None], resized: Callable[[Size], None]) -> None:
-        """Until the other end of `wake` is closed; a byte there tells of a new size."""
+        """Pass on keys and sizes until the other end of `wake` is closed; a byte there tells of a new size."""
         waiting = [wake, self.reads]
         while True:
             ready, _, _ = select.select(waiting, [], [])

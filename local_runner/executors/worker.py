@@ -232,7 +232,7 @@ class LauncherWorker:
 
 
 class StayingProcess:
-    """A command that was started to stay. A thread of its own passes on what it prints: nobody else waits for it meanwhile."""
+    """A command that was started to stay; a thread of its own passes on what it prints."""
 
     def __init__(self, follow: Callable[[], RunResult], kill: Callable[[], None]) -> None:
         self._follow = follow

@@ -94,7 +94,7 @@ class Collector:
                     yield _bad(inside, "it is a socket or a device")
 
     def _follow(self, base: str, path: str, real: Sequence[str]) -> Iterator[Piece]:
-        """What a link in `out` stands for."""
+        """The files that a link in `out` stands for."""
         try:
             target = self._target(f"{base}/{path}")
             is_folder = os.path.isdir(target)

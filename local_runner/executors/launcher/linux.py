@@ -93,7 +93,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def unmount(target: str) -> None:
-    """Take a mount and all below it out of sight; it ends when nobody uses it any more."""
+    """Detach a mount and all below it; it ends with its last use."""
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount {target}")
 
 

@@ -1,7 +1,7 @@
 """The launcher, a worker's own process: it enters the worker's namespaces once, then starts and watches commands.
 
 It obeys messages on its standard input, a socket whose other end the engine holds, and ends, with all it started, when that end is
-closed, however the engine came to its end. It imports as little as possible: it must be there 10 ms after it was asked for.
+closed, however the engine ended. It imports as little as possible: it must start in 10 ms.
 
 It also lays out the datums' trees, looks them over and hands over what is in them. It does so where user code runs, with the rights
 of user code: whatever that made of its folders, it leads nowhere else. Two more sockets are for that, while a command stays: one of the
@@ -101,7 +101,7 @@ class Launcher:
         self._poll.register(self._wake, select.POLLIN)
 
     def serve(self) -> None:
-        """Until the engine is gone (`_EngineGone`)."""
+        """Serve the engine until it is gone (`_EngineGone`)."""
         while True:
             for pipe, event in self._poll.poll(self._patience()):
                 if pipe == self._control:
@@ -487,7 +487,7 @@ def _prepare(plan: WorkerPlan, control: int) -> None:
 
 
 def main(*trees: int, hands: bool = False) -> None:
-    """Be a launcher; `trees` are the descriptors of the sockets on which somebody asks about trees, who with `hands` may be given files."""
+    """Be a launcher; `trees` are the descriptors of the sockets for questions about trees, to which `hands` may give open files."""
     control = os.dup(0)
     for descriptor in trees:
         os.set_inheritable(descriptor, False)

@@ -23,7 +23,7 @@ _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h, on machines of 64 bits
 
 
 class Tree(NamedTuple):
-    """What stands in `/pfs` while a datum is active (reference pps 3.1). Plain values only: it goes through a socket.
+    """The description of `/pfs` while a datum is active (reference pps 3.1). Plain values only: it goes through a socket.
 
     `folder` is the datum's own, relative to `/pfs` (`.scratch/<set>/<id>/pfs/<id>`); `links` are the names in `/pfs`: name -> path
     relative to `/pfs`. In the folder stand `folders` (path, mode), parents first, and `files` (path, content). `brought` are files
@@ -112,7 +112,7 @@ class DatumFolder:
             remove_leftover(own)
 
     def look(self, *, is_alone: bool = False) -> TreeChanges:
-        """What became of the tree. `is_alone` says that no process is left that could change it from now on: only then is the tree
+        """Compare the folder with its tree. `is_alone` says that no process is left that could change it from now on: only then is the tree
         used again, and only then is everything about it looked at that a later datum could see.
         """
         self._is_as_laid = False
@@ -437,15 +437,15 @@ def _forget_reads(link: str) -> None:
 
 
 def remove_folder(folder: str) -> None:
-    """Remove it with all below, even where user code left folders that nobody may write to or look into. Raises OSError.
+    """Remove a folder with all below, even folders of user code without rights to read or write. Raises OSError.
 
-    What the path `folder` leads to must be the caller's; what lies in there may be anything, and anybody may be changing it.
+    The path `folder` must be the caller's own; what lies in it may be anything, and may be changing.
     """
     beneath.remove(folder)
 
 
 def remove_leftover(folder: str) -> None:
-    """As `remove_folder`; what cannot be removed stays, for whoever clears the place as a whole."""
+    """Remove a folder as `remove_folder` does, but leave what cannot be removed."""
     try:
         remove_folder(folder)
     except OSError:

@@ -118,7 +118,7 @@ class PachctlServer:
 
 
 def _listen(folder: Path) -> socket.socket:
-    """A socket in a folder, for whoever gets there. Its path may be longer than that of a socket: it is named from the folder."""
+    """Listen on a socket in a folder, named from the folder, as its whole path may be too long for a socket."""
     listener = socket.socket(socket.AF_UNIX)
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
