@@ -24,7 +24,7 @@ _LEFT_OUT = frozenset({"__pycache__", HOME})
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """What a Dockerfile says. `code` maps absolute paths in the image to host files and folders; `files` are all the files in them.
+    """An image as its Dockerfile says. `code` maps absolute paths in the image to host files and folders; `files` are all files in them.
 
     `requirements` are what it installs with pip; `notes` name what cannot be honoured without building it, one sentence each.
     """
@@ -82,7 +82,7 @@ def read_image(folder: Path, base_env: Mapping[str, str] | None = None) -> Image
 
 
 def image_notes(image: str, folders: Mapping[str, Path]) -> list[str]:
-    """What to know about running an image that is not built: what this Python lacks of what it would install, and what is not done.
+    """Notes about running an image without building it: packages that this Python lacks, and instructions that are not carried out.
 
     Nothing for an image that `folders` does not have. Raises `Invalid` for one whose Dockerfile cannot be read.
     """
@@ -234,6 +234,6 @@ def _files_in(source: Path) -> Iterator[Path]:
 
 
 def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
-    """What stands behind an image, if the project has its folder; the tag does not count."""
+    """The source of an image, None if the project has no folder for it; the tag does not count."""
     folder = image_folder(image, images)
     return read_image(folder) if folder else None
