@@ -37,7 +37,7 @@ class Forecast:
 
 
 def forecast(runner: Runner, todo: Changes, seconds: float = math.inf) -> Forecast:
-    """What the jobs will do that follow from a list of things to do, and those that are unfinished already. Nothing is kept.
+    """Forecast the jobs that follow from these changes, and the unfinished ones. Nothing is kept.
 
     Raises what doing it would raise. Others wait to write meanwhile: a job over 100 000 datums takes 3 s. No job is begun with after so
     many `seconds`.

@@ -37,7 +37,7 @@ class InputRepo:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What a project file says; an empty one where there is none. All paths are absolute.
+    """A project file, parsed; empty if there is none. All paths are absolute.
 
     `is_part` says that there are more pipelines than these specs: their neighbours are left alone.
     """
@@ -91,7 +91,7 @@ def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
 
 
 def chosen_project(start: Path, files: Sequence[Path] = ()) -> Project:
-    """The project meant by somebody in a folder who may have named files: a project file, or specs in place of the project's.
+    """The project of a folder, or of the files named: a project file, or specs in place of the project's.
 
     Raises `NotFound` for a file that is not there, `Invalid` if there is neither a project file nor a name.
     """

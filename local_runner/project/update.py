@@ -112,7 +112,7 @@ class Changes:
 def compare(
     session: Session, project: Project, *, reprocess: bool = True, always_make: bool = False, targets: Sequence[str] = ()
 ) -> Changes:
-    """What differs between the project and the home, as far as `targets` (pipelines; none: all) need it.
+    """Compare the project with the home, as far as `targets` (pipelines; none: all) need it.
 
     Without `reprocess`, changed code alone makes nothing to do; with `always_make`, every pipeline does everything again.
     Raises `Invalid` and `SpecError` for what is wrong in the project's files, `NotFound` for a target.
@@ -257,7 +257,7 @@ def in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
 
 
 def code_of(project: Project, spec: PipelineSpec) -> str:
-    """What the datums of a pipeline are made with, as text to compare: the files behind its image, and its transform."""
+    """The code of a pipeline as text to compare: the files behind its image, and its transform."""
     folder = image_folder(spec.transform.image, project.images)
     files: dict[str, str] = {}
     if folder is not None:

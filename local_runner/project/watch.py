@@ -34,7 +34,7 @@ def code_files(project: Project) -> Iterator[str]:
 
 
 def input_files(project: Project) -> Iterator[str]:
-    """What is committed to its input repos."""
+    """The files that are committed to a project's input repos."""
     for source in (source for repo in project.repos for source in repo.files.values()):
         if source.is_dir():
             # Text, not `Path`: 10 000 of these would take twice as long.
