@@ -42,7 +42,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class RemotePipeline:
-    """What a cluster says of a pipeline. `spec_json` is the spec it was made with, "" before Pachyderm 2.8; `last_job` a state's word."""
+    """A pipeline as a cluster reports it. `spec_json` is the spec it was made with, "" before Pachyderm 2.8; `last_job` a state's word."""
 
     spec_json: str
     image: str
@@ -54,7 +54,7 @@ class RemotePipeline:
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """How a job on a cluster stands."""
+    """A job as a cluster reports it."""
 
     state: JobState
     reason: str
@@ -170,7 +170,7 @@ class Cluster:
 
     @said_plainly
     def pipeline(self, pipeline: PipelineRef) -> RemotePipeline | None:
-        """None if there is no such pipeline."""
+        """A pipeline on the cluster; None if there is none."""
         from python_pachyderm.proto.v2.pps import pps_pb2
 
         def look() -> Any:
@@ -201,7 +201,7 @@ class Cluster:
 
     @said_plainly
     def job(self, pipeline: PipelineRef, id: str) -> RemoteJob | None:
-        """None if that commit has no job."""
+        """The job of an output commit; None if it has none."""
         from python_pachyderm.proto.v2.pps import pps_pb2
 
         def look() -> Any:

@@ -35,7 +35,7 @@ class DeployedImage:
 
 @dataclass(frozen=True, slots=True)
 class InputFiles:
-    """What an input repo holds at and below `tops`: path in the repo -> file here, or the bytes of one record of a file that is split."""
+    """The files of an input repo at and below `tops`: path in the repo -> file here, or the bytes of one record of a split file."""
 
     branch: BranchRef
     tops: tuple[str, ...]

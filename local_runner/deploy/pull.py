@@ -20,7 +20,7 @@ INTO = "cluster"  # a project of their own: an output repo takes no commits of o
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What came of one pull: the local branch, where it is from in words, and how many files came; None if it was here already."""
+    """The result of a pull: the local branch, its origin in words, and the number of files fetched; None if it was here already."""
 
     branch: BranchRef
     provenance: str
@@ -68,7 +68,7 @@ def pull(runner: Runner, cluster: Cluster, query: CommitQuery, into: str = INTO,
 
 
 def described(address: str, commit: RemoteCommit) -> str:
-    """Where a pulled commit comes from, for its description."""
+    """The description of a pulled commit, which names its origin."""
     made = f", made from {', '.join(map(str, commit.made_from))}" if commit.made_from else ""
     return f"pulled from {address}: {commit.commit}{made}"
 
