@@ -238,7 +238,7 @@ def pipeline_info_document(info: PipelineInfo) -> Document:
 
 
 def spec_document(info: PipelineInfo) -> Document:
-    """What `create pipeline` would take to make this version."""
+    """The spec document from which `create pipeline` would make this version."""
     from local_runner.specs.details import details_document  # as above
 
     details = {name: value for name, value in details_document(info).items() if name not in _NOT_IN_A_SPEC}
