@@ -1,8 +1,8 @@
 """Opens, creates and removes files below a folder by descriptors, one step at a time, and never follows a link on the way.
 
-For folders that somebody else may change meanwhile: user code, or whoever may write where files are copied to. A path that is checked
-and then used by its name is another one by then; a descriptor stays what it is. Nothing here calls itself, so depth costs nothing.
-The launcher uses it, which wants to be there in 10 ms: so it imports next to nothing.
+It is for folders that others may change meanwhile: user code, or other users of a folder that files are copied to. A path may lead
+elsewhere between a check and its use; a descriptor stays what it is. Nothing here is recursive, so depth costs nothing.
+The launcher uses this file and has to start in 10 ms, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def open_folder(root: int, path: str) -> int:
 
 
 def make_folders(root: int, path: str, mode: int = 0o777) -> int:
-    """As `open_folder`; folders that are not there are made."""
+    """Open a folder as `open_folder` does, making it and the folders on the way if they are missing."""
     return _descend(root, path, mode)
 
 
@@ -92,7 +92,7 @@ def is_within(folder: int, other: Identity) -> bool:
 
 
 class FolderEntry(NamedTuple):
-    """Something in a folder. `folder` is a descriptor of that, good until the next entry is asked for."""
+    """An entry of a folder. `folder` is a descriptor of that folder, open until the next entry is asked for."""
 
     path: str
     folder: int
@@ -109,7 +109,7 @@ class FolderEntry(NamedTuple):
 
 
 def walk(root: int) -> Iterator[FolderEntry]:
-    """All that lies below a folder, in order of names, each folder before what is in it; paths are relative to `root`.
+    """Every entry below a folder, sorted by name, each folder before its content; paths are relative to `root`.
 
     Raises OSError for a folder that cannot be read, or that was moved away in the middle.
     """
@@ -139,9 +139,9 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 
 def remove_tree(folder: int, name: str) -> None:
-    """Remove what stands at `name` in a folder with all below, though nobody may write to or look into it.
+    """Remove what stands at `name` in a folder with all below, even without rights to write to or read it.
 
-    What can be removed is, also beside what cannot; then the first reason is raised (OSError). Nothing there is FileNotFoundError.
+    As much as possible is removed; then the first error is raised (OSError). FileNotFoundError if nothing is there.
     """
     try:
         descent = _Descent(folder, name)
@@ -190,7 +190,7 @@ class _Descent:
     """
 
     def __init__(self, folder: int, name: str = "") -> None:
-        """Begin in a folder, or in the one called `name` there, which then may be one nobody may look into. Raises OSError."""
+        """Begin in a folder, or in the one called `name` there, even without the right to read that. Raises OSError."""
         self.path = ""  # of the deepest, below the first
         self.levels: list[_Level] = []
         self._unlocks = bool(name)

@@ -160,6 +160,6 @@ class Runner(Versions, Pipelines, Transactions):
 
 
 def collect(home: str) -> None:
-    """Give back what nobody needs, with patience, after somebody removed much; a home that is gone needs nothing."""
+    """Collect garbage in a process of its own, with patience; does nothing if the home is gone."""
     with contextlib.suppress(LocalRunnerError), Runner.open(Path(home), background=False, create=False) as runner:
         Sweep(runner.database, runner.plan_gc(), patience=_PATIENCE).run()
