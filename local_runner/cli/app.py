@@ -96,7 +96,7 @@ class App:
         return self._runner
 
     def say_if_in_transaction(self) -> None:
-        """Says, once, that what was asked for is kept for later."""
+        """Note once that the command was appended to a transaction."""
         if self._transactional and self._runner is not None and (active := self._runner.active_transaction()):
             self.out.line(f"Added to transaction: {active}")
             self._transactional = False
@@ -302,7 +302,7 @@ def everywhere(function: _F) -> _F:
 
 
 def asks(function: _F) -> _F:
-    """For commands that end in `App.confirm` or `App.confirm_loss`."""
+    """Decorates commands that ask for confirmation: adds the flag -y."""
     return click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(function)
 
 

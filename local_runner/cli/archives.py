@@ -57,7 +57,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, source: str) -> 
 
 
 def _check_end(archive: tarfile.TarFile, source: str) -> None:
-    """After the last member comes a block of zeros; what reads archives takes all else for the end as well. Raises `Invalid`."""
+    """Check that an archive ends with a block of zeros, and so was not cut. Raises `Invalid`."""
     file = archive.fileobj
     assert file
     file.seek(archive.offset)

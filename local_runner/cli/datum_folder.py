@@ -151,7 +151,7 @@ sys.exit(0 if ended == [""] else f"it failed: {ended[0]}" if ended else "it ende
 def write_folder(database: Database, entry: FoundDatum, request: WorkerRequest, folder: Path, *, with_code: bool = True) -> None:
     """Write a datum to a folder that is empty or not there; `request` is what its worker would be asked for.
 
-    Without `with_code` the image's files are left for somebody else to put below `code`. Raises `Refused`.
+    Without `with_code` the caller puts the image's files below `code`. Raises `Refused`.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Refused(f"{folder} is there already", hint="name a folder that is empty or not there")
@@ -265,7 +265,7 @@ class _Writer:
 
 
 def _secret_place(name: str) -> str:
-    """Where `run.sh` looks for a secret: in the shell's variables, or in a file if those cannot be called so."""
+    """The place where `run.sh` reads a secret: a variable of the shell, or a file if its name can be no variable."""
     return name if _IDENTIFIER.fullmatch(name) else f"{name} (in the file {_SECRETS}/{name})"
 
 

@@ -27,7 +27,7 @@ _NAMES = ("local_runner", "pachctl")
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run one command line (that of the process, if none is given) and return its exit status; nobody else chooses one."""
+    """Run one command line (that of the process, if none is given) and return its exit status, which is chosen here alone."""
     given = list(sys.argv[1:] if args is None else args)
     return report(lambda: _run(given), given)
 

@@ -19,7 +19,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 
 class Meter:
-    """Counts bytes. `shown` None means: if standard error is a terminal, and nobody said `CI`. Use as a context manager."""
+    """Counts bytes. `shown` None means: if standard error is a terminal and the variable `CI` is not set. Use as a context manager."""
 
     def __init__(self, shown: bool | None = None, total: int = 0) -> None:
         self.live = (sys.stderr.isatty() and not os.environ.get("CI")) if shown is None else shown
@@ -46,7 +46,7 @@ class Meter:
             sys.stderr.flush()
 
     def text(self, seconds: float) -> str:
-        """What is shown after so many seconds: "1.5GiB of 4GiB, 12 seconds left"."""
+        """The line after so many seconds: "1.5GiB of 4GiB, 12 seconds left"."""
         if not self.total or not self._done:
             return human_size(self._done)
         left = human_duration(seconds / self._done * max(self.total - self._done, 0)).lower()

@@ -70,7 +70,7 @@ class Output:
         sys.stdout.write((shown(text) if self.terminal else text) + "\n")
 
     def log_line(self, text: str) -> None:
-        """What user code printed."""
+        """Print a line of user code."""
         sys.stdout.write((printable_log(text) if self.terminal else text) + "\n")
 
     def table(self, header: Row, rows: Iterable[Row]) -> None:
@@ -132,7 +132,7 @@ def size(exact: int | None, upper_bound: int = 0) -> str:
 
 
 def note(text: str) -> None:
-    """Something for the person at the terminal, on standard error."""
+    """Print a note on standard error."""
     sys.stdout.flush()
     tell(text)
 

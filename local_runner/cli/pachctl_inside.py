@@ -216,7 +216,7 @@ class _Answer:
             send(self._line, kind, data)
 
     def _forward(self, descriptor: int, kind: bytes) -> threading.Thread:
-        """Send all that is written to a descriptor, until nobody has it open any more."""
+        """Send all that is written to a descriptor, until it is closed everywhere."""
         reads, writes = os.pipe()
         os.dup2(writes, descriptor)
         os.close(writes)

@@ -22,7 +22,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 
 @contextlib.contextmanager
 def paged(wanted: bool = True) -> Iterator[None]:
-    """What the block prints goes through the pager, if standard output is a terminal and there is one. Leaving the pager ends the block."""
+    """Send what the block prints through the pager, if standard output is a terminal. Leaving the pager ends the block."""
     try:
         program = shlex.split(os.environ.get("PAGER", "")) or ["less", "-RFX"]
     except ValueError as error:
@@ -46,5 +46,5 @@ def paged(wanted: bool = True) -> Iterator[None]:
 
 
 def with_pager(function: _F) -> _F:
-    """For commands whose whole output may be paged."""
+    """Decorates commands whose whole output goes through the pager."""
     return click.option("--no-pager", is_flag=True, help="Do not page on a terminal.")(function)

@@ -57,7 +57,7 @@ def open_binary(source: str, stack: ExitStack) -> BinaryIO:
 
 
 def stream(source: str, stack: ExitStack) -> BinaryIO:
-    """As `open_binary`. Raises `NotFound`, `Invalid` or `Unavailable`."""
+    """Open a source as `open_binary` does, with errors in words. Raises `NotFound`, `Invalid` or `Unavailable`."""
     try:
         return open_binary(source, stack)
     except OSError as error:

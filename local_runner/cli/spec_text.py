@@ -14,7 +14,7 @@ _NUMBERS = frozenset({"accept_return_code", "commits"})  # 64-bit integers, whic
 
 
 def dry_run_text(effective: Details) -> Iterator[str]:
-    """What `create pipeline --dry-run` says without --raw of the spec that would count."""
+    """The text that `create pipeline --dry-run` prints of the effective spec."""
     from local_runner.specs.check import normal  # lists need no specs
 
     spec = normal(effective, snake=True)
@@ -47,7 +47,7 @@ def timeout(seconds: float | None) -> str:
 
 
 def resources(details: Details, *kinds: str) -> Iterator[str]:
-    """What each of these kinds, such as "resource_limits", asks for."""
+    """The lines for the resources of each of these kinds, such as "resource_limits"."""
     for kind in kinds:
         if kind in details:
             asked = details[kind]

@@ -58,7 +58,7 @@ class _Raw(io.FileIO):
 
 
 def output_error() -> OSError | None:
-    """What keeps standard output from being written to its end, None if nothing does; then what is left of it goes nowhere."""
+    """Flush standard output; returns the error if that fails, else None. Later output is then dropped."""
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -109,5 +109,5 @@ def describe_trigger(trigger: Trigger) -> str:
 
 
 def _local_time(seconds: float) -> str:
-    """As Go prints a local time: seconds, and "Z" for UTC."""
+    """A local time as Go prints it: with seconds, and "Z" for UTC."""
     return datetime.fromtimestamp(int(seconds)).astimezone().isoformat().replace("+00:00", "Z")

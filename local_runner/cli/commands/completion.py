@@ -105,7 +105,7 @@ def completion(app: App, shell: str, words: bool, line: Sequence[str]) -> None:
 
 
 def offers(words: Sequence[str]) -> Iterator[Offer]:
-    """What could stand in place of the last word, as it begins. Looks into the home only for names, and makes none."""
+    """The completions of the last word. Opens the home only for names of things in it, and never makes one."""
     *before, current = words
     found = _offers(before, current)
     return (offer for offer in found if offer.value.startswith(current))
@@ -140,7 +140,7 @@ def _command(verb: str, rest: list[str]) -> tuple[click.Command, list[str]] | No
 
 
 def _arguments(command: click.Command, given: Sequence[str], current: str) -> Iterable[Offer]:
-    """What can follow the words that were given to a command."""
+    """The completions of a command's next argument or flag."""
     flags = {name: param for param in command.params if isinstance(param, click.Option) for name in (*param.opts, *param.secondary_opts)}
     positions = [param for param in command.params if isinstance(param, click.Argument)]
     expected: click.Parameter | None = None

@@ -76,7 +76,7 @@ def restart_datum(app: App, job: str, paths: str) -> None:
 @command("next datum --error 'out of memory'", hidden=True)
 @click.option("--error", default="", metavar="TEXT", help="Why the datum before failed; it succeeded if nothing is said.")
 def next_datum(app: App, error: str) -> None:
-    """For user code with datum batching: end the present datum and wait for the next, whose variables are then in /pfs/.env."""
+    """End the present datum and wait for the next, whose variables are then in /pfs/.env; for user code with datum batching."""
     from local_runner.engine.batching.client import next_datum as ask  # brings gRPC with it, and only workers ask
 
     port = os.environ.get(WORKER_PORT, "")

@@ -33,6 +33,6 @@ def engine(app: App) -> None:
 
 
 def jobs_from_environment() -> int:
-    """How many datums at once: `LOCAL_RUNNER_JOBS`, else one a core."""
+    """The number of datums that run at once: `LOCAL_RUNNER_JOBS`, else the number of cores."""
     given = os.environ.get(JOBS_VARIABLE, "")
     return max(1, int(given)) if re.fullmatch("[0-9]{1,4}", given) else os.cpu_count() or 1

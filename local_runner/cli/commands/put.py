@@ -97,7 +97,7 @@ def _each(pairs: Sequence[tuple[str, str]], recursive: bool) -> Iterator[tuple[s
 
 
 def _size(source: str) -> int:
-    """In bytes; 0 for what has none, or none yet."""
+    """The size of a source in bytes; 0 if it is unknown."""
     try:
         return 0 if source == STDIN or is_url(source) else os.stat(source).st_size
     except OSError:
@@ -111,7 +111,7 @@ def _listed(source: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Putting:
-    """What all sources of one command share."""
+    """The state that all sources of one `put file` share."""
 
     app: App
     changes: FileChanges
