@@ -161,7 +161,7 @@ def remove_tree(folder: int, name: str) -> None:
                     os.rmdir(level.name, dir_fd=here.folder)
                 else:
                     here.remove(*level.todo.pop())
-            except FileNotFoundError:  # somebody else removes it, too
+            except FileNotFoundError:  # another process removes it, too
                 continue
             except OSError as why:
                 failure = failure or why

@@ -17,7 +17,7 @@ from local_runner.storage.locks import FileLock
 from local_runner.storage.workers import leave_place, make_place
 
 LINGER = 3.0  # seconds a background engine waits for more: starting another takes 0.3
-_HANDOVER = 3.0  # seconds an engine that is asked to give way has before anybody is told
+_HANDOVER = 3.0  # seconds that an engine has to give way before `waiting` is called
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def engine_of(runner: Runner, config: EngineConfig, *, waiting: Callable[[str], 
     """
     lock = FileLock(runner.database.home.engine_lock)
     collector = gc.get_threshold()
-    # Somebody who merely looks whether it is taken holds it for a moment, too.
+    # A process that merely looks whether it is taken holds it for a moment, too.
     if not lock.try_acquire(patience=0.2):
         if waiting is None:
             raise Busy(f"{lock.holder()} is at work in {runner.home}", hint="wait for it, or end it")
@@ -82,7 +82,7 @@ def serve(runner: Runner, config: EngineConfig) -> None:
             return
         if engine.gave_way:
             return
-        # Whoever left work after the last look saw the lock taken, and relies on us.
+        # A process that left work after the last look saw the lock taken, and relies on this engine.
         if not runner.has_work():
             return
 

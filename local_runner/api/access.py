@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ACTIVE_TRANSACTION = "active transaction"  # a setting
 _REMEMBERED = 1000  # commit sets
-_WATCH_SECONDS = 5.0  # how often somebody who waits makes sure that an engine lives
+_WATCH_SECONDS = 5.0  # how often a waiting method makes sure that an engine lives
 
 _T = TypeVar("_T")
 

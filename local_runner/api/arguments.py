@@ -73,7 +73,7 @@ def _fault(value: object, annotation: Any, at: str) -> Fault | None:
     if origin in (types.UnionType, typing.Union):
         return _fault_of_union(value, inner, at)
     kind = origin or annotation
-    # A number may be whole; True is none. A text is a sequence of letters, which nobody means.
+    # A number may be whole; True is none. A text is a sequence of letters, which is never meant.
     fits = isinstance(value, (int, float) if kind is float else kind) and not (kind in (int, float) and isinstance(value, bool))
     if not fits or (isinstance(value, (str, bytes)) and kind in _COLLECTIONS):
         return at, value, _words(annotation)

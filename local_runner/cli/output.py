@@ -63,7 +63,7 @@ class Output:
     yaml: bool = False
     full_timestamps: bool = False
     colour: bool = False
-    terminal: bool = False  # what is printed is shown to somebody: it must not command the terminal
+    terminal: bool = False  # the output goes to a terminal, which it must not control
     now: float = field(default_factory=time.time)
 
     def line(self, text: str = "") -> None:

@@ -29,7 +29,7 @@ from local_runner.executors.pachctl.frames import CHUNK, ConnectionClosed, recei
 from local_runner.storage.atomic import write_all
 
 # What user code may ask for: verbs over data and jobs. Not what makes or changes a pipeline, which could be given any folder of the host
-# (egress), any secret and the network; not transactions, which would hold the verbs of whoever works outside; nothing of the project.
+# (egress), any secret and the network; not transactions, which would hold the verbs of people outside; nothing of the project.
 VERBS: Mapping[str, frozenset[str]] = {
     **{verb: frozenset({"file"}) for verb in ("copy", "diff", "get", "glob", "put")},
     "create": frozenset({"branch", "repo"}),

@@ -111,7 +111,7 @@ class DatumRunner:
     def _cancel(self) -> None:
         if self.client is not None:
             self.client.wake()
-        with contextlib.suppress(WorkerLost):  # whoever waits for the command will say so
+        with contextlib.suppress(WorkerLost):  # the thread that waits for the command reports it
             self.worker.cancel()
 
     def _insist(self) -> None:
@@ -221,7 +221,7 @@ class DatumRunner:
         stdin = stdin_bytes(transform.stdin)
         process = self.worker.start(RunRequest(transform.cmd, env, Tree(), self._lines, stdin, None, transform.working_dir))
         self._process = process
-        # A thread that sleeps until the process ends, so that nobody has to ask again and again.
+        # A thread that sleeps until the process ends, in place of polling.
         threading.Thread(target=self._watch, args=(process, self.client), name=f"{self.name} watch", daemon=True).start()
 
     def _watch(self, process: Process, client: NextDatumClient) -> None:

@@ -64,7 +64,7 @@ class Egress(threading.Thread):
                     self._at = node.path
                     with os.fdopen(beneath.create_file(root, draft), "wb") as file:
                         file.writelines(session.objects.read(node.hash))
-                    # Whoever reads there sees the old file or the new one.
+                    # Readers there see the old file or the new one.
                     beneath.replace(root, draft, node.path, avoid=home)
         finally:
             with contextlib.suppress(FileNotFoundError):

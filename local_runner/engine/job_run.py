@@ -118,7 +118,7 @@ class JobRun:
         """Set the output and meta commit to what the base left. Raises `LocalRunnerError` if that cannot be."""
         session = txn.session
         if base_of(session, self.info.job) != self._prepared.base:
-            self.prepare(session)  # somebody took the base away meanwhile
+            self.prepare(session)  # the base was removed meanwhile
         plan, base = self._prepared.plan, self._prepared.base
         done = self._take_up(session, base)
         self._start_step([datum for datum in plan.new if datum.id not in done], plan.total)
@@ -134,7 +134,7 @@ class JobRun:
             job = bytes.fromhex(self.info.job.id)
             datum_index = read_datum_index(session.trees, meta.datum_index)
             return frozenset(name for name, record in datum_index if record.job == job and record.state is DatumState.PROCESSED)
-        # Not what the output's parent holds: somebody may have moved the branch, put files on it while the pipeline was stopped, or
+        # Not what the output's parent holds: people may have moved the branch, put files on it while the pipeline was stopped, or
         # deleted the record of the job before. What the datums of the base wrote is what their datum_index speak of.
         before = output_commit(session, JobRef(self.info.job.pipeline, base.ref.id)) if base else None
         session.commits.update(output.key, tree=before.tree if before else None, begun=True)
@@ -283,7 +283,7 @@ class JobRun:
         self.info = dataclasses.replace(self.info, running=())
         if self.phase is Phase.SERIAL and not self._failed and self.target is not None and not self._has_collision(txn.session):
             self.phase = Phase.EGRESS
-            self._is_copying = True  # which somebody else does
+            self._is_copying = True  # done by an `Egress`
             self.info = dataclasses.replace(self.info, state=JobState.EGRESSING)
             txn.session.pipelines.update_job(self.info)
             return []

@@ -49,7 +49,7 @@ _FLUSH_SHARE = 0.1
 # Of what there may be much of, so much is done at a time: the others wait no longer for their turn, nor people for the records.
 _TURN = 0.1
 _CRON_PATIENCE = 60.0  # a clock that ticks sooner keeps the engine up
-SOMEBODY_ELSE = "engine wanted"  # a setting: somebody would be the engine in place of one that only keeps clocks and services
+SOMEBODY_ELSE = "engine wanted"  # a setting: another process wants to be the engine, in place of one that only keeps clocks and services
 
 
 class Engine:
@@ -69,7 +69,7 @@ class Engine:
         self._egresses: dict[JobRef, Egress] = {}
         self._wakeup = Wakeup(database.home.wakeups)
         self._services = Services(database, config.executor, self._requests, self._wakeup.notify)
-        self.gave_way = False  # `work` ended because somebody else would do it
+        self.gave_way = False  # `work` ended because another process wants to be the engine
         self._agenda = Agenda()
         self._version: tuple[int, int] | None = None  # of the records when the agenda was read
         self._guard = Guard(database, self._let_go)
@@ -321,7 +321,7 @@ class Engine:
                 self._flush(run, ())
             with self._database.write() as session:
                 if not is_unfinished(session, run.info.job):
-                    return  # somebody ended it
+                    return  # another process ended it
                 closed = run.advance(Transaction(session, new_id(), time.time()))
                 root = run.output_root(session) if run.phase is Phase.EGRESS else None
             if run.is_over:
@@ -378,7 +378,7 @@ class Engine:
         with self._database.write() as session:
             is_known = session.version() == self._version
             if not is_unfinished(session, run.info.job):
-                return  # somebody ended it
+                return  # another process ended it
             info = run.flush(session, running)
         if is_known and self._version:  # nothing of this is on the agenda
             self._version = self._version[0], session.version()[1]

@@ -105,7 +105,7 @@ class NewJobs:
         with self._database.read() as session:
             run.prepare(session)
         with self._database.write() as session:
-            # It may have been ended since it was listed, by us or by somebody else.
+            # It may have ended since it was listed, by this engine or another process.
             if not is_unfinished(session, info.job):
                 return
             run.begin(Transaction(session, new_id(), time.time()))

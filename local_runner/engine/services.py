@@ -78,7 +78,7 @@ class ServiceThread(threading.Thread):
         request = self._lay_out(opened)
         while not self._dismissed.is_set():
             self._process = opened.worker.start(request)
-            if self._dismissed.is_set():  # by somebody who did not see the process yet
+            if self._dismissed.is_set():  # before the process was known
                 self._process.kill()
             result = self._process.wait()
             assert result is not None

@@ -256,7 +256,7 @@ class Pipe:
     def _serve(self, database: Database) -> None:
         descriptor = -1
         try:
-            descriptor = os.open(self.address, os.O_WRONLY | os.O_CLOEXEC)  # blocks until somebody reads
+            descriptor = os.open(self.address, os.O_WRONLY | os.O_CLOEXEC)  # blocks until the pipe is read
             if self._given_up:
                 return
             with database.read() as session:

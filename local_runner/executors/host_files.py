@@ -11,7 +11,7 @@ from pathlib import Path
 # Programs and their libraries. Nobody keeps data there, and everybody may read them.
 _PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 
-# Patterns of names in /etc: who and where this is, without what anybody keeps secret; how programs are found and set up.
+# Patterns of names in /etc: who and where this is, without secrets; how programs are found and set up.
 _SETTINGS = (
     *("passwd", "group", "nsswitch.conf", "host.conf", "hosts", "hostname", "resolv.conf", "gai.conf", "networks", "protocols"),
     *("services", "rpc", "ethertypes", "netconfig", "shells", "mtab", "static"),

@@ -58,7 +58,7 @@ class Tunnel:
             stream = self._streams.get(number) or self._connect(number)
             if stream is None:
                 continue
-            with contextlib.suppress(OSError):  # nobody listens any more
+            with contextlib.suppress(OSError):  # the other end was closed
                 if data:
                     stream.sendall(data)
                 else:

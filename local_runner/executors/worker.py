@@ -119,7 +119,7 @@ class LauncherWorker:
             return contextlib.nullcontext()
 
         def tell(verb: str, what: object) -> None:
-            with contextlib.suppress(Unavailable):  # whoever follows the command will say so
+            with contextlib.suppress(Unavailable):  # the thread that follows the command reports it
                 self._send((verb, number, what))
 
         return terminal.lent(lambda keys: tell("type", keys), lambda size: tell("resize", tuple(size)))

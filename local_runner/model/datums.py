@@ -33,7 +33,7 @@ class Datum(NamedTuple):
 
     id: str
     inputs: tuple[InputFile, ...]
-    index: int = 0  # type: ignore[assignment]  # hides tuple.index, which nobody asks a datum
+    index: int = 0  # type: ignore[assignment]  # hides tuple.index, which is never used of a datum
 
     def hash(self, salt: str) -> str:
         """The skip key: equal keys mean equal work (reference pps 2.1). Inputs marked `reference` do not count."""

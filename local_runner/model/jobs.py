@@ -13,7 +13,7 @@ FORGOTTEN = "what was known of its datums was not kept any longer"
 
 
 class JobState(enum.Enum):
-    # The record exists; nobody took it yet.
+    # The record exists; no worker took the job yet.
     CREATED = "JOB_CREATED"
     # Taken; waits for its input commits to be finished.
     STARTING = "JOB_STARTING"

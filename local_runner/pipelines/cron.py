@@ -88,7 +88,7 @@ def next_tick(session: Session, clock: Cron) -> float | None:
         last = session.trees.before(content_root(session, row), _BEHIND_ALL)
         try:
             since = max(since, parse_rfc3339(parse_entry(*last).path[1:])) if last else since
-        except Invalid:  # somebody put it there: the clock stands still while it is the last one
+        except Invalid:  # a file that a person put there: the clock stands still while it is the last one
             return None
     due = schedule.next_after(datetime.datetime.fromtimestamp(since, datetime.UTC))
     return due.timestamp() if due else None

@@ -175,7 +175,7 @@ def start_pipeline(txn: Transaction, ref: PipelineRef) -> None:
     sources, never = sources_of(spec)
     row = txn.session.repos.branch(spec.output)
     if spec.kind == TRANSFORM and (row is None or {s.branch.ref for s in txn.session.repos.sources(row.key)} != set(sources)):
-        create_branch(txn, spec.meta)  # somebody may have cut the output branch alone: both begin anew, in one set
+        create_branch(txn, spec.meta)  # the output branch alone may have lost its provenance: both begin anew, in one set
     create_branch(txn, spec.output, sources=sources, never=never)
     _close_spout_commit(txn, spec)
     if spec.kind == TRANSFORM:

@@ -90,7 +90,7 @@ def fire_triggers(database: Database, finished: Iterable[int]) -> None:
         if due:
             with database.write() as session:
                 txn = Transaction(session, new_id(), time.time())
-                for branch, commit in _due(session, key):  # somebody may have removed them since
+                for branch, commit in _due(session, key):  # they may have been removed since
                     txn.move(branch.key, commit.key)
                 settle(txn)
 

@@ -69,7 +69,7 @@ class _Forecaster:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._partial: set[int] = set()
-        self._open: dict[int, frozenset[str]] = {}  # meta commit -> datums of which nobody knows what it will hold
+        self._open: dict[int, frozenset[str]] = {}  # meta commit -> datums whose outcome is unknown
         self._ran: dict[tuple[PipelineRef, str], Datum] = {}
 
     def look(self, info: JobInfo) -> JobForecast:

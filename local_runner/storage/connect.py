@@ -140,7 +140,7 @@ def _connect_read_only(home: Home) -> sqlite3.Connection:
     log = home.database.with_name(f"{home.database.name}-wal")
     if not log.exists() or not log.stat().st_size:
         return _open(home.database, "immutable=1")
-    # A killed writer left its log, and nobody can take it in there.
+    # A killed writer left its log, which cannot be checkpointed there.
     folder = tempfile.mkdtemp(prefix="local_runner-records-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for path in (home.database, log):

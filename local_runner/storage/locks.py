@@ -12,8 +12,8 @@ from pathlib import Path
 
 from local_runner.storage.atomic import write_all
 
-PATIENCE = 1.0  # seconds of waiting before anybody is told
-_LONGEST_PAUSE = 0.005  # between two tries, as long as nobody was told
+PATIENCE = 1.0  # seconds of waiting before `waiting` is called
+_LONGEST_PAUSE = 0.005  # between two tries, before `waiting` is called
 
 
 def myself() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 
-INCREMENTAL = 2  # of `PRAGMA auto_vacuum`: free pages are given back when somebody asks for it
+INCREMENTAL = 2  # of `PRAGMA auto_vacuum`: free pages are given back on request
 BUSY_SECONDS = 60  # how long SQLite waits for its own locks
 _AT_ONCE = 500  # pages: 2 MiB, 15 to 30 ms
 

@@ -266,7 +266,7 @@ class Trees:
         keys = b"\n".join(node.keys)
         content = b"".join((_HEAD.pack(node.level, len(node.values[0]), len(node.keys), len(keys)), keys, *node.values))
         name = digest(content)
-        # Also one that is remembered: it may have been collected since, as nobody needed it.
+        # Also one that is remembered: it may have been collected since, as it was not needed.
         self._nodes.put_node(name, content)
         self._remember(name, node)
         return _CHILD.pack(name, *self._totals(node))

@@ -25,7 +25,7 @@ class Wakeup:
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
         self._path, draft = folder / name, folder / f"{_DRAFT}{name}"
         os.mkfifo(draft)
-        # Once it is closed the number may be another file's: nobody writes to it without this lock, signal handlers included.
+        # Once it is closed the number may be another file's: all writes to it hold this lock, those of signal handlers included.
         self._lock, self._descriptor = threading.RLock(), -1
         try:
             # Open for writing too, or the pipe would be at its end whenever no writer has it open.

@@ -181,7 +181,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
             if waited:  # who had it may have done some of it
                 with runner.database.read() as session:
                     todo = _compare(session, project, flags)
-            # Only now, when nobody else can take the work: the progress of it is to be seen here.
+            # Only now, when no other process can take the work: its progress is to be seen here.
             known = {info.job for info in _jobs(runner) if info.state.is_final}
             bring_up_to_date(runner, todo)
             progress.expect(info for info in _jobs(runner) if not info.state.is_final and is_needed(info))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PIPELINE_HEADER = ("PIPELINE", "STATE / LAST JOB", "BEHIND", "NEXT")
 JOB_HEADER = ("JOB", "STATE", "PROGRESS", "STARTED", "WORKS ON")
-_PATIENCE = 0.3  # seconds to work out what would run: nobody can write meanwhile
+_PATIENCE = 0.3  # seconds to work out what would run: writers have to wait meanwhile
 REPO_HEADER = ("REPO", "SIZE", "HEAD", "WRITTEN")
 
 

@@ -24,7 +24,7 @@ from local_runner.executors.base import Worker, unlaid
 from local_runner.executors.launcher.messages import CHUNK, pack, unpack
 from local_runner.executors.launcher.tree import Tree, TreeChanges
 
-# Bytes of datums that are sent ahead: less than a socket holds, as nobody may be there to take them.
+# Bytes of datums that are sent ahead: less than a socket holds, as the other end may not read.
 _MOST_AHEAD = 32 * 1024
 
 _START = """

@@ -159,7 +159,7 @@ class NextDatumServer:
                 received += data
                 for answer in unpack(received):
                     return answer
-        os._exit(1)  # whoever asks for a datum, and the engine, learn of it as of any end
+        os._exit(1)  # the caller and the engine see the closed connections
 
     def _tell(self, message: object) -> None:
         self._calls.sendall(pack(message))
@@ -174,7 +174,7 @@ def main(engine: socket.socket) -> None:
 
     messages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which then closes the sockets
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a server
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # servers are not waited for
     while True:
         data, descriptors, _, _ = socket.recv_fds(engine, 1, 2)
         if not data:
@@ -185,6 +185,6 @@ def main(engine: socket.socket) -> None:
             try:
                 NextDatumServer(orders, calls).serve()
             finally:
-                os._exit(0)  # gRPC's threads do not matter to anybody now
+                os._exit(0)  # without waiting for gRPC's threads
         orders.close()
         calls.close()

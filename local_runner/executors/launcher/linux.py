@@ -60,7 +60,7 @@ _REFUSED = {
     0x80000016: ((278, 280),),  # s390x
 }
 _CLONE = {0xC000003E: 56, 0xC00000B7: 220, 0xC00000F3: 220, 0xC0000102: 220}  # whose first argument says which namespaces are new
-_CLONE3 = 435  # whose argument lies in memory, where nobody can look; libraries then do with clone
+_CLONE3 = 435  # whose argument lies in memory, where a filter cannot look; libraries then do with clone
 _NEW_NAMESPACES = 0x7E020080  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWTIME
 _SECCOMP_MODE_FILTER, _SECCOMP_ALLOW, _SECCOMP_ERROR = 2, 0x7FFF0000, 0x00050000
 _LOAD, _EQUAL, _AT_LEAST, _ABOVE, _ANY_OF, _AND, _RETURN = 0x20, 0x15, 0x35, 0x25, 0x45, 0x54, 0x06  # instructions of linux/filter.h

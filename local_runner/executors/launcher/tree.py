@@ -32,7 +32,7 @@ class Tree(NamedTuple):
     """
 
     folder: str = ""
-    links: Mapping[str, str] = {}  # nobody writes to it
+    links: Mapping[str, str] = {}  # never written to
     folders: Sequence[tuple[str, int]] = ()
     files: Sequence[tuple[str, bytes]] = ()
     brought: Sequence[tuple[str, str, bool]] = ()
@@ -69,8 +69,8 @@ class DatumFolder:
         self._brought: dict[str, _Status] = {}  # of the files of the tree that were made elsewhere
         self._made = Made()
         self._former: list[str] = []  # datums' own folders that are to be removed
-        self._is_as_laid = False  # the last look found exactly what was laid out, and nobody was left to change it
-        self._tells_reads: bool | None = None  # whether links remember that somebody went through them; None: not tried yet
+        self._is_as_laid = False  # the last look found exactly what was laid out, and no process was left to change it
+        self._tells_reads: bool | None = None  # whether following a link changes its time of access; None: not tried yet
 
     def at(self, below: str) -> str:
         """The path of an entry of `.scratch`, where every tree lies."""
@@ -320,7 +320,7 @@ class Look:
                 self._seen += 1
                 if not self._is_own(descriptor, self._folders.get("out", 0o777)):
                     self.is_as_laid = False
-        except OSError:  # it is no folder any more, or cannot be read: whoever collects it says so
+        except OSError:  # it is no folder any more, or cannot be read: `collect` reports it
             self.wrote, self.is_as_laid = True, False
 
     def _at_file(self, entry: os.DirEntry[str], here: str, path: str) -> None:

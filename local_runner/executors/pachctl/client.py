@@ -32,7 +32,7 @@ def main(path: str = SOCKET) -> NoReturn:
         status = _BROKEN_PIPE
     except OSError as why:
         status = _fail(f"the runner of this worker cannot be reached: {why.strerror}", _UNAVAILABLE)
-    os._exit(status)  # also while somebody reads standard input
+    os._exit(status)  # also while a thread reads standard input
 
 
 class _Call:
