@@ -201,7 +201,7 @@ def _let_go(kind: type[BaseException] | None, error: BaseException | None, trace
 
 
 def _say_who_writes(holder: str) -> None:
-    note(f"waiting for {holder or 'somebody'}, who writes to this home")
+    note(f"waiting for {holder or 'another process'}, which writes to this home")
 
 
 def _check_has_commit(text: str) -> None:

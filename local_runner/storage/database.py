@@ -266,7 +266,7 @@ def _translated(home: Home) -> Iterator[None]:
         if "full" in text:
             raise disk_full(home.path) from error
         if not home.database.exists():
-            raise Unavailable(f"the home {home.path} is gone", hint="somebody removed it; what it held went with it") from error
+            raise Unavailable(f"the home {home.path} is gone", hint="it was removed, with all it held") from error
         is_damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         hint = (
             "run fsck to see what is damaged, or put records.sqlite back from a copy of the home" if is_damaged else "nothing was changed"

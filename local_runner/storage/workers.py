@@ -27,7 +27,7 @@ def make_place(home: Home, warn: Callable[[str], None]) -> None:
     for folder in home.workers:
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         if folder.parent.stat().st_uid != os.getuid():
-            raise Unavailable(f"{folder.parent} belongs to somebody else", hint="remove it")
+            raise Unavailable(f"{folder.parent} belongs to another user", hint="remove it")
         if os.geteuid() == 0:
             folder.parent.chmod(_PASSAGE)
         for other in folder.parent.glob("[!.]*"):
@@ -41,7 +41,7 @@ def make_place(home: Home, warn: Callable[[str], None]) -> None:
         try:
             draft.rename(folder)
         except OSError as why:
-            raise Unavailable(f"{folder} is in the way: {why.strerror}", hint="remove it, as whoever may do that") from why
+            raise Unavailable(f"{folder} is in the way: {why.strerror}", hint="remove it, as a user who may do that") from why
 
 
 def leave_place(home: Home) -> None:

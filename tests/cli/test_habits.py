@@ -160,7 +160,7 @@ def test_a_command_that_waits_for_another_says_for_whom(pachctl):
     name = lock.holder()
     threading.Timer(PATIENCE + 0.3, lock.release).start()
     ended = pachctl.ok("create repo b")
-    assert ended.err.splitlines() == [f"waiting for {name}, who writes to this home"]
+    assert ended.err.splitlines() == [f"waiting for {name}, which writes to this home"]
 
 
 # -- progress ------------------------------------------------------------------------------------------------------------

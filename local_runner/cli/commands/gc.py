@@ -49,7 +49,7 @@ def _collect(app: App, dry_run: bool, progress: bool | None) -> None:
     with Meter(progress, plan.size) as meter:
         is_all = app.runner.gc(plan, meter.add)
     if not is_all:
-        note("large contents stay for now: somebody reads what was there before; run gc again later")
+        note("large contents stay for now, as a reader still sees what was there before; run gc again later")
 
 
 def _rows(plan: GcPlan) -> list[tuple[str, ...]]:

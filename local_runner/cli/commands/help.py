@@ -21,9 +21,9 @@ EXIT_CODES: Sequence[tuple[int, str]] = (
     (EXIT_WORK_FAILED, "a datum or a job failed"),
     (EXIT_NOT_FOUND, "something named is not there"),
     (EXIT_UNAVAILABLE, "an engine, an executor, a program or a disk is missing or broken"),
-    (EXIT_BUSY, "somebody else works on the home"),
+    (EXIT_BUSY, "another process works on the home"),
     (EXIT_INTERRUPTED, "Ctrl-C"),
-    (EXIT_BROKEN_PIPE, "whoever read the output went away"),
+    (EXIT_BROKEN_PIPE, "the reader of the output went away"),
     (143, "SIGTERM"),
 )
 

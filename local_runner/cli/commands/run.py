@@ -157,7 +157,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
 
     def wait_for(holder: str) -> None:
         waited.append(holder)
-        note(f"waiting for {holder or 'somebody'}, who is at work in {runner.home}")
+        note(f"waiting for {holder or 'another process'}, which is at work in {runner.home}")
 
     with Progress(flags.quiet) as progress:
 

@@ -47,7 +47,7 @@ def status(app: App, no_plan: bool, all_projects: bool) -> None:
         os.chdir(project.root)  # the home is found from here
     runner, projects = app.runner, app.projects(all_projects)
     lock = FileLock(runner.database.home.engine_lock)
-    engine = (lock.holder() or "somebody") if lock.is_taken() else ""
+    engine = (lock.holder() or "another process") if lock.is_taken() else ""
     with runner.database.read() as session:
         found = Status(
             str(runner.home),

@@ -188,7 +188,7 @@ class NextDatumClient:
             if why_not := self._orders.receive():
                 if self._inside and not os.path.exists(f"/proc/{self._inside}/ns/net"):
                     raise _gone()
-                raise Unavailable(f"nobody can answer NextDatum: {why_not}", hint="datum batching needs a free port on 127.0.0.1")
+                raise Unavailable(f"NextDatum cannot be answered: {why_not}", hint="datum batching needs a free port on 127.0.0.1")
             self._let_go()
         self._orders.tell(("listen",))
 
