@@ -6,6 +6,7 @@
     ├── Invalid             something given is wrong: a name, a path, a pattern, a spec
     │   └── SpecError       a pipeline spec is wrong; knows file, line and field
     ├── Refused             well formed, but not in the present state
+    │   └── ChangedMeanwhile    a file is not what a change of it depends on
     ├── WorkFailed          a job or datum did not succeed
     ├── Unavailable         an engine, an executor, a program or a disk is missing or broken
     │   ├── ContentLost     the bytes of a file are missing or damaged
@@ -114,6 +115,11 @@ class SpecError(Invalid):
 
 class Refused(LocalRunnerError):
     grpc_code = "FAILED_PRECONDITION"
+
+
+class ChangedMeanwhile(Refused):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"file {path} is not what it was expected to be", hint="look at it again: somebody changed it meanwhile")
 
 
 class WorkFailed(LocalRunnerError):

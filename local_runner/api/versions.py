@@ -15,6 +15,7 @@ from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, File
 from local_runner.repos import branches, commits, files
 from local_runner.repos import repos as lifecycle
 from local_runner.repos.file_changes import FileChanges
+from local_runner.repos.scan import scan_file
 from local_runner.storage.database import Session
 from local_runner.storage.objects import INLINE_BYTES
 
@@ -184,10 +185,17 @@ class Versions(Access):
         changes = FileChanges(self.database)
         try:
             yield changes
-            self.change(lambda txn: files.modify(txn, commit, changes.changes))
+            changes.commit = self.change(lambda txn: files.modify(txn, commit, changes.changes)).ref
         except BaseException:
             changes.give_up()
             raise
+
+    def scan_file(self, commit: CommitQuery, prefix: str = "/", after: str = "", delimiter: str = "") -> Iterator[FileInfo | str]:
+        """Files whose path begins with `prefix`, in byte order of paths, from after a path on; costs what is taken of it.
+
+        With a `delimiter`, those that have it after the prefix are told as one: as the text up to and with it.
+        """
+        return self._stream(lambda session: scan_file(session, commit, prefix, after, delimiter))
 
     def list_file(self, file: FileQuery) -> Iterator[FileInfo]:
         return self._stream(lambda session: files.list_file(session, file))
@@ -213,6 +221,10 @@ class Versions(Access):
             return _named(session.objects.read(info.hash, offset), info)
 
         return self._stream(blocks)
+
+    def read_content(self, info: FileInfo, offset: int = 0) -> Iterator[bytes]:
+        """The content of a file that was listed or inspected, whatever became of its commit since."""
+        return self._stream(lambda session: _named(session.objects.read(info.hash, offset), info))
 
     def get_files(self, file: FileQuery) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
         """All that a path, taken as a pattern, matches, folders with everything below; read each content before the next."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from local_runner.model.names import check_path
-from local_runner.model.refs import FileQuery
-from local_runner.repos.files import Change, Copy, Delete, Put, check_change
+from local_runner.model.refs import CommitRef, FileQuery
+from local_runner.repos.files import Change, Copy, Delete, Expect, Put, check_change
 from local_runner.storage.database import Database
 
 _INLINE_BUDGET = 32 * 1024 * 1024  # small contents held in memory before they are stored
@@ -19,6 +19,7 @@ class FileChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.changes: list[Change] = []
+        self.commit: CommitRef | None = None  # that has them, once they are applied
         self._held = 0
 
     def put(self, path: str, content: bytes | Path | BinaryIO, append: bool = False) -> None:
@@ -37,6 +38,10 @@ class FileChanges:
     def copy(self, source: FileQuery, path: str, append: bool = False) -> None:
         """Write a file or folder of some commit under another path; a missing source copies nothing."""
         self.changes.append(check_change(Copy(source, path, append)))
+
+    def expect(self, path: str, hash: bytes | None) -> None:
+        """Apply nothing, and raise `ChangedMeanwhile`, unless the file now there has this hash, or with None there is none."""
+        self.changes.append(check_change(Expect(path, hash)))
 
     def give_up(self) -> None:
         """Release the stored contents, as no commit will refer to them."""

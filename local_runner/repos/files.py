@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from local_runner.errors import Invalid, LocalRunnerError, NotFound, PathNotFound, Refused
+from local_runner.errors import ChangedMeanwhile, Invalid, LocalRunnerError, NotFound, PathNotFound, Refused
 from local_runner.model.entries import DEFAULT_TAG, entry_key, entry_value, folder_range, parse_entry
 from local_runner.model.globs import compile_glob
 from local_runner.model.names import check_path, clean_path
@@ -50,7 +50,15 @@ class Copy:
     append: bool = False
 
 
-Change = Put | Delete | Copy
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Change nothing at all unless the file of this path has this hash, or with None is not there."""
+
+    path: str
+    hash: bytes | None
+
+
+Change = Put | Delete | Copy | Expect
 
 
 def check_change(change: Change) -> Change:
@@ -59,6 +67,8 @@ def check_change(change: Change) -> Change:
         return Put(check_path(change.path), change.content, change.append)
     if isinstance(change, Delete):
         return Delete(_doomed(change.path))
+    if isinstance(change, Expect):
+        return Expect(check_path(change.path), change.hash)
     return Copy(change.source, check_path(clean_path(change.path)), change.append)
 
 
@@ -116,6 +126,10 @@ def apply(session: Session, root: Root, changes: Sequence[Change]) -> Root:
                 edits |= {key: None for key in doomed if key.endswith(f"\0{DEFAULT_TAG}".encode())}
             else:
                 edits[entry_key(change.path)] = None
+        elif isinstance(change, Expect):
+            found = file_at(session.trees, root, change.path)
+            if (found and found.hash) != change.hash:
+                raise ChangedMeanwhile(change.path)
         else:
             for path, node in _copied(session, change):
                 _put(session, root, edits, path, node.hash, node.size, change.append)
