@@ -68,6 +68,8 @@ class WorkerRequest:
     `visible` are host paths that must be readable where the executor shows the host's files (an interpreter); `hidden` are folders that
     are not seen though they lie in what is shown (the home).
     `pachctl` is how the program of that name, which is appended to PATH, comes to the runner; without it there is none.
+    `rootfs` is the name of an image that is kept here (images/oci/cache.py): its files take the place of the host's where an executor
+    shows those. "" is none.
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
     `digest` is of the files that `image` has to be built from, "" for an image that others build; `resources` are what it may use of the
@@ -79,6 +81,7 @@ class WorkerRequest:
     folder: Path
     env: Mapping[str, str]
     image: str = ""
+    rootfs: str = ""
     code: Mapping[str, Path] = field(default_factory=dict)
     mounts: Mapping[str, Path] = field(default_factory=dict)
     visible: tuple[Path, ...] = ()

@@ -8,18 +8,25 @@ import pwd
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Capabilities, Worker, WorkerRequest
 from local_runner.executors.host_files import asked_for, chain, host_paths, is_within
+from local_runner.executors.host_python import host_runtime
 from local_runner.executors.launcher.messages import WorkerPlan
 from local_runner.executors.pachctl.frames import BIN
 from local_runner.executors.pachctl.server import CLIENT, WHOLE, pachctl_server
 from local_runner.executors.users import find_user
 from local_runner.executors.worker import LauncherWorker, own_folder
+
+if TYPE_CHECKING:
+    from local_runner.executors.image_root import ImageRoot
 
 _PACKAGE = Path(__file__).parents[1]
 # Since when Linux counts the processes of a user for each user namespace, and since when kernel.pid_max is of a process namespace.
@@ -80,36 +87,61 @@ class SandboxExecutor:
                 return f"{why.message}; {remedy} or use --executor process"
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
-        return find_user(request.user) if request.user and self.capabilities.runs_as_user else None
+        if not self.capabilities.runs_as_user:
+            return None
+        if request.rootfs:
+            from local_runner.executors.image_root import image_owner  # most workers do without
+
+            return image_owner(request.rootfs, request.user)
+        return find_user(request.user) if request.user else None
 
     @contextlib.contextmanager
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if the namespaces cannot be made or `transform.user` is not known here."""
-        env = dict(request.env)
         with contextlib.ExitStack() as stack:
             own = stack.enter_context(own_folder(request))
-            (own / "root").mkdir()
+            for name in ("root", "upper"):
+                (own / name).mkdir()
             (request.pfs / ".scratch").mkdir(exist_ok=True)
-            steps = arrange(request, own)
+            root = stack.enter_context(_image_root(request.rootfs, own)) if request.rootfs else None
+            user = self.owner(request)
+            env = {"HOME": root.home(user), **root.env, **request.env} if root else dict(request.env)
+            programs: dict[str, Path] = {}
             if request.pachctl:
                 env["PATH"] = f"{env.get('PATH', os.defpath)}:{BIN}"
-                programs = stack.enter_context(pachctl_server(own, request.pachctl, _python(CLIENT, "-I", "-S"), _python(WHOLE, "-P")))
-                steps.append(("ro", str(programs), BIN))
+                client, whole, programs = _runner_inside() if root else (_python(CLIENT, "-I", "-S"), _python(WHOLE, "-P"), {})
+                programs[BIN] = stack.enter_context(pachctl_server(own, request.pachctl, client, whole))
+            steps = root.steps(request, own, env, programs) if root else arrange(request, own, programs)
             plan: WorkerPlan = {
                 "env": env,
                 "empty": str(own / "root"),
-                "steps": steps,
-                "user": self.owner(request),
+                "steps": [*steps, *_hidden(request.hidden, steps)],
+                "layers": root.layers if root else [],
+                "upper": str(own / "upper"),
+                "user": user,
                 "network": not request.network,
                 "memory": request.resources.memory,
                 "processes": MOST_PROCESSES if self.capabilities.limits_processes else 0,
                 "pfs": "/pfs",
             }
-            worker = LauncherWorker(request.pfs, plan, os.path.join("/", request.working_dir))
+            working_dir = root.working_dir(request.working_dir) if root else os.path.join("/", request.working_dir)
+            worker = LauncherWorker(request.pfs, plan, working_dir)
             try:
                 yield worker
             finally:
                 worker.close()
+
+
+def _image_root(name: str, own: Path) -> AbstractContextManager[ImageRoot]:
+    from local_runner.executors.image_root import image_root  # most workers do without
+
+    return image_root(name, own)
+
+
+def _runner_inside() -> tuple[list[str], list[str], dict[str, Path]]:
+    """The two commands of pachctl where the host's files are not seen, and what of the host has to be there for them."""
+    runtime = host_runtime()
+    return runtime.program(CLIENT), runtime.program(f"sys.path += {runtime.packages}; {WHOLE}"), dict(runtime.mounts)
 
 
 def _python(code: str, *flags: str) -> list[str]:
@@ -128,8 +160,8 @@ def _proof() -> tuple[Path, str]:
     return Path(tempfile.gettempdir(), f"local_runner-sandbox-{os.getuid()}"), f"{said}{os.readlink('/proc/self/ns/user')}\n"
 
 
-def arrange(request: WorkerRequest, own: Path) -> Steps:
-    """The mounts of a worker's root as (kind, host path, path inside), in order.
+def arrange(request: WorkerRequest, own: Path, programs: Mapping[str, Path] = MappingProxyType({})) -> Steps:
+    """The mounts of a worker's root as (kind, host path, path inside), in order. `programs` are the runner's.
 
     Makes the folders that are the worker's own in `own`.
     """
@@ -142,10 +174,10 @@ def arrange(request: WorkerRequest, own: Path) -> Steps:
     ours = (Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix), _PACKAGE) if request.pachctl else ()
     steps += _visible((*request.visible, *ours, *asked_for()), [path for kind, path, _ in steps if kind == "show"], list(private))
     # A folder before what stands in it.
-    steps += [("ro", str(source.resolve()), target) for target, source in sorted({**request.code, **request.mounts}.items())]
+    steps += [("ro", str(source.resolve()), target) for target, source in sorted({**programs, **request.code, **request.mounts}.items())]
     steps += [("rw", str(request.pfs.resolve()), "/pfs"), ("rw", str(request.scratch.resolve()), "/pfs/.scratch")]
     steps.append(("folder", "", os.path.join("/", request.working_dir)))
-    return [*steps, *_hidden(request.hidden, steps)]
+    return steps
 
 
 def _visible(paths: Iterable[Path], shown: list[str], private: list[str]) -> Iterator[tuple[str, str, str]]:

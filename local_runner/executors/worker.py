@@ -298,6 +298,8 @@ def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | N
         "env": dict(env),
         "empty": "",
         "steps": [],
+        "layers": [],
+        "upper": "",
         "user": user,
         "network": False,
         "memory": memory,

@@ -48,6 +48,16 @@ OF_THE_CONTAINER = {
     "be called by the kernel when a control group ends",
     "find a key of the host",
 }
+# Those of them that are about files: with an image as the root of a sandbox they reach the worker's own copy of its files.
+OF_THE_IMAGE = {
+    "read the passwords of the host",
+    "hard link to a file of the host",
+    "write to the user list",
+    "replace a program of the host",
+    "set the clock back on files of the host",
+    "change modes of files of the host",
+    "write to the interpreter",
+}
 LIST, NAMESPACES, RIGHTS, CALLS, READ_ONLY = "list of host files", "namespaces", "rights", "refused calls", "read-only mounts"
 OWN, NO_NETWORK, NOTHING_OPEN, LAUNCHER = "folders of its own", "no network", "nothing inherited", "launcher out of reach"
 

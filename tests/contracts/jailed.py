@@ -14,6 +14,8 @@ from local_runner.executors.base import Pachctl, RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.sandbox import SandboxExecutor
+from local_runner.images.oci.cache import ImageCache
+from local_runner.images.oci.pull import load
 
 _DATUM = ".scratch/set/one/pfs/one"
 _TREE = Tree(_DATUM, {"out": f"{_DATUM}/out"}, [("out", 0o777)], [])
@@ -22,6 +24,8 @@ _TREE = Tree(_DATUM, {"out": f"{_DATUM}/out"}, [("out", 0o777)], [])
 def main(kind: str, place: str, asked: str) -> None:
     executor = SandboxExecutor() if kind == "sandbox" else ContainerExecutor(kind)
     request = json.loads(asked)
+    if request["archive"]:
+        load(ImageCache(), Path(request["archive"]))
     for number, line in enumerate(sys.stdin):
         folder = Path(place, str(number))
         (folder / "pfs").mkdir(parents=True)
@@ -31,6 +35,7 @@ def main(kind: str, place: str, asked: str) -> None:
             folder / "folder",
             env=request["env"],
             image=request["image"],
+            rootfs=request["rootfs"],
             code={inside: Path(path) for inside, path in request["code"].items()},
             mounts={inside: Path(path) for inside, path in request["mounts"].items()},
             hidden=tuple(map(Path, request["hidden"])),

@@ -22,9 +22,10 @@ import pytest
 
 from local_runner.cli.pachctl_inside import VERBS, VERBS_ALONE
 from local_runner.executors.sandbox import SandboxExecutor
-from tests.contracts.breakouts import ATTEMPTS, OF_THE_CONTAINER, Attempt
+from tests.contracts.breakouts import ATTEMPTS, OF_THE_CONTAINER, OF_THE_IMAGE, Attempt
 from tests.engine.test_breakouts import ATTEMPTS as OF_ENGINE
 from tests.support.containers import IMAGE, why_not
+from tests.support.images import PROGRAMS, USERS, Image, layer, of_this_machine
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "SANDBOX.md"
@@ -32,7 +33,14 @@ NOBODY = 65534
 PYTHON = shutil.which("python3", path="/usr/bin") or sys.executable
 WATCHED = ("/tmp", "/var/tmp", "/dev/shm", "/etc", "/var/lib", "/root", "/home", "/srv", "/opt")
 
-MODES = {"sandbox": os.getuid(), "sandbox of an ordinary user": NOBODY, "podman": os.getuid(), "docker": os.getuid()}
+MODES = {
+    "sandbox": os.getuid(),
+    "sandbox of an ordinary user": NOBODY,
+    "sandbox with an image": os.getuid(),
+    "sandbox with an image of an ordinary user": NOBODY,
+    "podman": os.getuid(),
+    "docker": os.getuid(),
+}
 
 
 class Host:
@@ -147,9 +155,16 @@ class Jail:
             "env": {"PATH": path, "HOME": pwd.getpwuid(user).pw_dir},
             "image": IMAGE,
             "code": {"/app": str(host.project)} if kind == "sandbox" else {},
+            "rootfs": "",
+            "archive": "",
             "mounts": {"/secrets": host.secrets},
             "hidden": [str(host.state)],
         }
+        if "image" in kind:
+            library = subprocess.check_output([PYTHON, "-c", "import os; print(os.path.dirname(os.__file__))"], text=True).strip()
+            archive = Path(host.place, "image.tar")
+            Image([of_this_machine(*PROGRAMS, PYTHON), layer(*USERS)]).as_archive(archive)
+            request |= {"rootfs": "acme/scan:1", "archive": str(archive), "code": {library: library, "/app": str(host.project)}}
         command = [PYTHON, "-m", "jailed", "sandbox" if "sandbox" in kind else kind, f"{host.place}/work", json.dumps(request)]
         as_user = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}
         self._process = subprocess.Popen(  # type: ignore[call-overload]
@@ -158,7 +173,7 @@ class Jail:
             stdout=subprocess.PIPE,
             text=True,
             cwd=package,
-            env={**os.environ, "PYTHONPATH": str(package)},
+            env={**os.environ, "PYTHONPATH": str(package), "XDG_CACHE_HOME": f"{host.place}/cache"},
             **as_user,
         )
         stack.callback(self._process.stdout.close)
@@ -194,7 +209,8 @@ def test_nobody_gets_out(jail: Jail, attempt: Attempt) -> None:
         pytest.skip("no promise of containers: their engine decides it")
     said = jail.run(attempt)
     print("\n".join(said))
-    escapes = "sandbox" in jail.kind or attempt.name not in OF_THE_CONTAINER
+    own = OF_THE_IMAGE if "image" in jail.kind else OF_THE_CONTAINER if "sandbox" not in jail.kind else frozenset()
+    escapes = attempt.name not in own
     assert not [line for line in said if (escapes and line.startswith("escaped")) or jail.host.bait in line]
     assert jail.host.changes() == []
 

@@ -17,7 +17,7 @@ from local_runner.errors import Unavailable
 from local_runner.executors.base import MOST_PROCESSES, Executor, Worker, WorkerRequest
 from local_runner.executors.resources import Resources
 from local_runner.executors.sandbox import SandboxExecutor, arrange
-from local_runner.executors.users import find_user
+from local_runner.executors.users import UserFiles, find_user
 from tests.contracts.executor import PATH, Bench, ExecutorContract, unique_sleep
 from tests.contracts.isolation import BOMB, IsolationContract
 
@@ -266,10 +266,11 @@ def test_every_link_on_the_way_to_an_interpreter_is_there(tmp_path: Path) -> Non
 def test_a_user_is_found_by_name_or_number_and_may_have_a_group(tmp_path: Path) -> None:
     (tmp_path / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nann:x:1001:1002::/home/ann:/bin/sh\n")
     (tmp_path / "group").write_text("staff:x:50:\n")
-    assert find_user("ann", tmp_path) == find_user("1001", tmp_path) == (1001, 1002)
-    assert find_user("ann:staff", tmp_path) == find_user("ann:50", tmp_path) == (1001, 50)
-    assert find_user("ann:77", tmp_path) == (1001, 77)
+    files = UserFiles.of(tmp_path)
+    assert find_user("ann", files) == find_user("1001", files) == (1001, 1002)
+    assert find_user("ann:staff", files) == find_user("ann:50", files) == (1001, 50)
+    assert find_user("ann:77", files) == (1001, 77)
     with pytest.raises(Unavailable, match="user bob not found"):
-        find_user("bob", tmp_path)
+        find_user("bob", files)
     with pytest.raises(Unavailable, match="group crew not found"):
-        find_user("ann:crew", tmp_path)
+        find_user("ann:crew", files)

@@ -9,6 +9,7 @@ import http.server
 import io
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -23,6 +24,13 @@ from tests.support.containers import packed
 INDEX, MANIFEST = "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json"
 LAYER, LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip"
 _OS, _, _ARCHITECTURE = host_platform().partition("/")
+
+# What the suites for executors start.
+_WANTED = (
+    "sh bash cat chgrp chmod chown cp cut dd df dirname echo env false find grep head id kill ln ls mkdir mkfifo mknod mount mv nsenter"
+    " printf pwd readlink rm rmdir sed seq setsid sleep sort stat stty tail test touch tr true truncate tty umount uname unshare wc yes"
+)
+PROGRAMS = tuple(filter(shutil.which, _WANTED.split()))
 
 Entry = tuple[str, bytes | str | None, dict[str, Any]]
 
@@ -67,6 +75,15 @@ def of_this_machine(*programs: str) -> bytes:
     return packed(programs)
 
 
+USERS = (
+    *(folder(name) for name in ("etc", "usr", "usr/bin", "usr/lib", "var", "var/lib", "home", "home/ann", "run", "app")),
+    folder("tmp", mode=0o1777),
+    file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nann:x:1234:1235::/home/ann:/bin/sh\n"),
+    file("etc/group", "root:x:0:\nstaff:x:50:\n"),
+    link("var/run", "/run"),
+)  # what every image has, and another user
+
+
 def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
@@ -92,7 +109,11 @@ class Image:
         }
         self.config_blob = json.dumps(document).encode()
         listed = [{"mediaType": LAYER_GZIP, "digest": digest(blob), "size": len(blob)} for blob in self.packed]
-        described = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(self.config_blob), "size": len(self.config_blob)}
+        described = {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": digest(self.config_blob),
+            "size": len(self.config_blob),
+        }
         self.manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": listed}).encode()
 
     @property
@@ -225,7 +246,15 @@ def listing(place: Path) -> dict[str, str]:
     found = {}
     for path in sorted(place.rglob("*")):
         name = str(path.relative_to(place))
-        found[name] = f"-> {path.readlink()}" if path.is_symlink() else "/" if path.is_dir() else path.read_bytes().decode(errors="replace") if path.is_file() else "device"
+        found[name] = (
+            f"-> {path.readlink()}"
+            if path.is_symlink()
+            else "/"
+            if path.is_dir()
+            else path.read_bytes().decode(errors="replace")
+            if path.is_file()
+            else "device"
+        )
     return found
 
 

@@ -456,6 +456,8 @@ def _prepare(plan: WorkerPlan, control: int) -> None:
     """Enter the worker's namespaces and become its user, for all that follows. Raises OSError."""
     os.umask(0o022)
     if plan["empty"]:
+        import resource  # noqa: F401  # while this host's files are there: what an image has by that name is somebody else's
+
         from local_runner.executors.launcher import linux, mounts  # with ctypes 5 ms, and Linux only
 
         is_new_user = mounts.enter_namespaces(network=plan["network"])
@@ -464,7 +466,10 @@ def _prepare(plan: WorkerPlan, control: int) -> None:
             os.close(control)
             os.close(0)
             os._exit(os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) & 0xFF)
-        mounts.build_root(plan["empty"], plan["steps"], memory=plan["memory"], processes=0 if is_new_user else plan["processes"])
+        processes = 0 if is_new_user else plan["processes"]
+        mounts.build_root(plan["empty"], plan["steps"], plan["layers"], plan["upper"], memory=plan["memory"], processes=processes)
+        if plan["layers"]:
+            sys.path.clear()
         if is_new_user and plan["processes"]:
             linux.limit_processes(plan["processes"])
         linux.refuse_calls()

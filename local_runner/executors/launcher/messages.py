@@ -19,7 +19,7 @@ CHUNK = 1 << 16
 
 
 class WorkerPlan(TypedDict):
-    """How a launcher sets itself up. `empty` and `steps` are for the sandbox, see mounts.py; without it `empty` is "".
+    """How a launcher sets itself up. `empty`, `steps`, `layers` and `upper` are for the sandbox, see mounts.py; else `empty` is "".
 
     With `network` the sandbox has one of its own, else it has the host's. `memory` is what each process may take of it, in bytes, and
     each place in memory; `processes` are the most there may be, which outside the sandbox somebody else sees to. 0 is no limit.
@@ -29,6 +29,8 @@ class WorkerPlan(TypedDict):
     env: dict[str, str]
     empty: str
     steps: list[tuple[str, str, str]]
+    layers: list[str]
+    upper: str
     user: tuple[int, int] | None
     network: bool
     memory: int

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
+from collections.abc import Sequence
 
 from local_runner.executors.launcher import linux
 
@@ -13,13 +15,16 @@ from local_runner.executors.launcher import linux
 _DEVICES = re.compile(r"null|zero|full|u?random|tty|fd|std(in|out|err)|nvidia.*|dri|kfd|dxg")
 # Where the host's root stands while the new one is built, and where a folder stands while it is opened up.
 _HOST, _BELOW = "/.host", "/.below"
+# Where, below its own folder, an image is put together. Linux takes no more than a page of names of layers, so they are short.
+_LAYERS, _UPPER, _ROOT = "layers", "upper", "root"
 # What stands in the root folder of most systems.
 _LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
 _RESERVED_NUMBERS = 300
 _SIZE_OF_DEV = 1 << 16
 
 # ("ro" | "rw", host path, path inside) shows one at the other, following links; ("show", host path, the same) shows it read-only, or is
-# the link it is; ("folder", "", path inside) makes one if there is none; ("hide", "", path inside) puts an empty one there.
+# the link it is; ("folder", "", path inside) makes one if there is none; ("hide", "", path inside) puts an empty one there;
+# ("link", target, path inside) makes a link.
 Step = tuple[str, str, str]
 
 
@@ -44,18 +49,24 @@ def enter_namespaces(*, network: bool) -> bool:
     return is_new_user
 
 
-def build_root(empty: str, steps: list[Step], *, memory: int, processes: int) -> None:
+def build_root(empty: str, steps: list[Step], layers: Sequence[str], upper: str, *, memory: int, processes: int) -> None:
     """Make the root of this mount namespace from `steps`, in their order. `empty` is an empty folder of the caller's.
+
+    With `layers`, the folders of an image's from the topmost down, its files are the root, over which the steps put what they say; what
+    is written there goes into `upper`, another empty folder. No link in an image leads out of it.
 
     `memory` is how many bytes fit into each place that is in memory; `processes` are the most there may be in this process namespace.
     0 is no limit.
 
-    The root folder itself, and folders made on the way to a target, are writable and in memory, as those of a container are on its
+    Without, the root folder itself, and folders made on the way to a target, are writable and in memory, as those of a container are on its
     own disk. Raises OSError.
     """
     linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
-    _mount_memory(empty, 0o755, memory)
-    os.chdir(empty)
+    if layers:
+        _stack(empty, layers, upper)
+    else:
+        _mount_memory(empty, 0o755, memory)
+        os.chdir(empty)
     os.mkdir(_HOST[1:])
     linux.pivot_root(".", _HOST[1:])
     os.chdir("/")
@@ -64,10 +75,11 @@ def build_root(empty: str, steps: list[Step], *, memory: int, processes: int) ->
         # In this namespace's own /proc/sys, which user code will see read-only. The first numbers are given out only once.
         _write("/proc/sys/kernel/pid_max", str(processes + _RESERVED_NUMBERS))
     _make_dev(memory)
-    for folder, link in _LINKS.items():
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        os.symlink(link, folder)
-    os.mkdir("/run")
+    if not layers:
+        for folder, link in _LINKS.items():
+            os.makedirs(os.path.dirname(folder), exist_ok=True)
+            os.symlink(link, folder)
+        os.mkdir("/run")
     shown = [path for kind, path, _ in steps if kind == "show"]
     for path in shown:
         _place(os.path.dirname(path), is_folder=True, memory=memory)
@@ -77,6 +89,8 @@ def build_root(empty: str, steps: list[Step], *, memory: int, processes: int) ->
     for kind, source, target in steps:
         if kind == "folder":
             _place(target, is_folder=True, memory=memory)
+        elif kind == "link":
+            os.symlink(source, target)
         elif kind == "hide":
             _hide(target)
         elif kind != "show":
@@ -85,12 +99,38 @@ def build_root(empty: str, steps: list[Step], *, memory: int, processes: int) ->
     os.rmdir(_HOST)
 
 
+def try_stacking(empty: str, layer: str, upper: str) -> None:
+    """Raises OSError if an image cannot be a root here. For a process that does nothing else."""
+    enter_namespaces(network=False)
+    linux.mount("", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+    _stack(empty, [layer], upper)
+    os.mkdir("tried")
+
+
+def _stack(empty: str, layers: Sequence[str], upper: str) -> None:
+    """Be in the root folder of an image. Raises OSError where Linux does not stack for this user (before 5.11) or on these disks."""
+    _mount_memory(empty, 0o755, 0)
+    os.chdir(empty)
+    for name in (_LAYERS, _UPPER, _ROOT):
+        os.mkdir(name)
+    linux.mount(upper, _UPPER, flags=linux.MS_BIND)
+    for name in ("files", "work"):
+        os.mkdir(f"{_UPPER}/{name}", 0o755)
+    for number, layer in enumerate(layers):
+        os.mkdir(f"{_LAYERS}/{number}")
+        linux.mount(layer, f"{_LAYERS}/{number}", flags=linux.MS_BIND)
+    lower = ":".join(f"{_LAYERS}/{number}" for number in range(len(layers)))
+    # Nothing has to reach the disk when it ends. In a user namespace what marks folders are attributes that users may set.
+    linux.mount("overlay", _ROOT, "overlay", data=f"lowerdir={lower},upperdir={_UPPER}/files,workdir={_UPPER}/work,volatile,userxattr")
+    os.chdir(_ROOT)
+
+
 def _mount_memory(target: str, mode: int, size: int) -> None:
     linux.mount("tmpfs", target, "tmpfs", data=f"mode={mode:o},size={size or '50%'}")
 
 
 def _mount_proc() -> None:
-    os.mkdir("/proc")
+    _make_real("/proc")
     try:
         linux.mount("proc", "/proc", "proc")
     except PermissionError:
@@ -101,7 +141,7 @@ def _mount_proc() -> None:
 
 def _make_dev(memory: int) -> None:
     """Make a /dev without devices of disks, through which root could write to them."""
-    os.mkdir("/dev")
+    _make_real("/dev")
     _mount_memory("/dev", 0o755, _SIZE_OF_DEV)
     for name in os.listdir(f"{_HOST}/dev"):
         if _DEVICES.fullmatch(name):
@@ -141,6 +181,8 @@ def _guard_proc() -> None:
 def _place(target: str, is_folder: bool, memory: int) -> str:
     """A file or folder at `target` to mount on, made if there is none; the path it has once links on the way are followed."""
     path = os.path.realpath(target)
+    if path == _HOST or path.startswith(f"{_HOST}/"):
+        raise OSError(errno.EPERM, "a link of the image leads out of it", target)
     if os.path.exists(path):
         return path
     parent = _place(os.path.dirname(path), is_folder=True, memory=memory)
@@ -150,6 +192,13 @@ def _place(target: str, is_folder: bool, memory: int) -> str:
         _open_up(parent, memory)
         _make(path, is_folder)
     return path
+
+
+def _make_real(path: str) -> None:
+    """A folder in the root folder, whatever an image has there."""
+    if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
+        os.unlink(path)
+    os.makedirs(path, exist_ok=True)
 
 
 def _make(path: str, is_folder: bool) -> None:

@@ -78,7 +78,7 @@ def _make_folder(folder: int, name: str) -> None:
     os.mkdir(name, 0o700, dir_fd=folder)
 
 
-def _share(entry: beneath.Entry, folder: int, name: str, status: os.stat_result) -> None:
+def _share(entry: beneath.FolderEntry, folder: int, name: str, status: os.stat_result) -> None:
     try:
         os.link(entry.name, name, src_dir_fd=entry.folder, dst_dir_fd=folder, follow_symlinks=False)
         return

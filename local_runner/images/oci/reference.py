@@ -40,10 +40,9 @@ class Reference:
     @property
     def familiar(self) -> str:
         """As people write it: `python:3.12` for docker.io/library/python:3.12."""
-        name = self.name
-        if self.registry == DOCKER_HUB:
-            name = self.repository.removeprefix(_OFFICIAL) if self.repository.count("/") == 1 else self.repository
-        return name + self._suffix
+        short = self.repository.removeprefix(_OFFICIAL) if self.repository.count("/") == 1 else self.repository
+        is_clear = self.registry == DOCKER_HUB and not _is_registry(*short.partition("/")[:2])
+        return (short if is_clear else self.name) + self._suffix
 
     def __str__(self) -> str:
         return self.name + self._suffix
@@ -68,7 +67,7 @@ def parse_reference(text: str) -> Reference:
     if (colon and not tag and "/" not in name.rpartition(":")[2]) or ("@" in text and not _DIGEST.fullmatch(digest)):
         raise _no_reference(text)
     registry, slash, repository = name.partition("/")
-    if not slash or not (re.search(r"[.:A-Z]", registry) or registry == "localhost"):
+    if not _is_registry(registry, slash):
         registry, repository = DOCKER_HUB, name
     if registry in ("index.docker.io", "registry-1.docker.io"):
         registry = DOCKER_HUB
@@ -78,6 +77,10 @@ def parse_reference(text: str) -> Reference:
     if not is_name or (tag and not _TAG.fullmatch(tag)):
         raise _no_reference(text)
     return Reference(registry, repository, tag or ("" if digest else "latest"), digest)
+
+
+def _is_registry(head: str, slash: str) -> bool:
+    return bool(slash) and (bool(re.search(r"[.:A-Z]", head)) or head == "localhost")
 
 
 def _no_reference(text: str) -> Invalid:

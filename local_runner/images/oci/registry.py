@@ -48,20 +48,24 @@ class Registry:
 
         The first endpoint that has it is the one that blobs are taken from. Raises `NotFound`, `Unavailable`.
         """
+        if self._connection is not None:
+            return self._connection.document(f"manifests/{version}", accept)
         failures: list[LocalRunnerError] = []
-        for endpoint in self._endpoints if self._connection is None else ():
+        for endpoint in self._endpoints:
             for base in endpoint.bases:
                 connection = _Connection(endpoint, base, self.reference, self._pause)
                 try:
                     found = connection.document(f"manifests/{version}", accept)
+                except _Unreachable as why:
+                    failures.append(why)
                 except LocalRunnerError as why:
                     failures.append(why)
-                    continue
-                self._connection = connection
-                return found
-        if self._connection is None:
-            raise _worst(failures)
-        return self._connection.document(f"manifests/{version}", accept)
+                    break  # it did answer
+                else:
+                    self._connection = connection
+                    return found
+        # What somebody said is worth more than that others cannot be reached, and most what the registry itself said, which comes last.
+        raise next((why for why in reversed(failures) if not isinstance(why, _Unreachable)), failures[0])
 
     def blob(self, digest: str) -> bytes:
         """A small one, as a configuration is; its digest is the caller's to check."""
@@ -83,9 +87,8 @@ class Registry:
         return self._connection
 
 
-def _worst(failures: list[LocalRunnerError]) -> LocalRunnerError:
-    """Of what was tried in vain, what the registry itself said; nobody is helped by what plain HTTP did after TLS failed."""
-    return next((why for why in reversed(failures) if isinstance(why, NotFound)), failures[0] if len(failures) < 3 else failures[-1])
+class _Unreachable(Unavailable):
+    """Nobody answers there, or not in a language that is understood."""
 
 
 class _Connection:
@@ -251,14 +254,14 @@ class _Connection:
             return Unavailable(f"registry {host} was asked too often", hint=f"wait, log in (docker login {host}), or name a mirror")
         return Unavailable(f"registry {host} fails: {why.code} {why.reason}", hint="try again later")
 
-    def _unreachable(self, why: object) -> Unavailable:
+    def _unreachable(self, why: object) -> _Unreachable:
         host = self._endpoint.host
         if isinstance(why, ssl.SSLCertVerificationError):
             hint = f"put its certificate into /etc/docker/certs.d/{host}/ca.crt, or trust it anyway: --insecure {host}"
-            return Unavailable(f"registry {host} does not prove who it is: {why.verify_message}", hint=hint)
+            return _Unreachable(f"registry {host} does not prove who it is: {why.verify_message}", hint=hint)
         said = (why.strerror if isinstance(why, OSError) and why.strerror else str(why)) or type(why).__name__
         hint = f"is there a network, and is the name right? What is here runs without. For a registry without TLS: --insecure {host}"
-        return Unavailable(f"registry {host} cannot be reached: {said[:1].lower() + said[1:]}", hint=hint)
+        return _Unreachable(f"registry {host} cannot be reached: {said[:1].lower() + said[1:]}", hint=hint)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
