@@ -68,7 +68,7 @@ class WorkerRequest:
     `visible` are host paths that must be readable where the executor shows the host's files (an interpreter); `hidden` are folders that
     are not seen though they lie in what is shown (the home).
     `pachctl` is how the program of that name, which is appended to PATH, comes to the runner; without it there is none.
-    `rootfs` is the name of an image that is kept here (images/oci/cache.py): its files take the place of the host's where an executor
+    `rootfs` is the name of an image that is kept here (oci/cache.py): its files take the place of the host's where an executor
     shows those. "" is none.
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.

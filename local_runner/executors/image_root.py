@@ -19,7 +19,7 @@ from local_runner.errors import Unavailable
 from local_runner.executors.base import WorkerRequest
 from local_runner.executors.host_files import host_paths
 from local_runner.executors.users import UserFiles, find_user
-from local_runner.images.oci.cache import ImageCache, Kept
+from local_runner.oci.cache import ImageCache, Kept
 
 Steps = list[tuple[str, str, str]]
 

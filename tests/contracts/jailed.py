@@ -14,8 +14,8 @@ from local_runner.executors.base import Pachctl, RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.sandbox import SandboxExecutor
-from local_runner.images.oci.cache import ImageCache
-from local_runner.images.oci.pull import load
+from local_runner.oci.cache import ImageCache
+from local_runner.oci.pull import load
 
 _DATUM = ".scratch/set/one/pfs/one"
 _TREE = Tree(_DATUM, {"out": f"{_DATUM}/out"}, [("out", 0o777)], [])

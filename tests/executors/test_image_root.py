@@ -15,8 +15,8 @@ from local_runner.errors import NotFound, Unavailable
 from local_runner.executors import image_root
 from local_runner.executors.base import Executor, Worker
 from local_runner.executors.sandbox import SandboxExecutor
-from local_runner.images.oci.cache import ImageCache
-from local_runner.images.oci.pull import load
+from local_runner.oci.cache import ImageCache
+from local_runner.oci.pull import load
 from tests.contracts.executor import PATH, Bench, ExecutorContract, worker_request
 from tests.contracts.isolation import IsolationContract
 from tests.executors.test_sandbox import needs_root, needs_sandbox

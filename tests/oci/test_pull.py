@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, Unavailable, Unsupported
-from local_runner.images.oci import registry as client
-from local_runner.images.oci.cache import ImageCache
-from local_runner.images.oci.pull import Silent, pull
+from local_runner.oci import registry as client
+from local_runner.oci.cache import ImageCache
+from local_runner.oci.pull import Silent, pull
 from tests.support.images import MANIFEST, FakeRegistry, Image, digest, file, folder, index_of, layer, listing, send, serving, zstd
 
 BIG = os.urandom(600_000).hex()

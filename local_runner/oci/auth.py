@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from local_runner.errors import Unavailable
-from local_runner.images.oci.reference import DOCKER_HUB
+from local_runner.oci.reference import DOCKER_HUB
 
 _OF_DOCKER_HUB = "https://index.docker.io/v1/"  # as docker's own file calls it
 _HELPER_SECONDS = 30

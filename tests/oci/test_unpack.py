@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local_runner.errors import Invalid, LocalRunnerError, Unavailable
-from local_runner.images.oci import streams
-from local_runner.images.oci.merge import merge
-from local_runner.images.oci.unpack import Layer, unpack
+from local_runner.oci import streams
+from local_runner.oci.merge import merge
+from local_runner.oci.unpack import Layer, unpack
 from tests.support.images import Entry, device, digest, file, folder, hard_link, layer, link, listing, zstd
 
 

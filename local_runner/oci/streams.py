@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from local_runner.errors import Invalid, Unavailable
-from local_runner.images.oci.documents import hasher
+from local_runner.oci.documents import hasher
 
 CHUNK = 1 << 18
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"

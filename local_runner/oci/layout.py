@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from local_runner import beneath
 from local_runner.errors import Invalid, NotFound
-from local_runner.images.oci.documents import (
+from local_runner.oci.documents import (
     LARGEST_DOCUMENT,
     Descriptor,
     Manifest,
@@ -27,7 +27,7 @@ from local_runner.images.oci.documents import (
     read_document,
     read_manifest,
 )
-from local_runner.images.oci.streams import CHUNK, Begun, Checked, Readable, unpacked
+from local_runner.oci.streams import CHUNK, Begun, Checked, Readable, unpacked
 
 _NAME = "org.opencontainers.image.ref.name"
 _FULL_NAMES = ("io.containerd.image.name", _NAME)  # annotations; the second is a mere tag with some tools

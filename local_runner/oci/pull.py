@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from local_runner.errors import Invalid
-from local_runner.images.oci import layout
-from local_runner.images.oci.cache import ImageCache, Kept
-from local_runner.images.oci.documents import (
+from local_runner.oci import layout
+from local_runner.oci.cache import ImageCache, Kept
+from local_runner.oci.documents import (
     Descriptor,
     check_digest,
     choose_platform,
@@ -24,10 +24,10 @@ from local_runner.images.oci.documents import (
     read_document,
     read_manifest,
 )
-from local_runner.images.oci.reference import Reference, parse_reference
-from local_runner.images.oci.registry import Registry
-from local_runner.images.oci.streams import Checked, Readable
-from local_runner.images.oci.unpack import unpack
+from local_runner.oci.reference import Reference, parse_reference
+from local_runner.oci.registry import Registry
+from local_runner.oci.streams import Checked, Readable
+from local_runner.oci.unpack import unpack
 
 _AT_ONCE = 4  # layers; more only share the same line
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local_runner.errors import Refused, Unavailable
-from local_runner.images.oci.reference import DOCKER_HUB, Reference
+from local_runner.oci.reference import DOCKER_HUB, Reference
 
 _HUB_ADDRESS = "registry-1.docker.io"
 _DAEMON = Path("/etc/docker/daemon.json")

@@ -21,10 +21,10 @@ from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, Unavailable
-from local_runner.images.oci.auth import Challenge, Credentials, find_credentials, parse_challenge
-from local_runner.images.oci.documents import INDEXES, LARGEST_DOCUMENT, MANIFESTS, Descriptor, hasher
-from local_runner.images.oci.hosts import Endpoint, endpoints, tls_context
-from local_runner.images.oci.reference import Reference
+from local_runner.oci.auth import Challenge, Credentials, find_credentials, parse_challenge
+from local_runner.oci.documents import INDEXES, LARGEST_DOCUMENT, MANIFESTS, Descriptor, hasher
+from local_runner.oci.hosts import Endpoint, endpoints, tls_context
+from local_runner.oci.reference import Reference
 
 _SECONDS = 30.0  # without a byte, after which a connection counts as dead
 _TRIES, _PAUSE, _LONGEST_PAUSE = 5, 0.5, 20.0

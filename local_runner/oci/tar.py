@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Self, cast
 
 from local_runner.errors import Invalid
-from local_runner.images.oci.streams import CHUNK, Readable
+from local_runner.oci.streams import CHUNK, Readable
 
 # Headers that only carry names and times; no honest one is longer, and they are read into memory whole.
 _CARRIERS = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})

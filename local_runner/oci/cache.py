@@ -30,10 +30,10 @@ from typing import NamedTuple
 
 from local_runner import beneath
 from local_runner.errors import Invalid, NotFound, Unavailable
-from local_runner.images.oci.documents import Config, check_digest, digest_of, read_config
-from local_runner.images.oci.merge import merge
-from local_runner.images.oci.reference import Reference, parse_reference
-from local_runner.images.oci.unpack import Layer
+from local_runner.oci.documents import Config, check_digest, digest_of, read_config
+from local_runner.oci.merge import merge
+from local_runner.oci.reference import Reference, parse_reference
+from local_runner.oci.unpack import Layer
 
 _HEX = re.compile(r"[0-9a-f]{64,128}")
 _SHORTEST_ID = 12

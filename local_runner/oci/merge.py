@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local_runner import beneath
 from local_runner.errors import DiskFull, Unavailable
-from local_runner.images.oci.unpack import Layer
+from local_runner.oci.unpack import Layer
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _NOT_SHARED = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another disk, too many links, a file system without them

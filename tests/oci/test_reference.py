@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_runner.errors import Invalid
-from local_runner.images.oci.reference import Reference, parse_reference
+from local_runner.oci.reference import Reference, parse_reference
 
 _HEX = "a" * 64
 _PARTS = st.from_regex(r"[a-z0-9]{1,8}((\.|_|__|-)[a-z0-9]{1,4}){0,2}", fullmatch=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 from local_runner import beneath
 from local_runner.errors import DiskFull, Invalid, Unavailable
-from local_runner.images.oci.streams import Checked, Readable, unpacked
-from local_runner.images.oci.tar import Entry, entries, inside
+from local_runner.oci.streams import Checked, Readable, unpacked
+from local_runner.oci.tar import Entry, entries, inside
 
 # How layers say what of those below is gone (OCI image-spec, layer.md).
 _WHITEOUT, _OPAQUE, _INTERNAL = ".wh.", ".wh..wh..opq", ".wh..wh."
