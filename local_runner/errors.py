@@ -35,6 +35,11 @@ class LocalRunnerError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def text_for_clients(self) -> str:
+        """What a cluster's clients are told, which match some texts; a person at a terminal reads `message`."""
+        return self.message
+
 
 class NotFound(LocalRunnerError):
     grpc_code = "NOT_FOUND"
@@ -48,10 +53,14 @@ class ProjectNotFound(NotFound):
 
 
 class RepoNotFound(NotFound):
-    def __init__(self, repo: object, commit: str = "") -> None:
-        """`commit` is the id of one that was to be made in it."""
+    def __init__(self, repo: object, commit: str = "", branch: str = "") -> None:
+        """`commit` is the id of one that was to be made in it, `branch` one that was looked for there."""
         super().__init__(f"repo {repo} not found" + (f": cannot make commit {commit}" if commit else ""))
-        self.repo = repo
+        self.repo, self.branch = repo, branch
+
+    @property
+    def text_for_clients(self) -> str:
+        return f'branch "{self.branch}" not found in repo {self.repo}' if self.branch else self.message
 
 
 class BranchNotFound(NotFound):
@@ -71,8 +80,14 @@ class CommitSetNotFound(NotFound):
 
 
 class PathNotFound(NotFound):
-    def __init__(self, path: str, whereabouts: object) -> None:
+    def __init__(self, path: str, whereabouts: object, repo: object, commit: str) -> None:
+        """`commit` is the id of the one that was looked into."""
         super().__init__(f"file {path} not found in {whereabouts}")
+        self.path, self.repo, self.commit = path, repo, commit
+
+    @property
+    def text_for_clients(self) -> str:
+        return f"file {self.path} not found in repo {self.repo} at commit {self.commit}"
 
 
 class PipelineNotFound(NotFound):

@@ -15,9 +15,9 @@ from local_runner.api.arguments import check_argument, checked
 from local_runner.api.pipelines import Pipelines
 from local_runner.api.transactions import Transactions
 from local_runner.api.versions import CURRENT_PROJECT, Versions
-from local_runner.errors import AlreadyExists, LocalRunnerError, Refused
+from local_runner.errors import AlreadyExists, LocalRunnerError, NotFound
 from local_runner.model.secrets import check_secret
-from local_runner.pipelines.pipelines import CLUSTER_DEFAULTS
+from local_runner.pipelines.pipelines import CLUSTER_DEFAULTS, delete_pipeline
 from local_runner.repos import repos as lifecycle
 from local_runner.repos.check import check
 from local_runner.repos.check_home import Leftover, check_home, leftovers
@@ -130,7 +130,7 @@ class Runner(Versions, Pipelines, Transactions):
     def inspect_secret(self, name: str) -> Mapping[str, Any]:
         found = self._look(lambda session: session.pipelines.secret(name))
         if found is None:
-            raise Refused(f"secret {name} not found")
+            raise NotFound(f"secret {name} not found", hint="list secret says which there are")
         return found
 
     def delete_secret(self, name: str) -> None:
@@ -140,23 +140,44 @@ class Runner(Versions, Pipelines, Transactions):
 
     def delete_all(self) -> None:
         """Empty the home: every pipeline, repo, project, transaction, secret and default."""
+        self._delete_all(_delete_pipelines, _delete_repos)
+        self.delete_all_transactions()
+
+    def delete_all_pipelines(self) -> None:
+        """Every pipeline with its jobs and repos, every secret, and the defaults of all projects: the `DeleteAll` of pps."""
+        self._delete_all(_delete_pipelines)
+
+    def delete_all_repos(self) -> None:
+        """Every repo and project, with the pipelines whose output they hold: the `DeleteAll` of pfs."""
+        self._delete_all(_delete_repos)
+
+    def _delete_all(self, *deletions: Callable[[Transaction], None]) -> None:
+        """All pipelines are stopped first: jobs end, instead of being bereft of what they read."""
         for info in self.list_pipeline():
             self.stop_pipeline(info.pipeline)
 
         def work(txn: Transaction) -> None:
-            for row in txn.session.pipelines.pipelines():
-                txn.session.pipelines.remove_pipeline(row.pipeline)
-            lifecycle.remove_repos(txn, txn.session.repos.repos(), force=True)
-            for project in txn.session.repos.projects():
-                lifecycle.delete_project(txn, project.name, force=True)
-            for pending in txn.session.pipelines.all_pending():
-                self._end_transaction(txn.session, pending.id)
-            for name, _ in txn.session.pipelines.secrets():
-                txn.session.pipelines.remove_secret(name)
-            txn.session.repos.set_setting(CLUSTER_DEFAULTS, None)
-            txn.session.repos.set_setting(CURRENT_PROJECT, None)
+            for delete in deletions:
+                delete(txn)
 
         self.change(work)
+
+
+def _delete_pipelines(txn: Transaction) -> None:
+    for row in txn.session.pipelines.pipelines():
+        delete_pipeline(txn, row.pipeline, force=True)
+    for name, _ in txn.session.pipelines.secrets():
+        txn.session.pipelines.remove_secret(name)
+    txn.session.repos.set_setting(CLUSTER_DEFAULTS, None)
+
+
+def _delete_repos(txn: Transaction) -> None:
+    for row in txn.session.pipelines.pipelines():
+        txn.session.pipelines.remove_pipeline(row.pipeline)
+    lifecycle.remove_repos(txn, txn.session.repos.repos(), force=True)
+    for project in txn.session.repos.projects():
+        lifecycle.delete_project(txn, project.name, force=True)
+    txn.session.repos.set_setting(CURRENT_PROJECT, None)
 
 
 def collect(home: str) -> None:

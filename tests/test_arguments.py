@@ -23,7 +23,7 @@ JUNK = st.sampled_from([True, 5, 1.5, None, "x", b"x", [], {}, [1], {"a": 1}, {1
 _METHODS = sorted(
     name
     for name, method in inspect.getmembers(Runner, inspect.isfunction)
-    if not name.startswith("_") and name not in ("close", "wait_until", "change", "subscribe_commit", "follow_logs")
+    if not name.startswith("_") and name not in ("close", "wait_until", "change", "subscribe_commit", "subscribe_job", "follow_logs")
 )
 
 

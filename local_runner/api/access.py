@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from local_runner.api.stop import Stop
 from local_runner.errors import LocalRunnerError, Unavailable
 from local_runner.model.ids import new_id
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import SPEC, CommitRef, PipelineRef, RepoRef
 from local_runner.pipelines.transactions import apply, find_pending, to_document
 from local_runner.pipelines.triggers import fire_triggers, settle
-from local_runner.planning.readiness import has_work
+from local_runner.planning.readiness import has_work, next_tick
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import VARIABLE
@@ -42,6 +44,8 @@ class Access:
         self.database = database
         self._background = background
         self._transactional = transactional
+        self._transaction = ""  # the one verbs join, whichever is active
+        self._stop = Stop()
         self._spec_commit = _spec_commit_here()
         self._engine: subprocess.Popen[bytes] | None = None  # the one this has started last
         self._collector: subprocess.Popen[bytes] | None = None
@@ -50,6 +54,15 @@ class Access:
     @property
     def home(self) -> Path:
         return self.database.home.path
+
+    def view(self, *, transaction: str = "", stop: Stop | None = None) -> Self:
+        """The same home for one caller of many: verbs that can join a transaction join the one with this id, whichever is active, and
+        waits end with `Stopped` when `stop` is set. It is closed with the runner it comes from. Raises `NotFound`."""
+        if transaction:
+            self._look(lambda session: find_pending(session, transaction))
+        found = copy.copy(self)
+        found._transaction, found._stop = transaction, stop or self._stop
+        return found
 
     def change(self, work: Callable[[Transaction], _T], set_id: str = "") -> _T:
         """Do some work as one change, all of it under one commit set id or none of it; then start an engine if there is work for one."""
@@ -73,7 +86,7 @@ class Access:
     def _verb(self, verb: str, **arguments: object) -> Any:
         """Do a verb at once, or append it to the active transaction."""
         document = to_document(arguments)
-        active = self.active_transaction() if self._transactional else ""
+        active = self._transaction or (self.active_transaction() if self._transactional else "")
         return self._append(active, verb, document) if active else self.change(lambda txn: apply(txn, verb, document))
 
     def _append(self, transaction: str, verb: str, document: dict[str, Any]) -> Any:
@@ -109,10 +122,11 @@ class Access:
     def wait_until(self, look: Callable[[Session], _T | None]) -> _T:
         """Look at the records, and again whenever they change, until there is an answer.
 
-        Raises `Unavailable` if the engine it needs for that cannot work.
+        Raises `Unavailable` if the engine it needs for that cannot work, `Stopped` if nobody waits any more.
         """
-        with Wakeup(self.database.home.wakeups) as wakeup:
+        with Wakeup(self.database.home.wakeups) as wakeup, self._stop.wakes(wakeup):
             while True:
+                self._stop.check()
                 found = self._look(look)
                 if found is not None:
                     return found
@@ -159,6 +173,10 @@ class Access:
         `only` leaves other pipelines out.
         """
         return self._look(lambda session: has_work(session, services, only))
+
+    def next_tick(self) -> float | None:
+        """When the next clock strikes, that of a cron input or of a trigger, in seconds since the epoch; None if there is none."""
+        return self._look(next_tick)
 
     def active_transaction(self) -> str:
         """The id of the transaction that verbs are appended to, "" if there is none."""

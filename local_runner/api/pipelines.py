@@ -134,6 +134,24 @@ class Pipelines(Access):
     def list_job_set(self, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
         return self._look(lambda session: jobs.list_job_set(session, projects))
 
+    def subscribe_job(self, pipeline: PipelineRef | None = None) -> Iterator[JobInfo]:
+        """The jobs of a pipeline, or of all, oldest first, and each again whenever its state or its counts change, for ever.
+
+        Raises `NotFound`.
+        """
+        if pipeline:
+            self.inspect_pipeline(pipeline)
+        seen: dict[JobRef, JobInfo] = {}
+
+        def changed(session: Session) -> list[JobInfo] | None:
+            found = list(session.pipelines.jobs(pipeline))[::-1]
+            return [info for info in found if seen.get(info.job) != info] or None
+
+        while True:
+            for info in self.wait_until(changed):
+                seen[info.job] = info
+                yield info
+
     def stop_job(self, job: JobRef, reason: str = "") -> None:
         self._verb("stop_job", job=job, reason=reason)
 
@@ -198,10 +216,11 @@ class Pipelines(Access):
         if not follow:
             yield from found if tail is None else deque(found, maxlen=tail)
             return
-        with Wakeup(self.database.home.wakeups) as wakeup:
+        with Wakeup(self.database.home.wakeups) as wakeup, self._stop.wakes(wakeup):
             yield from found if tail is None else deque(found, maxlen=tail)
             while True:
                 wakeup.wait(1.0)
+                self._stop.check()
                 yield from filter(wanted, reader.new())
 
     def last_lines(self, job: JobRef, datum: str) -> list[str]:

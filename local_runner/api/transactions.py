@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any, NamedTuple
 
 from local_runner.api.access import ACTIVE_TRANSACTION, Access
 from local_runner.errors import Refused
@@ -13,37 +14,51 @@ from local_runner.storage.database import Session
 from local_runner.storage.pipeline_records import PendingRow
 
 
+class FinishedTransaction(NamedTuple):
+    """What became of a transaction: its id, which is that of the commit set, its requests, and for each what its verb returned."""
+
+    id: str
+    requests: list[dict[str, Any]]
+    results: tuple[object, ...]
+
+
 class Transactions(Access):
     """Methods about transactions. At most one of a home is active: the one that verbs are appended to."""
 
+    def begin_transaction(self) -> str:
+        """An open transaction that is not the active one, whoever else has some: `view` joins it. Returns its id."""
+        row = PendingRow(new_id(), time.time(), [])
+        with self.database.write() as session:
+            session.pipelines.put_pending(row)
+        return row.id
+
     def start_transaction(self) -> str:
+        """Begin one and make it the active one. Raises `Refused` if there is one."""
         active = self.active_transaction()
         if active:
             raise Refused(
                 f"cannot start a new transaction, since transaction with ID {active} already exists", hint="finish or stop it first"
             )
-        row = PendingRow(new_id(), time.time(), [])
-        with self.database.write() as session:
-            session.pipelines.put_pending(row)
-            session.repos.set_setting(ACTIVE_TRANSACTION, row.id)
-        return row.id
+        id = self.begin_transaction()
+        self.resume_transaction(id)
+        return id
 
     def resume_transaction(self, id: str) -> None:
         with self.database.write() as session:
             find_pending(session, id)
             session.repos.set_setting(ACTIVE_TRANSACTION, id)
 
-    def finish_transaction(self, id: str = "") -> PendingRow:
+    def finish_transaction(self, id: str = "") -> FinishedTransaction:
         """Do everything that a transaction collected as one change, whose commit set has the transaction's id."""
         row = self.inspect_transaction(id)
 
-        def work(txn: Transaction) -> None:
-            for request in row.requests:
-                apply(txn, request["verb"], request["arguments"])
+        def work(txn: Transaction) -> FinishedTransaction:
+            found = find_pending(txn.session, row.id)  # somebody may have added to it since
+            results = [apply(txn, request["verb"], request["arguments"]) for request in found.requests]
             self._end_transaction(txn.session, row.id)
+            return FinishedTransaction(row.id, found.requests, tuple(results))
 
-        self.change(work, row.id)
-        return row
+        return self.change(work, row.id)
 
     def stop_transaction(self) -> str:
         """Leave the active transaction, which stays listed with what it has collected; returns its id. Raises `Refused` without one."""
@@ -70,6 +85,12 @@ class Transactions(Access):
         if not chosen:
             raise Refused("no transaction is active", hint="start transaction begins one")
         return self._look(lambda session: find_pending(session, chosen))
+
+    def delete_all_transactions(self) -> None:
+        """Forget all that are open."""
+        with self.database.write() as session:
+            for pending in session.pipelines.all_pending():
+                self._end_transaction(session, pending.id)
 
     def list_transaction(self) -> list[PendingRow]:
         return self._look(lambda session: session.pipelines.all_pending())

@@ -11,7 +11,7 @@ from local_runner.api.access import Access
 from local_runner.errors import ContentLost
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
-from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, FileInfo, ProjectInfo, RepoInfo, Trigger
+from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, CommitState, FileInfo, ProjectInfo, RepoInfo, Trigger
 from local_runner.repos import branches, commits, files
 from local_runner.repos import repos as lifecycle
 from local_runner.repos.file_changes import FileChanges
@@ -73,9 +73,15 @@ class Versions(Access):
     # -- branches ------------------------------------------------------------------------------------------------------
 
     def create_branch(
-        self, branch: BranchRef, head: CommitQuery | None = None, provenance: Sequence[BranchRef] = (), trigger: Trigger | None = None
+        self,
+        branch: BranchRef,
+        head: CommitQuery | None = None,
+        provenance: Sequence[BranchRef] = (),
+        trigger: Trigger | None = None,
+        never: Sequence[BranchRef] = (),
     ) -> None:
-        self._verb("create_branch", branch=branch, head=head, provenance=list(provenance), trigger=trigger)
+        """Create or change a branch. It stands on `provenance`, of which those in `never` do not give it new commits."""
+        self._verb("create_branch", branch=branch, head=head, provenance=list(provenance), trigger=trigger, never=list(never))
 
     def inspect_branch(self, branch: BranchRef) -> BranchInfo:
         return self._look(lambda session: branches.inspect_branch(session, branch))
@@ -95,18 +101,17 @@ class Versions(Access):
     def finish_commit(self, commit: CommitQuery, description: str = "", error: str = "", force: bool = False) -> None:
         self._verb("finish_commit", commit=commit, description=description, error=error, force=force)
 
-    def inspect_commit(self, commit: CommitQuery, wait: bool = False) -> CommitInfo:
-        """With `wait`, block until it is finished: an output commit when its job is over."""
-        if not wait:
-            return self._look(lambda session: commits.commit_info(session, commits.resolve(session, commit)))
+    def inspect_commit(self, commit: CommitQuery, wait: bool | CommitState = False) -> CommitInfo:
+        """With `wait`, block until it is in that state, or finished: an output commit when its job is over."""
+        state = CommitState.FINISHED if wait is True else wait or CommitState.STARTED
         ref = self._look(lambda session: commits.resolve(session, commit).ref)
         exact = CommitQuery(ref.repo, id=ref.id)
 
-        def finished(session: Session) -> CommitInfo | None:
+        def reached(session: Session) -> CommitInfo | None:
             row = commits.resolve(session, exact)
-            return commits.commit_info(session, row) if row.finished is not None else None
+            return commits.commit_info(session, row) if commits.has_reached(session, row, state) else None
 
-        return self.wait_until(finished)
+        return self._look(reached) or self.wait_until(reached)
 
     def list_commit(
         self,
@@ -118,6 +123,10 @@ class Versions(Access):
         origin: str = "",
     ) -> Iterator[CommitInfo]:
         return self._stream(lambda session: commits.list_commit(session, repo, to, from_, number, reverse, origin))
+
+    def list_commits(self, origin: str = "", reverse: bool = False) -> Iterator[CommitInfo]:
+        """Those of all repos, newest first."""
+        return self._stream(lambda session: commits.list_commits(session, origin, reverse))
 
     def inspect_commit_set(self, id: str, wait: bool = False) -> CommitSetInfo:
         """With `wait`, block until all its commits are finished."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -53,6 +54,17 @@ class BranchInfo:
     trigger: Trigger | None
     never_propagates: frozenset[BranchRef]
     created: float
+
+
+class CommitState(enum.Enum):
+    """How far a commit is; each stage is reached after the one before it (reference pfs 1.3)."""
+
+    STARTED = "STARTED"
+    # All that it stands on is finished.
+    READY = "READY"
+    # It is closed: nothing more is written to it.
+    FINISHING = "FINISHING"
+    FINISHED = "FINISHED"
 
 
 @dataclass(frozen=True, slots=True)

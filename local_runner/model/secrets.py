@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +13,22 @@ from local_runner.errors import Invalid
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _KEY = re.compile(r"[-._a-zA-Z0-9]+")
+_FORM = 'it has the form {"metadata": {"name": "…"}, "stringData": {"key": "value"}}'
 _LONGEST_NAME = 253
 _MOST_BYTES = 1 << 20  # of all values, as in Kubernetes
+
+
+def read_secret(text: bytes) -> dict[str, Any]:
+    """A secret from its JSON. Raises `Invalid`."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise Invalid("secret: it is nested too deeply", hint=_FORM) from None
+    except ValueError as error:
+        raise Invalid(f"secret: no JSON: {error}", hint=_FORM) from None
+    if not isinstance(found, dict):
+        raise Invalid("secret: it is no JSON object", hint=_FORM)
+    return found
 
 
 def check_secret(document: Mapping[str, Any]) -> str:

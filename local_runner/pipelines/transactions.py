@@ -65,7 +65,8 @@ def _finish(txn: Transaction, a: Document) -> None:
 
 def _create_branch(txn: Transaction, a: Document) -> None:
     trigger = Trigger(**a["trigger"]) if a["trigger"] else None
-    create_branch(txn, _branch(a["branch"]), _commit(a["head"]), [_branch(b) for b in a["provenance"]], trigger)
+    never = frozenset(_branch(b) for b in a.get("never", ()))  # unknown to transactions of former versions
+    create_branch(txn, _branch(a["branch"]), _commit(a["head"]), [_branch(b) for b in a["provenance"]], trigger, never)
 
 
 VERBS: Mapping[str, Callable[[Transaction, Document], Any]] = {

@@ -91,6 +91,11 @@ def has_work(session: Session, services: bool = True, only: Container[PipelineRe
     return any(tick.at <= time.time() and (only is None or tick.owner in only) for tick in agenda.free_ticks)
 
 
+def next_tick(session: Session) -> float | None:
+    """When the next clock strikes, of those whose tick does not wait for a job."""
+    return min((tick.at for tick in read_agenda(session, Agenda()).free_ticks), default=None)
+
+
 def _waits(session: Session, job: JobRef, row: PipelineRow) -> bool:
     """Whether a job only waits for its inputs; a job that cannot be judged counts as work, since an engine has to end it."""
     try:

@@ -9,7 +9,7 @@ from local_runner.model.names import check_branch
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef
 from local_runner.model.repos import ORIGIN_AUTO, BranchInfo, Trigger
 from local_runner.model.units import parse_size
-from local_runner.repos.commits import check_first_of_set, resolve
+from local_runner.repos.commits import check_first_of_set, find_repo, resolve
 from local_runner.repos.provenance import provenance, subvenance
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Session
@@ -90,7 +90,7 @@ def find_branch(session: Session, ref: BranchRef) -> BranchRow:
     """A branch that must exist. Raises `NotFound`."""
     row = session.repos.branch(ref)
     if row is None:
-        _repo(session, ref)
+        find_repo(session, ref.repo, ref.name)
         raise BranchNotFound(ref.name, ref.repo)
     return row
 

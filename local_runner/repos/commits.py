@@ -16,7 +16,7 @@ from local_runner.errors import (
 )
 from local_runner.model.names import check_branch
 from local_runner.model.refs import META, SPEC, BranchRef, CommitQuery, CommitRef, PipelineRef, RepoRef
-from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo
+from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo, CommitState
 from local_runner.repos.collisions import first_collision
 from local_runner.repos.provenance import sources_first
 from local_runner.repos.transaction import Transaction, has_datums, may_write_output, open_commit, second_of_set
@@ -28,11 +28,11 @@ from local_runner.storage.trees import Root
 # -- finding -----------------------------------------------------------------------------------------------------------
 
 
-def find_repo(session: Session, ref: RepoRef) -> RepoRow:
-    """A repo that must exist. Raises `NotFound`."""
+def find_repo(session: Session, ref: RepoRef, branch: str = "") -> RepoRow:
+    """A repo that must exist; `branch` is what is looked for in it. Raises `NotFound`."""
     row = session.repos.repo(ref)
     if row is None:
-        raise RepoNotFound(ref)
+        raise RepoNotFound(ref, branch=branch)
     return row
 
 
@@ -45,7 +45,7 @@ def resolve(session: Session, query: CommitQuery) -> CommitRow:
         raise Invalid(
             f"cannot pick commit with no ID or branch: {query.repo}", hint=f"say {query.repo.name}@BRANCH or {query.repo.name}@ID"
         )
-    repo = find_repo(session, query.repo)
+    repo = find_repo(session, query.repo, query.branch)
     if query.id:
         row = session.commits.find(repo.key, query.id) or _alias(session, repo, query.id)
         if row is None:
@@ -281,6 +281,22 @@ def list_commit(
         if number and count == number:
             return
         yield commit_info(session, row, upper_bound=True)
+
+
+def list_commits(session: Session, origin: str = "", reverse: bool = False) -> Iterator[CommitInfo]:
+    """Commits of all repos, newest first."""
+    rows = (row for id in session.commits.set_ids() for row in reversed(session.commits.of_set(id)))
+    chosen = [row for row in rows if not origin or row.origin == origin]
+    return (commit_info(session, row, upper_bound=True) for row in (reversed(chosen) if reverse else chosen))
+
+
+def has_reached(session: Session, row: CommitRow, state: CommitState) -> bool:
+    """Whether a commit is in this state, or further."""
+    if state is CommitState.READY:
+        return all(source.finished is not None for source in session.commits.provenance([row.key]) if source.key != row.key)
+    if state is CommitState.FINISHING:
+        return not row.is_open
+    return state is CommitState.STARTED or row.finished is not None
 
 
 def _line(session: Session, row: CommitRow, stop: int | None) -> Iterator[CommitRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from local_runner.errors import ChangedMeanwhile, Invalid, LocalRunnerError, NotFound, PathNotFound, Refused
@@ -27,18 +27,20 @@ from local_runner.storage.trees import Root
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write a file, over what is there or after it."""
+    """Write a file, over what is there or after it; the files of each tag are apart."""
 
     path: str
     content: Content
     append: bool = False
+    tag: str = DEFAULT_TAG
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Take away a file; or, with a trailing slash, a folder."""
+    """Take away the file of a tag; or, with a trailing slash, a folder."""
 
     path: str
+    tag: str = DEFAULT_TAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Copy:
     source: FileQuery
     path: str
     append: bool = False
+    tag: str = DEFAULT_TAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,19 @@ Change = Put | Delete | Copy | Expect
 def check_change(change: Change) -> Change:
     """The change with its path checked. Raises `Invalid`."""
     if isinstance(change, Put):
-        return Put(check_path(change.path), change.content, change.append)
+        return replace(change, path=check_path(change.path))
     if isinstance(change, Delete):
-        return Delete(_doomed(change.path))
+        return replace(change, path=_doomed(change.path))
     if isinstance(change, Expect):
-        return Expect(check_path(change.path), change.hash)
-    return Copy(change.source, check_path(clean_path(change.path)), change.append)
+        return replace(change, path=check_path(change.path))
+    return replace(change, path=check_path(clean_path(change.path)))
+
+
+def check_tag(tag: str) -> str:
+    """The tag of a file, that of what people put if it is empty. Raises `Invalid`."""
+    if not tag.isascii() or not tag.isprintable():
+        raise Invalid(f"datum ({ascii(tag)[1:-1]}) invalid: only printable ASCII characters are allowed")
+    return tag or DEFAULT_TAG
 
 
 def _doomed(path: str) -> str:
@@ -117,35 +127,37 @@ def apply(session: Session, root: Root, changes: Sequence[Change]) -> Root:
     edits: dict[bytes, bytes | None] = {}
     for change in changes:
         if isinstance(change, Put):
-            _put(session, root, edits, change.path, change.content.name, change.content.size, change.append)
+            _put(session, root, edits, change, entry_key(change.path, change.tag), (change.content.name, change.content.size))
         elif isinstance(change, Delete):
             if change.path.endswith("/"):
                 # What came earlier in this list has to be in the tree before a folder can be taken out of it.
                 root, edits = session.trees.edit(root, edits), {}
                 doomed = (key for key, _ in session.trees.scan(root, *folder_range(change.path)))
-                edits |= {key: None for key in doomed if key.endswith(f"\0{DEFAULT_TAG}".encode())}
+                edits |= {key: None for key in doomed if key.endswith(f"\0{change.tag}".encode())}
             else:
-                edits[entry_key(change.path)] = None
+                edits[entry_key(change.path, change.tag)] = None
         elif isinstance(change, Expect):
             found = file_at(session.trees, root, change.path)
             if (found and found.hash) != change.hash:
                 raise ChangedMeanwhile(change.path)
         else:
             for path, node in _copied(session, change):
-                _put(session, root, edits, path, node.hash, node.size, change.append)
+                _put(session, root, edits, change, entry_key(path, change.tag), (node.hash, node.size))
     return session.trees.edit(root, edits)
 
 
-def _put(session: Session, root: Root, edits: dict[bytes, bytes | None], path: str, name: bytes, size: int, append: bool) -> None:
-    key = entry_key(path)
-    if append:
+def _put(
+    session: Session, root: Root, edits: dict[bytes, bytes | None], change: Put | Copy, key: bytes, content: tuple[bytes, int]
+) -> None:
+    name, size = content
+    if change.append:
         before = edits[key] if key in edits else session.trees.get(root, key)
         if before:
             there = parse_entry(key, before)
             # By content, whatever its history: a cluster may hash pieces apart (DEVIATIONS.md).
-            content = session.objects.files.take(Stream(chain(session.objects.read(there.hash), session.objects.read(name))))
-            session.objects.add([content])
-            name, size = content.name, content.size
+            taken = session.objects.files.take(Stream(chain(session.objects.read(there.hash), session.objects.read(name))))
+            session.objects.add([taken])
+            name, size = taken.name, taken.size
     edits[key] = entry_value(name, size)
 
 
@@ -193,7 +205,7 @@ def find_node(session: Session, file: FileQuery) -> tuple[CommitRow, Node]:
     row, path = resolve(session, file.commit), clean_path(file.path)
     node = node_at(session.trees, content_root(session, row), path)
     if node is None:
-        raise PathNotFound(path, file.whereabouts)
+        raise PathNotFound(path, file.whereabouts, *row.ref)
     return row, node
 
 
@@ -204,7 +216,7 @@ def find_content(session: Session, file: FileQuery) -> FileInfo:
     plain = file_at(session.trees, root, clean_path(file.path))
     found = [plain] if plain else list(matching(session.trees, root, compile_glob(file.path)))
     if not found:
-        raise PathNotFound(file.path, file.whereabouts)
+        raise PathNotFound(file.path, file.whereabouts, *row.ref)
     if len(found) > 1:
         raise Invalid(f"matched multiple files: {file.path}", hint="try again with -r")
     if found[0].path.endswith("/"):
@@ -223,7 +235,7 @@ def find_contents(session: Session, file: FileQuery) -> Iterator[FileInfo]:
                 seen.add(node.path)
                 yield _info(row, node)
     if not seen:
-        raise PathNotFound(file.path, file.whereabouts)
+        raise PathNotFound(file.path, file.whereabouts, *row.ref)
 
 
 def files_below(session: Session, file: FileQuery) -> Iterator[FileInfo]:
@@ -234,7 +246,7 @@ def files_below(session: Session, file: FileQuery) -> Iterator[FileInfo]:
     found = iter((single,)) if single else nodes_below(session.trees, root, path)
     first = next(found, None)
     if first is None:
-        raise PathNotFound(path, file.whereabouts)
+        raise PathNotFound(path, file.whereabouts, *row.ref)
     return _infos(row, chain((first,), found))
 
 

@@ -74,6 +74,19 @@ class Home:
     def engine_log(self) -> Path:
         return self.path / "engine.log"
 
+    @property
+    def server_lock(self) -> Path:
+        return self.path / "server.lock"
+
+    @property
+    def server_file(self) -> Path:
+        """Says where a server of this home listens, as long as there is one."""
+        return self.path / "server.json"
+
+    @property
+    def server_log(self) -> Path:
+        return self.path / "server.log"
+
 
 def disk_full(path: Path | str) -> DiskFull:
     """The error for a disk that takes no more; `path` is something on it."""

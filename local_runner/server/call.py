@@ -1,0 +1,37 @@
+"""One call of a client, as its handler sees it; and what a handler is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from local_runner.api.stop import Stop
+from local_runner.runner import Runner
+from local_runner.server.schema import Message
+
+_OLD_CLIENT = "python-pachyderm"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks, and what for. `runner` joins the transaction the call names, and stops waiting when the client is gone.
+
+    `home` is the same runner without a transaction, `agent` what the client says it is.
+    """
+
+    runner: Runner
+    home: Runner
+    stop: Stop
+    agent: str = ""
+    transaction: str = ""
+
+    @property
+    def wants_branches(self) -> bool:
+        """Whether the client expects the branch of a commit in it, as before 2.6."""
+        return self.agent.startswith(_OLD_CLIENT)
+
+
+Answer = Message | bytes  # a message, or one that is already as on the wire
+# From a message, or an iterator of them if the call takes a stream, to a message, or an iterator of them if it gives a stream.
+Handler = Callable[[Call, Any], "Answer | Iterator[Answer]"]

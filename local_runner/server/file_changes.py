@@ -1,0 +1,69 @@
+"""The messages that change files, as they come in, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from local_runner.errors import Invalid, Unavailable, Unsupported
+from local_runner.model.refs import CommitQuery, FileQuery
+from local_runner.repos.file_changes import FileChanges
+from local_runner.server import refs
+from local_runner.server.call import Call
+from local_runner.server.schema import Message
+from local_runner.storage.intake import Stream
+
+
+def apply_changes(call: Call, commit: CommitQuery | None, changes: FileChanges, requests: Iterable[Message]) -> None:
+    """Collect what the messages of `ModifyFile` say, but for the first one. Raises `Invalid`.
+
+    `commit` is where files that are copied from nowhere lie. Pieces of one file come as messages in a row, and become one content.
+    """
+    for (kind, path, tag), group in groupby(requests, _key):
+        if kind == "raw":
+            content = (request.add_file.raw.value for request in group)
+            changes.put(path, Stream(content), append=True, tag=tag)
+            continue
+        for request in group:
+            if kind == "delete_file":
+                changes.delete(path, tag=tag)
+            elif kind == "copy_file":
+                _copy(commit, changes, request.copy_file)
+            elif kind == "url":
+                _fetch(changes, path, tag, request.add_file.url)
+            else:
+                raise Invalid(f"a message says {kind or 'nothing'} where a change of a file was expected")
+
+
+def _key(request: Message) -> tuple[str, str, str]:
+    """What a message does, to which path, and with which tag."""
+    kind = request.WhichOneof("body") or ""
+    if kind == "add_file":
+        # A file that is added without any source is empty.
+        return request.add_file.WhichOneof("source") or "raw", refs.path(request.add_file.path), request.add_file.datum
+    if kind == "delete_file":
+        return kind, refs.path(request.delete_file.path), request.delete_file.datum
+    return kind, "", ""
+
+
+def _copy(commit: CommitQuery | None, changes: FileChanges, request: Message) -> None:
+    source = refs.given(request, "src")
+    here = commit is not None and not source.HasField("commit")
+    found = FileQuery(commit, refs.path(source.path)) if here and commit else refs.file(source)
+    changes.copy(found, refs.path(request.dst), request.append, tag=request.datum)
+
+
+def _fetch(changes: FileChanges, path: str, tag: str, source: Message) -> None:
+    """Put what a URL leads to. Raises `Unsupported`, `Unavailable`."""
+    scheme = source.URL.partition("://")[0].lower()
+    if scheme not in ("http", "https") or source.recursive:
+        what = f"{scheme} URLs" if scheme not in ("http", "https") else "URLs recursively"
+        raise Unsupported(f"cannot read {what}: {source.URL}", hint="fetch it with the store's own client, and put the local file")
+    import urllib.request
+    from urllib.error import URLError
+
+    try:
+        with urllib.request.urlopen(source.URL, timeout=60) as content:
+            changes.put(path, content, append=True, tag=tag)
+    except (URLError, ValueError, OSError) as error:
+        raise Unavailable(f"error retrieving content from {source.URL}: {getattr(error, 'reason', error)}") from None

@@ -1,0 +1,107 @@
+"""Clients that wait, hang up, or come in crowds cost nothing that stays."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from local_runner.server.listen import Done, Server
+from local_runner.server.threads import CallThreads
+from tests.support.api_client import ApiClient, file
+from tests.support.lab import Lab
+
+DATA = {"repo": {"name": "data"}}
+
+
+def eventually(look: Callable[[], bool], seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_those_who_wait_do_not_keep_others_waiting(client: ApiClient, calls: list[Done]) -> None:
+    client("pfs_v2.API/CreateRepo", **DATA)
+    waiting = [client.start("pfs_v2.API/SubscribeCommit", **DATA) for _ in range(100)]
+    client("pfs_v2.API/InspectRepo", **DATA)
+    for stream in waiting:
+        stream.cancel()
+    assert eventually(lambda: sum(call.path.endswith("SubscribeCommit") for call in calls) == 100)
+    assert {call.code for call in calls if call.path.endswith("SubscribeCommit")} == {"CANCELLED"}
+
+
+def test_a_new_commit_reaches_everybody_who_subscribed(client: ApiClient) -> None:
+    client("pfs_v2.API/CreateRepo", **DATA)
+    streams = [client.start("pfs_v2.API/SubscribeCommit", **DATA, branch="master") for _ in range(5)]
+    client.put("data", {"/a": b"1"})
+    assert len({next(stream).commit.id for stream in streams}) == 1
+    for stream in streams:
+        stream.cancel()
+
+
+def test_a_client_that_reads_no_further_leaves_nothing_behind(lab: Lab, client: ApiClient, server: Server, calls: list[Done]) -> None:
+    client("pfs_v2.API/CreateRepo", **DATA)
+    client.put("data", {"/large": os.urandom(8 << 20)})
+    for _ in range(20):
+        stream = client.start("pfs_v2.API/GetFile", file=file("data", "/large"))
+        next(stream)
+        stream.cancel()
+    assert eventually(lambda: sum(call.path.endswith("GetFile") for call in calls) == 20)
+
+
+def test_threads_and_descriptors_go_when_the_crowd_has_gone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from local_runner.server import listen, threads
+
+    monkeypatch.setattr(listen, "CallThreads", lambda ended: threads.CallThreads(ended, idle_seconds=0.2))
+    server = Server(lab.runner, listen.Address())
+    server.start()
+    client = ApiClient(server.port)
+    client("pfs_v2.API/CreateRepo", **DATA)
+    assert eventually(lambda: server._threads.count <= 1)
+    gc.collect()
+    before, of_calls = len(os.listdir("/proc/self/fd")), threading.active_count()
+    waiting = [client.start("pfs_v2.API/SubscribeCommit", **DATA) for _ in range(50)]
+    assert eventually(lambda: server._threads.count >= 50)
+    for stream in waiting:
+        stream.cancel()
+    del waiting, stream
+    assert eventually(lambda: server._threads.count <= 1)
+    gc.collect()
+    assert eventually(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
+    assert eventually(lambda: threading.active_count() <= of_calls + 2)
+    client.close()
+    server.stop(grace=0)
+
+
+def test_a_server_that_is_stopped_ends_those_who_wait(lab: Lab) -> None:
+    from local_runner.server.listen import Address
+
+    done: list[Done] = []
+    server = Server(lab.runner, Address(), done.append)
+    server.start()
+    client = ApiClient(server.port)
+    client("pfs_v2.API/CreateRepo", **DATA)
+    client.put("data", {"/a": b"1"})
+    stream = client.start("pfs_v2.API/SubscribeCommit", **DATA)
+    next(stream)
+    server.stop(grace=0.1)
+    assert eventually(lambda: any(call.path.endswith("SubscribeCommit") for call in done))
+    stream.cancel()
+    client.close()
+
+
+def test_a_thread_that_is_counted_on_as_it_ends_does_the_work() -> None:
+    ended = []
+    pool = CallThreads(lambda: ended.append(1), idle_seconds=0.001)
+    for number in range(300):
+        assert pool.submit(lambda number=number: number).result(timeout=10) == number
+        if number % 3 == 0:
+            time.sleep(0.001)
+    pool.shutdown()
+    assert len(ended) >= 1
+    assert pool.count == 0
