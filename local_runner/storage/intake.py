@@ -1,7 +1,8 @@
 """Stores a large content in one pass: each byte is read once, cut, summed, written and hashed.
 
-Of a content of some size, one thread hashes what another has cut, summed and written, and a third makes it last meanwhile. All of them
-work without the interpreter's lock most of the time. What a file of 512 MiB costs is in benchmarks/README.md.
+Of a content of some size, one thread sums and hashes what another reads and writes, and a third makes it last meanwhile. All of them
+work without the interpreter's lock most of the time. A large file is only cut while it is written, and hashed from the draft, several
+chunks side by side. What a file of 512 MiB costs is in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import fcntl
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from local_runner.model.file_hash import FileHasher
+from local_runner.model.file_hash import FileHasher, Piece
 from local_runner.storage.atomic import write_sparse
+from local_runner.storage.draft_hash import DraftHasher, native_digests
 from local_runner.storage.sums import BLOCK, Summer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 _ALONE = 8 * 1024 * 1024  # bytes for which no thread is started: it would cost more than it saves
+_SIDE_BY_SIDE = 32 * 1024 * 1024  # bytes, some three chunks: fewer are hashed sooner one by one
 _AHEAD = 3  # blocks that may wait to be hashed
 _LASTING = 64 * 1024 * 1024  # bytes that are written before a thread makes them last
 _FICLONE = 0x40049409  # Linux: share the blocks of another file
@@ -79,11 +82,16 @@ def bring_in(source: Source, draft: int, path: str, head: bytes = b"") -> Arrive
     Of a file that nothing was read of the blocks are shared instead, where the file system can. Raises `OSError`; one about the draft
     has `path` as its name.
     """
-    with _Intake(draft, path) as intake:
+    digests = native_digests() if _is_large(source) else None
+    with _Intake(draft, path, DraftHasher(draft, digests) if digests else FileHasher()) as intake:
         if isinstance(source, OpenFile) and not head and not source.file.tell() and share(draft, source.file.fileno()):
             with io.FileIO(draft, closefd=False) as shared:
                 return intake.take(_blocks(OpenFile(shared, source.check), b""), is_written=True)
         return intake.take(_blocks(source, head))
+
+
+def _is_large(source: Source) -> bool:
+    return isinstance(source, OpenFile) and os.fstat(source.file.fileno()).st_size - source.file.tell() >= _SIDE_BY_SIDE
 
 
 def share(draft: int, source: int) -> bool:
@@ -116,10 +124,10 @@ def _blocks(source: Source, head: bytes) -> Iterator[memoryview]:
 class _Intake:
     """One content that comes in."""
 
-    def __init__(self, draft: int, path: str) -> None:
+    def __init__(self, draft: int, path: str, hasher: FileHasher | DraftHasher) -> None:
         self._draft, self._path = draft, path
         self._size = self._lasts = 0  # bytes so far, and those of them that were made last
-        self._hasher, self._summer = FileHasher(), Summer()
+        self._hasher, self._summer = hasher, Summer()
         self._threads = contextlib.ExitStack()
         self._hashing: ThreadPoolExecutor | None = None
         self._lasting: ThreadPoolExecutor | None = None
@@ -137,16 +145,14 @@ class _Intake:
         for block in blocks:
             if self._size >= _ALONE and self._hashing is None:
                 self._start_threads()
-            self._hash(block)
-            self._summer.update(block)
+            self._look_at(block)
             if not is_written:
                 write_sparse(self._draft, block, self._path)
             self._size += len(block)
             self._make_last_meanwhile()
         for piece in self._unhashed:
             piece.result()
-        self._finish()
-        return Arrived(self._hasher.digest(), self._size, self._summer.sums())
+        return Arrived(self._finish(), self._size, self._summer.sums())
 
     def _start_threads(self) -> None:
         from concurrent.futures import ThreadPoolExecutor  # 5 ms, and most contents are small
@@ -154,14 +160,20 @@ class _Intake:
         self._hashing = self._threads.enter_context(ThreadPoolExecutor(1, "hashes"))
         self._lasting = self._threads.enter_context(ThreadPoolExecutor(1, "makes last"))
 
-    def _hash(self, block: memoryview) -> None:
-        pieces = list(self._hasher.cut(block))
+    def _look_at(self, block: memoryview) -> None:
+        pieces: Iterable[Piece] = self._hasher.cut(block)
+        if isinstance(self._hasher, FileHasher):
+            pieces = list(pieces)  # here: to hash them is enough for the other thread
         if self._hashing is None:
-            self._hasher.hash(pieces)
+            self._hash(block, pieces)
             return
-        self._unhashed.append(self._hashing.submit(self._hasher.hash, pieces))
+        self._unhashed.append(self._hashing.submit(self._hash, block, pieces))
         if len(self._unhashed) > _AHEAD:
             self._unhashed.popleft().result()
+
+    def _hash(self, block: memoryview, pieces: Iterable[Piece]) -> None:
+        self._hasher.hash(pieces)
+        self._summer.update(block)
 
     def _make_last_meanwhile(self) -> None:
         if self._lasting is None or self._size - self._lasts < _LASTING or (self._flushed and not self._flushed.done()):
@@ -174,12 +186,19 @@ class _Intake:
         if self._flushed:
             self._flushed.result()
 
-    def _finish(self) -> None:
+    def _finish(self) -> bytes:
+        """Make all of it last; gives its hash."""
         self._check_flushed()
         with self._named():
             os.ftruncate(self._draft, self._size)  # the last block may be a hole
             os.fchmod(self._draft, 0o444)
-        self._flush()
+            if self._lasting is None:
+                os.fsync(self._draft)
+                return self._hasher.digest()
+            flushed = self._lasting.submit(self._flush)
+            name = self._hasher.digest()
+            flushed.result()
+            return name
 
     def _flush(self) -> None:
         with self._named():

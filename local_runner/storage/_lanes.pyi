@@ -1,0 +1,3 @@
+from typing_extensions import Buffer
+
+def digests(descriptor: int, parts: Buffer, lanes: int = 8, /) -> bytes: ...
