@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_runner.errors import Invalid, NotFound
 from local_runner.model.retention import parse_keep
 from local_runner.specs.kubernetes import is_image
+
+if TYPE_CHECKING:
+    from local_runner.search.settings import SearchSettings
 
 PROJECT_FILE = "local_runner.toml"
 DEFAULT_BRANCH = "master"
@@ -47,6 +50,8 @@ class Project:
     repos: tuple[InputRepo, ...] = ()
     images: Mapping[str, Path] = field(default_factory=dict)
     is_part: bool = False
+    file: Path = Path(PROJECT_FILE)
+    searches: Mapping[str, SearchSettings] = field(default_factory=dict)
 
 
 def project_root(start: Path) -> Path:
@@ -85,9 +90,10 @@ def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Invalid(f"{path}: {what}", hint="it has to be TOML: https://toml.io") from None
     reader = _Reader(path, _lines(text))
-    reader.check_keys(document, ("pipelines", "repo", "images", "keep"))
+    reader.check_keys(document, ("pipelines", "repo", "images", "keep", "search"))
     reader.check_keep(document)
-    return Project(root, reader.specs(document), reader.repos(document), reader.images(document))
+    specs, repos, images = reader.specs(document), reader.repos(document), reader.images(document)
+    return Project(root, specs, repos, images, file=path, searches=reader.searches(document))
 
 
 def chosen_project(start: Path, files: Sequence[Path] = ()) -> Project:
@@ -191,6 +197,16 @@ class _Reader:
         except Invalid as error:
             key = next((key for key in table if error.message.startswith(f"keep: {key}:") or error.message.endswith(f" {key}")), "")
             raise self.wrong(error.message, key, "keep", 1, hint=error.hint) from None
+
+    def searches(self, document: Mapping[str, Any]) -> Mapping[str, SearchSettings]:
+        if "search" not in document:
+            return {}
+        from local_runner.search.settings import read_searches  # for projects that have one
+
+        def wrong(message: str, key: str, table: str, hint: str) -> Invalid:
+            return self.wrong(message, key, table, 1, hint=hint)
+
+        return read_searches(document["search"], self.path, wrong)
 
     def images(self, document: Mapping[str, Any]) -> dict[str, Path]:
         listed = document.get("images", {})

@@ -1,0 +1,275 @@
+"""The loop of a search: as many points are out as workers can take, each result is told when it comes, and the next is asked at once.
+
+It runs between the beats of the engine of this process, so that nothing has to be waited for by turns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from local_runner.develop import bring_up_to_date, compare
+from local_runner.engine.observers import Observer, Silent
+from local_runner.errors import Refused, WorkFailed
+from local_runner.foreground import Crew, engine_of
+from local_runner.model.jobs import JobInfo, JobState
+from local_runner.model.pipelines import PipelineInfo
+from local_runner.model.refs import JobRef
+from local_runner.search.points import named_in
+from local_runner.search.route import find_route
+from local_runner.search.settings import SearchSettings
+from local_runner.search.space import Point
+from local_runner.search.trials import WAITING, Failure, Trial
+
+if TYPE_CHECKING:
+    from local_runner.engine.outcome import Outcome
+    from local_runner.executors.base import Executor
+    from local_runner.runner import Runner
+    from local_runner.search.study import Study
+
+
+class Watcher(Observer, Protocol):
+    """Who wants to see how a search goes on: what an observer of the engine sees, and what becomes of points."""
+
+    def planned(self, wanted: int, known: Sequence[Trial]) -> None: ...
+
+    def points_out(self, count: int) -> None: ...
+
+    def told(self, trial: Trial) -> None: ...
+
+
+class Unseen(Silent):
+    """Nobody looks."""
+
+    def planned(self, wanted: int, known: Sequence[Trial]) -> None:
+        pass
+
+    def points_out(self, count: int) -> None:
+        pass
+
+    def told(self, trial: Trial) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Points that were asked for together, and the jobs that are to score them."""
+
+    names: set[str]
+    jobs: set[JobRef]
+
+
+class SearchLoop:
+    """Asks and tells. `step` does what can be done now and says whether the search is over; the engine's observer wakes it.
+
+    At most `room` points are out at once, `together` of them in one commit.
+    """
+
+    def __init__(self, study: Study, route: Sequence[PipelineInfo], watcher: Watcher, *, wanted: int, room: int, together: int) -> None:
+        self._study, self._route, self._watcher = study, route, watcher
+        self._wanted, self._room, self._together = wanted, room, together
+        self._pipelines = {info.pipeline: place for place, info in enumerate(route)}
+        self._has_news = True
+        self._is_spent = False  # the sampler has no more points
+        waiting = {trial.name for trial in study.trials() if trial.state == WAITING}
+        unfinished = {info.job for info in self._jobs() if not info.state.is_final}
+        self._batches = [_Batch(waiting, unfinished)] if waiting or unfinished else []
+
+    def wake(self) -> None:
+        self._has_news = True
+
+    def step(self) -> bool:
+        if self._has_news:
+            self._has_news = False
+            self._take_in()
+            self._ask()
+            self._watcher.points_out(self._out)
+        return not self._has_news and not self._batches
+
+    def check_moves(self) -> None:
+        """The engine has nothing to do. Raises `Refused` if jobs are left all the same."""
+        before = {job for batch in self._batches for job in batch.jobs}
+        self.wake()
+        if not self.step() and before == {job for batch in self._batches for job in batch.jobs}:
+            left = ", ".join(sorted({job.pipeline.name for job in before}))
+            raise Refused(f"jobs of {left} do not begin", hint="`list pipeline` shows which one is stopped: `start pipeline`, then search again")
+
+    @property
+    def _out(self) -> int:
+        return sum(len(batch.names) for batch in self._batches)
+
+    def _jobs(self, set_id: str = "") -> list[JobInfo]:
+        """Jobs of the pipelines of the search, those upstream first: of a commit set, or the newest of each."""
+        runner = self._study.runner
+        if set_id:
+            found = [info for info in runner.inspect_job_set(set_id).jobs if info.job.pipeline in self._pipelines]
+        else:
+            found = [job for pipeline in self._pipelines for job in _first(runner.list_job(pipeline=pipeline))]
+        return sorted(found, key=lambda info: self._pipelines[info.job.pipeline])
+
+    def _take_in(self) -> None:
+        ledger = self._study.ledger
+        self._study.refresh()
+        for batch in list(self._batches):
+            for name in list(batch.names):
+                if (trial := ledger.trial(name)).state != WAITING:
+                    self._end(batch, trial)
+            jobs = [self._study.runner.inspect_job(job) for job in batch.jobs]
+            if all(info.state.is_final for info in jobs):
+                self._batches.remove(batch)
+                self._settle(batch, jobs or self._jobs())
+
+    def _end(self, batch: _Batch, trial: Trial) -> None:
+        batch.names.discard(trial.name)
+        self._watcher.told(trial)
+
+    def _settle(self, batch: _Batch, jobs: Sequence[JobInfo]) -> None:
+        """What the jobs left without a score has failed; if a job failed with it, the others of it are tried without that."""
+        if not batch.names:
+            return
+        study = self._study
+        failures = settle(study.runner, sorted(jobs, key=lambda info: self._pipelines[info.job.pipeline]), batch.names, study.settings)
+        study.ledger.tell(failures)
+        study.refresh()
+        for name in failures:
+            self._end(batch, study.ledger.trial(name))
+        if batch.names:
+            self._put(batch.names, {})
+
+    def _ask(self) -> None:
+        study = self._study
+        while not self._is_spent:
+            count = min(self._room - self._out, self._wanted - len(study.counted()), self._together)
+            if count <= 0:
+                break
+            points = study.choose(count)
+            self._is_spent = len(points) < count
+            if not points:
+                break
+            self._put(points.keys(), points)
+        if not self._batches and any(study.ledger.to_withdraw()):
+            self._put((), {})
+
+    def _put(self, names: Iterable[str], points: Mapping[str, Point]) -> None:
+        set_id = self._study.ledger.ask(points)
+        self._batches.append(_Batch(set(names), {info.job for info in self._jobs(set_id)}))
+
+
+def settle(runner: Runner, jobs: Sequence[JobInfo], names: Iterable[str], settings: SearchSettings) -> dict[str, Failure]:
+    """Why points have no score after these jobs, upstream first, are over. A point is left out if it suffers from the failure of another.
+
+    Raises `WorkFailed` if a job did not succeed and no datum is to blame.
+    """
+    missing, failures = set(names), dict[str, Failure]()
+    for info in jobs:
+        for datum in runner.list_datum(info.job) if info.counters.failed or info.counters.recovered else ():
+            if datum.state not in ("failed", "recovered"):
+                continue
+            for name in missing & {named_in(read.path) for read in datum.datum.inputs}:
+                words = tuple(runner.last_lines(info.job, datum.datum.id))
+                failures.setdefault(name, Failure(datum.reason, words, info.job.pipeline.name, info.job.id, datum.datum.id))
+    bad = next((info for info in jobs if info.state is not JobState.SUCCESS), None)
+    if bad is None:
+        reason = f"the jobs succeeded, but {settings.score.repo} has no score for it at {settings.score.pattern}"
+        return failures | {name: Failure(reason) for name in missing - failures.keys()}
+    if not failures:
+        raise WorkFailed(
+            f"{bad.job.pipeline.name}: {bad.state.word}: {bad.reason.strip()}",
+            hint=f"`logs -j {bad.job.pipeline.name}@{bad.job.id}` says more; finished points are kept",
+        )
+    return failures
+
+
+def run_study(
+    study: Study,
+    trials: int = 0,
+    *,
+    jobs: int = 0,
+    batch: int = 0,
+    executor: Executor | None = None,
+    watcher: Watcher | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    waiting: Callable[[str], None] = lambda holder: None,
+) -> None:
+    """Be the engine, bring the pipelines of a study up to date and search until `trials` points of its space are tried.
+
+    `jobs` are datums at once (0: one a core), `batch` points that are asked for together (0: as it is best). Ctrl-C leaves everything
+    as it is, and the next call goes on. Raises `WorkFailed` if pipelines cannot work, and what is wrong with specs and settings.
+    """
+    settings, runner, watcher = study.settings, study.runner, watcher or Unseen()
+    adapts = bool(settings.points) and study.sampler.adapts  # what is missing for it is said before anything runs
+    jobs = jobs or os.cpu_count() or 1
+    wanted = trials or (_ALL if settings.sampler == "grid" else settings.trials)
+    room = wanted if not adapts else max(jobs, batch)
+    together = batch or (jobs if adapts else wanted)
+    study.prepare()
+    project = dataclasses.replace(study.project, specs=settings.pipelines or study.project.specs, is_part=bool(settings.pipelines))
+    observer = _Waker(watcher)
+    with runner.database.read() as session:
+        todo = compare(session, project)
+    crew = Crew(
+        executor or _chosen(say),
+        jobs,
+        lambda: study.project.images,
+        observer,
+        may_begin=lambda info: todo.needed is None or info.job.pipeline in todo.needed,
+        ignore_failures=True,  # what fails is a result
+        warn=say,
+    )
+    with engine_of(runner, crew, waiting=waiting) as engine:
+        with runner.database.read() as session:
+            todo = compare(session, project)
+        for sentence in todo.sentences:
+            say(sentence)
+        bring_up_to_date(runner, todo)
+        route = find_route(runner, settings)
+        if not settings.points:
+            engine.work()
+            return
+        study.refresh()
+        known = study.counted()
+        watcher.planned(min(wanted, _size(study)), known)
+        loop = SearchLoop(study, route, watcher, wanted=wanted, room=room, together=together)
+        observer.wake = loop.wake
+        while not loop.step():
+            engine.work(until=loop.step)
+            loop.check_moves()
+    study.refresh()
+
+
+_ALL = 10**9
+
+
+def _size(study: Study) -> int:
+    return sum(1 for _ in study.space.grid()) if study.space.is_finite else _ALL
+
+
+def _chosen(say: Callable[[str], None]) -> Executor:
+    from local_runner.executors.table import choose
+
+    executor, why = choose(os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"))
+    say(why)
+    return executor
+
+
+def _first(jobs: Iterable[JobInfo]) -> list[JobInfo]:
+    return [info for info, _ in zip(jobs, range(1), strict=False)]
+
+
+class _Waker:
+    """Shows what happens to the watcher, and wakes the loop when a job has ended."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self.wake: Callable[[], None] = lambda: None
+
+    def job_changed(self, info: JobInfo) -> None:
+        if info.state.is_final:
+            self.wake()
+        self._watcher.job_changed(info)
+
+    def datum_ended(self, job: JobRef, outcome: Outcome) -> None:
+        self._watcher.datum_ended(job, outcome)

@@ -1,0 +1,1 @@
+"""Samplers: from what is known to the next point."""
