@@ -70,6 +70,7 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
     "restart": {"datum": "datum:restart_datum"},
     "resume": {"transaction": "transaction:resume_transaction"},
     "run": {"cron": "pipeline:run_cron", "pipeline": "pipeline:run_pipeline"},
+    "search": {"check": "search:check", "compare": "search:compare", "explain": "search:explain", "result": "search:results"},
     "squash": {"commit": "commit:squash_commit"},
     "start": {
         "commit": "commit:start_commit",
@@ -103,6 +104,7 @@ ALONE: Mapping[str, str] = {
     "plan": "plan:plan",
     "pull": "deploy:pull",
     "run": "run:run",
+    "search": "search:search",
     "serve": "serve:serve",
     "status": "status:status",
     "version": "admin:version",
@@ -147,6 +149,7 @@ VERBS: Mapping[str, str] = {
     "restart": "Restart a datum that hangs.",
     "resume": "Resume a transaction.",
     "run": "Bring the project up to date; or: let a cron pipeline tick.",
+    "search": "Look for the best point, and show the winners.",
     "serve": "Answer pachctl and the Python clients.",
     "squash": "Fold commits into their children.",
     "start": "Start a commit, a pipeline or a transaction.",

@@ -18,7 +18,7 @@ from local_runner.model.retention import parse_keep
 from local_runner.specs.kubernetes import is_image
 
 if TYPE_CHECKING:
-    from local_runner.search.settings import SearchSettings
+    from local_runner.project.search import SearchSettings
 
 PROJECT_FILE = "local_runner.toml"
 DEFAULT_BRANCH = "master"
@@ -201,7 +201,7 @@ class _Reader:
     def searches(self, document: Mapping[str, Any]) -> Mapping[str, SearchSettings]:
         if "search" not in document:
             return {}
-        from local_runner.search.settings import read_searches  # for projects that have one
+        from local_runner.project.search import read_searches  # for projects that have one
 
         def wrong(message: str, key: str, table: str, hint: str) -> Invalid:
             return self.wrong(message, key, table, 1, hint=hint)

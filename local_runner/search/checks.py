@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from local_runner.errors import NotFound
 from local_runner.model.refs import CommitQuery, CommitRef, FileQuery
+from local_runner.model.space import Choice, Parameter, show_value, shown, text_of
+from local_runner.project.search import FilePath
 from local_runner.search.results import Results
-from local_runner.search.settings import FilePath
-from local_runner.search.space import Choice, Parameter, show_value, shown, text_of
 from local_runner.search.trials import Trial
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def without_effect(results: Results) -> Iterator[Remark]:
                 under = [trial for trial in results.done if trial.point.get(other) == value]
                 same, groups = _groups_alike(under, name)
                 if groups and same == groups and len(values) > 1:
-                    sentence = f"{name} has no effect under {other}={show_value(value)}: {_groups(groups)} that differ in {name} only score the same"
-                    yield Remark("no effect", sentence)
+                    where = f"{name} has no effect under {other}={show_value(value)}"
+                    yield Remark("no effect", f"{where}: {_groups(groups)} that differ in {name} only score the same")
 
 
 def _groups(count: int) -> str:
@@ -98,11 +98,13 @@ def at_an_edge(results: Results) -> Iterator[Remark]:
         tried = sorted({v for t in results.trials if isinstance(v := t.point.get(name), (int, float)) and not isinstance(v, bool)})
         if len(numbers) < len(best) or len(tried) < 2:
             continue
-        low, high = _ends(results, name, best[0]) or (lambda value: value == tried[0], lambda value: value == tried[-1])
+        low, high = _ends(results, name, best[0]) or (tried[0].__eq__, tried[-1].__eq__)
         for is_end, word, way in ((low, "least", "smaller"), (high, "largest", "larger")):
             if all(map(is_end, numbers)):
                 value = ", ".join(show_value(number) for number in sorted(set(numbers)))
-                yield Remark("edge", f"the best {name} is the {word} there is ({value}): {way} ones may be better, the space could be wider")
+                yield Remark(
+                    "edge", f"the best {name} is the {word} there is ({value}): {way} ones may be better, the space could be wider"
+                )
 
 
 def _ends(results: Results, name: str, trial: Trial) -> tuple[Callable[[float], bool], Callable[[float], bool]] | None:
@@ -126,9 +128,10 @@ def lead(results: Results) -> Iterator[Remark]:
     others = [trial for trial in results.done if trial.name not in {one.name for one in results.winners}]
     near = [trial for trial in others if abs(trial.score - best.score) <= best.error]
     if near:
-        named = "; ".join(shown(trial.point) for trial in near[:_NAMED]) + (f" and {len(near) - _NAMED} more" if len(near) > _NAMED else "")
-        sentence = f"{len(near)} other points lie within one standard error ({best.error:.4f}) of the best, so the folds cannot tell them apart: {named}"
-        yield Remark("lead", sentence)
+        more = f" and {len(near) - _NAMED} more" if len(near) > _NAMED else ""
+        named = "; ".join(shown(trial.point) for trial in near[:_NAMED]) + more
+        within = f"{len(near)} other points lie within one standard error ({best.error:.4f}) of the best"
+        yield Remark("lead", f"{within}, so the folds cannot tell them apart: {named}")
     elif others:
         gap = abs(others[0].score - best.score)
         sentence = f"the best leads by {gap:.4f}, {gap / best.error:.1f} standard errors of its {len(best.scores)} folds"
@@ -139,7 +142,9 @@ def failures(results: Results) -> Iterator[Remark]:
     if results.failed:
         first = results.failed[0]
         reason = first.failure.reason.strip().splitlines()[0] if first.failure and first.failure.reason.strip() else "it gave no reason"
-        yield Remark("failed", f"{len(results.failed)} of {len(results.trials)} points failed; {first.name} ({shown(first.point)}): {reason}")
+        yield Remark(
+            "failed", f"{len(results.failed)} of {len(results.trials)} points failed; {first.name} ({shown(first.point)}): {reason}"
+        )
 
 
 def strays(results: Results) -> Iterator[Remark]:
@@ -154,7 +159,9 @@ def looks(results: Results) -> Iterator[Remark]:
     count = len(results.done)
     if count > 1:
         what = f"the test rows of the {len(results.folds)} folds" if results.folds else "the test rows"
-        sentence = f"{what} have judged {count} points, so the best score is flattered: judge the winner once by rows that no point has seen"
+        sentence = (
+            f"{what} have judged {count} points, so the best score is flattered: judge the winner once by rows that no point has seen"
+        )
         yield Remark("looks", sentence, is_warning=not results.folds)
 
 
@@ -182,9 +189,11 @@ def shared_rows(runner: Runner, ledger: Ledger) -> Iterator[Remark]:
         both = [row for row in _rows(test, train) if row in seen]
         total += len(_rows(test, train))
         shared += len(both)
-        examples += [f"{settings.test.repo}:{path}: {row}" for row in both[:1]]
+        examples += [f"{settings.test.repo}:{path}: {row.decode(errors='replace')}" for row in both[:1]]
     if shared:
-        sentence = f"{shared} of {total} test rows are in the training rows as well, so scores are too good; for example {examples[0][:120]}"
+        sentence = (
+            f"{shared} of {total} test rows are in the training rows as well, so scores are too good; for example {examples[0][:120]}"
+        )
         yield Remark("rows", sentence)
     elif tests:
         yield Remark("rows", f"none of {total} test rows is in the training rows of its fold", is_warning=False)
@@ -231,5 +240,3 @@ def _source(runner: Runner, commit: CommitRef, repo: str) -> CommitRef | None:
             seen.add(one)
             ahead += runner.inspect_commit(CommitQuery(one.repo, id=one.id)).direct_provenance
     return None
-
-

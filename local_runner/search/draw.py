@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_runner.errors import Invalid, Unavailable
+from local_runner.model.space import Choice, Value, show_value
 from local_runner.search.importance import importance
 from local_runner.search.results import Results
-from local_runner.search.space import Choice, Value, show_value
 from local_runner.search.trials import Trial
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def parallel(axes: Axes, results: Results) -> Table:
     axes.set_yticks([])
     for place, name in enumerate(names):
         values = _values(results, name)
-        for value in (values if len(values) <= 6 else (values[0], values[-1])):
+        for value in values if len(values) <= 6 else (values[0], values[-1]):
             axes.text(place, _height(results, name, value), show_value(value), fontsize=8)
     axes.set(title=f"{results.settings.name}: all points, the better the brighter")
     return ["point", *names, "score"], [

@@ -6,8 +6,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from local_runner.model.space import Value, show_value
 from local_runner.search.results import Results
-from local_runner.search.space import Value, show_value
 
 _BINS = 4  # of a number with many values: quarters of the points by its size
 

@@ -1,8 +1,8 @@
 """What the store knows of a search: its points, what was told of them, and their scores. The store is the truth; this only reads it again.
 
-    POINTS@master:/[FOLDS/]NAME.json   a point that is asked for: {"C": 1, "gamma": 0.1}
-    POINTS@told:/[FOLDS/]NAME.json     what no pipeline can say of a point: that it failed and how, or a score given by hand
-    SCORE                              the files that the pipelines write
+POINTS@master:/[FOLDS/]NAME.json   a point that is asked for: {"C": 1, "gamma": 0.1}
+POINTS@told:/[FOLDS/]NAME.json     what no pipeline can say of a point: that it failed and how, or a score given by hand
+SCORE                              the files that the pipelines write
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from local_runner.errors import Invalid, NotFound, PathNotFound
 from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import FileInfo
+from local_runner.model.space import Point, canonical
+from local_runner.project.search import SearchSettings
 from local_runner.search.points import content_of, name_of, named_in, path_of, read_point
-from local_runner.search.settings import SearchSettings
-from local_runner.search.space import Point, canonical
 from local_runner.search.trials import DONE, FAILED, WAITING, Failure, Score, Trial
 
 if TYPE_CHECKING:
@@ -112,7 +112,12 @@ class Ledger:
             self.score_commit = head
 
     def _take_change(
-        self, query: CommitQuery, new: FileInfo | None, old: FileInfo | None, wanted: set[str] | None, take: Callable[[str, bytes | None], None]
+        self,
+        query: CommitQuery,
+        new: FileInfo | None,
+        old: FileInfo | None,
+        wanted: set[str] | None,
+        take: Callable[[str, bytes | None], None],
     ) -> None:
         if new is not None and not new.is_folder and (wanted is None or new.path in wanted):
             take(new.path, b"".join(self._runner.get_file(FileQuery(query, new.path))))
@@ -228,10 +233,11 @@ class Ledger:
 
     def _trial(self, name: str, point: Point) -> Trial:
         order, told = self._met[name], self._told.get(name)
-        if told is not None and isinstance(told.what, Failure):
-            return Trial(name, point, FAILED, (), told.what, order)
-        if told is not None:
-            return Trial(name, point, DONE, (Score("", told.what, f"{self.settings.points}@{TOLD}"),), None, order)
+        what = told.what if told else None
+        if isinstance(what, Failure):
+            return Trial(name, point, FAILED, (), what, order)
+        if what is not None:
+            return Trial(name, point, DONE, (Score("", what, f"{self.settings.points}@{TOLD}"),), None, order)
         files = self._of_folds(self._scores.get(name, {}))
         wrong = [found for found in files.values() if isinstance(found, str)]
         if wrong:

@@ -11,22 +11,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from local_runner.develop import bring_up_to_date, compare
+from local_runner.engine.config import EngineConfig
 from local_runner.engine.observers import Observer, Silent
+from local_runner.engine_host import engine_of
 from local_runner.errors import Refused, WorkFailed
-from local_runner.foreground import Crew, engine_of
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import JobRef
+from local_runner.model.space import Point
+from local_runner.project.search import SearchSettings
+from local_runner.project.update import bring_up_to_date, compare
 from local_runner.search.points import named_in
 from local_runner.search.route import find_route
-from local_runner.search.settings import SearchSettings
-from local_runner.search.space import Point
 from local_runner.search.trials import WAITING, Failure, Trial
 
 if TYPE_CHECKING:
-    from local_runner.engine.outcome import Outcome
     from local_runner.executors.base import Executor
+    from local_runner.pipelines.outcome import Outcome
     from local_runner.runner import Runner
     from local_runner.search.study import Study
 
@@ -95,7 +96,7 @@ class SearchLoop:
         self.wake()
         if not self.step() and before == {job for batch in self._batches for job in batch.jobs}:
             left = ", ".join(sorted({job.pipeline.name for job in before}))
-            raise Refused(f"jobs of {left} do not begin", hint="`list pipeline` shows which one is stopped: `start pipeline`, then search again")
+            raise Refused(f"jobs of {left} do not begin", hint="`list pipeline` says which is stopped: start it and search again")
 
     @property
     def _out(self) -> int:
@@ -210,7 +211,7 @@ def run_study(
     observer = _Waker(watcher)
     with runner.database.read() as session:
         todo = compare(session, project)
-    crew = Crew(
+    config = EngineConfig(
         executor or _chosen(say),
         jobs,
         lambda: study.project.images,
@@ -219,13 +220,14 @@ def run_study(
         ignore_failures=True,  # what fails is a result
         warn=say,
     )
-    with engine_of(runner, crew, waiting=waiting) as engine:
+    with engine_of(runner, config, waiting=waiting) as engine:
         with runner.database.read() as session:
             todo = compare(session, project)
         for sentence in todo.sentences:
             say(sentence)
         bring_up_to_date(runner, todo)
         route = find_route(runner, settings)
+        _check_works(route)
         if not settings.points:
             engine.work()
             return
@@ -238,6 +240,14 @@ def run_study(
             engine.work(until=loop.step)
             loop.check_moves()
     study.refresh()
+
+
+def _check_works(route: Sequence[PipelineInfo]) -> None:
+    """Raises `Refused` for a pipeline that does no jobs."""
+    for info in route:
+        if info.stopped:
+            hint = f"start it, then search again: start pipeline {info.pipeline.name}"
+            raise Refused(f"pipeline {info.pipeline.name} is stopped, so no point would be scored", hint=hint)
 
 
 _ALL = 10**9

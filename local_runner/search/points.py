@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from local_runner.errors import Invalid
-from local_runner.search.space import Point, canonical, text_of
+from local_runner.model.space import Point, canonical, text_of
 
 _NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{16}(?![0-9a-f])")
 _DIGITS = 16

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from local_runner.errors import Unavailable
 from local_runner.model.datums import DatumInfo
 from local_runner.model.refs import PipelineRef
+from local_runner.model.space import show_value
+from local_runner.project.search import SearchSettings
 from local_runner.search.points import named_in
 from local_runner.search.route import find_route
-from local_runner.search.settings import SearchSettings
-from local_runner.search.space import show_value
 from local_runner.search.trials import DONE, FAILED, Trial, ranked, winners
 
 if TYPE_CHECKING:
@@ -182,11 +182,11 @@ def _document(trial: Trial, effort: Effort) -> dict[str, Any]:
     return document | {"seconds": effort.seconds, "datums": effort.datums, **({"job": effort.job} if effort.job else {})}
 
 
-def read_results(runner: Runner, ledger: Ledger) -> Results:
-    """The results of what a ledger has read, with what each point cost."""
+def read_results(runner: Runner, ledger: Ledger, trials: Sequence[Trial]) -> Results:
+    """The results of some trials of a ledger, with what each point cost."""
     settings = ledger.settings
-    trials = ranked(ledger.trials(), settings.maximize)
-    return Results(settings, tuple(trials), read_efforts(runner, settings, trials), tuple(ledger.problems()))
+    efforts = read_efforts(runner, settings, trials)
+    return Results(settings, tuple(ranked(trials, settings.maximize)), efforts, tuple(ledger.problems()))
 
 
 def read_efforts(runner: Runner, settings: SearchSettings, trials: Sequence[Trial]) -> dict[str, Effort]:

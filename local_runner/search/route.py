@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from local_runner.model.inputs import leaves
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import RepoRef
-from local_runner.search.settings import SearchSettings
+from local_runner.project.search import SearchSettings
 
 if TYPE_CHECKING:
     from local_runner.runner import Runner

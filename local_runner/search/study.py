@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from local_runner.errors import Invalid, NotFound, Refused
 from local_runner.model.refs import CommitQuery, FileQuery
-from local_runner.project import Project, chosen_project
+from local_runner.model.space import Point, Space
+from local_runner.project.file import Project, chosen_project
+from local_runner.project.search import SearchSettings, find_settings
 from local_runner.search.ledger import MASTER, Ledger
 from local_runner.search.points import name_of
 from local_runner.search.samplers.base import Sampler
 from local_runner.search.samplers.table import make_sampler
-from local_runner.search.settings import SearchSettings, find_settings
-from local_runner.search.space import Point, Space
 from local_runner.search.trials import DONE, WAITING, Failure, Trial
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class Study:
         return self.ledger.trials()
 
     def results(self) -> Results:
-        """What is known now, as a table with the best first."""
+        """What is known now of the points of the space, as a table with the best first."""
         from local_runner.search.results import read_results
 
         self.refresh()
-        return read_results(self.runner, self.ledger)
+        return read_results(self.runner, self.ledger, self.counted())
 
     def counted(self) -> list[Trial]:
         """The trials of points that lie in the space: those that the number of trials is about."""
@@ -226,7 +226,7 @@ def open_study(
 def changed(settings: SearchSettings, *, sampler: str = "", kfolds: int = 0, seed: int | None = None) -> SearchSettings:
     """The settings with what was said on the command line. Raises `Invalid`."""
     if kfolds and settings.folds is None:
-        raise settings.wrong("folds", "the search has no folds, so their number cannot be chosen", 'as in folds = { repo = "folds", k = 3 }')
+        raise settings.wrong("folds", "it has no folds whose number could be chosen", 'as in folds = { repo = "folds", k = 3 }')
     if kfolds == 1:
         raise Invalid("--kfolds 1 leaves nothing to train on", hint="2 is the least")
     changes: Mapping[str, Any] = {

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from local_runner.search.space import Point
+from local_runner.model.space import Point
 
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
+from local_runner.model.space import Point
 from local_runner.search.points import name_of
-from local_runner.search.space import Point
 
 
 class Sampler(Protocol):

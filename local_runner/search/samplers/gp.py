@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from local_runner.errors import Unavailable
+from local_runner.model.space import Choice, Point, Space, Value
 from local_runner.search.points import name_of
 from local_runner.search.samplers.base import Known
-from local_runner.search.space import Choice, Point, Space, Value
 
 Vector = NDArray[np.float64]
 

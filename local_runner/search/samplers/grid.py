@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from local_runner.model.space import Point, Space
 from local_runner.search.points import name_of
 from local_runner.search.samplers.base import Known
-from local_runner.search.space import Point, Space
 
 
 class GridSampler:

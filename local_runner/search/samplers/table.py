@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from local_runner.errors import Invalid
+from local_runner.model.space import Space
+from local_runner.project.search import SAMPLERS
 from local_runner.search.samplers.base import Sampler
-from local_runner.search.settings import SAMPLERS
-from local_runner.search.space import Space
 
 
 def make_sampler(name: str, space: Space, seed: int) -> Sampler:

@@ -6,9 +6,9 @@ import warnings
 from typing import Any
 
 from local_runner.errors import Unavailable
+from local_runner.model.space import Choice, Parameter, Point, Real, Space, Value
 from local_runner.search.points import name_of
 from local_runner.search.samplers.base import Known
-from local_runner.search.space import Choice, Parameter, Point, Real, Space, Value
 
 _STARTUP = 10  # points at random before anything is modelled, as Optuna has it
 _PART = "part"  # which part of a space with several, as a choice of its own
@@ -71,7 +71,8 @@ class TPESampler:
     def _value(self, trial: Any, name: str, parameter: Parameter) -> Value:
         domain = parameter.domain
         if isinstance(domain, Choice):
-            return domain.values()[trial.suggest_categorical(name, list(range(len(domain.options))))]
+            place: int = trial.suggest_categorical(name, list(range(len(domain.options))))
+            return domain.values()[place]
         suggest = trial.suggest_float if isinstance(domain, Real) else trial.suggest_int
         return domain.nearest(suggest(name, domain.low, domain.high, log=domain.log))
 

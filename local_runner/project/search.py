@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Invalid, NotFound
-from local_runner.search.read_space import read_grid, read_space
-from local_runner.search.space import Space
+from local_runner.model.space import Space
+from local_runner.project.search_space import read_grid, read_space
 
 SAMPLERS = ("grid", "random", "tpe", "gp")
 MAXIMIZE, MINIMIZE = "maximize", "minimize"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Invalid
-from local_runner.search.space import Choice, Condition, Domain, Parameter, Real, Space, Value, Whole, same
+from local_runner.model.space import Choice, Condition, Domain, Parameter, Real, Space, Value, Whole, same
 
 # Says what is wrong with a parameter: its name, the sentence, what to do.
 Wrong = Callable[[str, str, str], Invalid]
