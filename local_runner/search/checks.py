@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import eq
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -98,7 +100,7 @@ def at_an_edge(results: Results) -> Iterator[Remark]:
         tried = sorted({v for t in results.trials if isinstance(v := t.point.get(name), (int, float)) and not isinstance(v, bool)})
         if len(numbers) < len(best) or len(tried) < 2:
             continue
-        low, high = _ends(results, name, best[0]) or (tried[0].__eq__, tried[-1].__eq__)
+        low, high = _ends(results, name, best[0]) or (partial(eq, tried[0]), partial(eq, tried[-1]))
         for is_end, word, way in ((low, "least", "smaller"), (high, "largest", "larger")):
             if all(map(is_end, numbers)):
                 value = ", ".join(show_value(number) for number in sorted(set(numbers)))
@@ -196,7 +198,7 @@ def shared_rows(runner: Runner, ledger: Ledger) -> Iterator[Remark]:
         )
         yield Remark("rows", sentence)
     elif tests:
-        yield Remark("rows", f"none of {total} test rows is in the training rows of its fold", is_warning=False)
+        yield Remark("rows", f"none of {total} test rows is in the training rows", is_warning=False)
     else:
         yield Remark("rows", f"there are no files {settings.test.repo}:{settings.test.pattern}")
 

@@ -105,7 +105,7 @@ def heat(axes: Axes, results: Results) -> Table:
     for line, row in enumerate(grid):
         for place, value in enumerate(row):
             if value == best:
-                axes.text(place, line, "★", ha="center", va="center", color="white")
+                axes.text(place, line, "★", ha="center", va="center", color="red")
     axes.set(xlabel=x, ylabel=y, title=f"{results.settings.name}: best score for {x} and {y}; ★ the best")
     return [f"{y} \\ {x}", *map(show_value, columns)], [
         [show_value(row), *("" if math.isnan(v) else repr(v) for v in line)] for row, line in zip(rows, grid, strict=True)

@@ -205,7 +205,7 @@ class Ledger:
             return f"{where}#{field}: {found!r} is no number"
         if not math.isfinite(found):
             return f"{where}#{field}: {found} is no score: it compares with nothing"
-        return Score(_fold_of(path), float(found), path)
+        return Score(_fold_of(path) if self.settings.points else "", float(found), path)
 
     def _parameters_in(self, path: str, content: bytes) -> Point:
         where = f"{self.settings.score.repo}:{path}"

@@ -122,10 +122,10 @@ class Shown(NamedTuple):
     lines: tuple[str, ...]
 
 
-def sessions() -> dict[str, list[Shown]]:
-    """The console blocks of the README and the tour: heading -> its commands in order."""
+def sessions(pages: str = f"{README}\n{TOUR}") -> dict[str, list[Shown]]:
+    """The console blocks of pages, of the README and the tour if none are given: heading -> its commands in order."""
     found: dict[str, list[Shown]] = {}
-    for section in re.split(r"^#+ ", f"{README}\n{TOUR}", flags=re.M)[1:]:
+    for section in re.split(r"^#+ ", pages, flags=re.M)[1:]:
         for block in re.findall(r"^```console\n(.*?)^```", section, flags=re.M | re.S):
             for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
                 command, *lines = part.splitlines()

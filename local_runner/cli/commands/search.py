@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SHOWN = 20  # rows of a table, unless all are asked for
-_PICTURES = ("history", "heat", "parallel", "importance", "folds", "speedup")
+_PICTURES = ("history", "heat", "parallel", "importance", "folds")
 
 
 def _which(function: _F) -> _F:
@@ -142,15 +142,18 @@ def compare(app: App, names: tuple[str, ...], files: tuple[Path, ...]) -> None:
 @command("search explain 521a7f8df328340b")
 @click.argument("point")
 @click.option("-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Another project file.")
-def explain(app: App, point: str, files: tuple[Path, ...]) -> None:
+@click.option("--kfolds", type=click.IntRange(2), default=None, metavar="K", help="So many folds, not those of the project file.")
+def explain(app: App, point: str, files: tuple[Path, ...], kfolds: int | None) -> None:
     """Show everything about a point, named by its name or how that begins: scores, files, datums, what they printed, why it failed."""
     from local_runner.search.explain import explain_point
-    from local_runner.search.study import Study
+    from local_runner.search.study import Study, changed
 
     project = _enter(files)
     found: dict[str, tuple[Study, Trial]] = {}
     for settings in project.searches.values():
-        study = Study(app.runner, settings, project)
+        if kfolds and settings.folds is None:
+            continue
+        study = Study(app.runner, changed(settings, kfolds=kfolds or 0), project)
         for trial in study.trials():
             if trial.name.startswith(point):
                 found.setdefault(trial.name, (study, trial))
