@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.loop import SOMEBODY_ELSE, Engine
 from local_runner.errors import Busy
-from local_runner.project.file import read_project
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
 from local_runner.storage.locks import FileLock
@@ -85,8 +83,3 @@ def serve(runner: Runner, config: EngineConfig) -> None:
         # A process that left work after the last look saw the lock taken, and relies on this engine.
         if not runner.has_work():
             return
-
-
-def images_of(home: Path) -> Mapping[str, Path]:
-    """The folders behind images that the project around a home names."""
-    return read_project(home.parent).images

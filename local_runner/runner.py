@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any
 
 from local_runner.api.arguments import check_argument, checked
-from local_runner.api.pipelines import Pipelines
+from local_runner.api.datums import Datums
+from local_runner.api.projects import Projects
+from local_runner.api.prospects import Prospects
+from local_runner.api.reports import Reports
 from local_runner.api.transactions import Transactions
-from local_runner.api.versions import CURRENT_PROJECT, Versions
 from local_runner.errors import AlreadyExists, LocalRunnerError, NotFound
 from local_runner.model.secrets import check_secret
 from local_runner.pipelines.pipelines import CLUSTER_DEFAULTS, delete_pipeline
@@ -25,6 +27,7 @@ from local_runner.repos.findings import Finding
 from local_runner.repos.gc import GcPlan, is_due, is_quick, plan_gc
 from local_runner.repos.gc_sweep import Sweep
 from local_runner.repos.repair import Files, mend
+from local_runner.repos.repos import CURRENT_PROJECT
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
@@ -35,7 +38,7 @@ _MOMENT = 0.5  # seconds that a command may take longer for giving back room
 
 
 @checked
-class Runner(Versions, Pipelines, Transactions):
+class Runner(Prospects, Transactions, Projects, Reports, Datums):
     """A home, opened. Methods raise `LocalRunnerError`, also for an argument of another type than they say; those that cause work return
     at once, and an engine does it.
 

@@ -16,7 +16,6 @@ from local_runner.model.refs import PipelineRef, parse_branch, parse_commit, par
 from local_runner.model.repos import Trigger
 from local_runner.planning.forecast import JobForecast
 from local_runner.planning.plan import CHANGED, FAILED, NEW, OTHER_SALT, Action
-from local_runner.project.dry_run import forecast, text_diff
 from local_runner.project.file import InputRepo
 from local_runner.project.update import Changes, FilesChanged
 from local_runner.repos.files import Put, modify
@@ -24,7 +23,7 @@ from tests.support.lab import Lab, copy, label
 
 
 def job_forecasts(lab: Lab) -> list[JobForecast]:
-    return list(forecast(lab.runner, Changes()).job_forecasts)
+    return list(lab.runner.plan(Changes()).job_forecasts)
 
 
 def only(lab: Lab, pipeline: str) -> JobForecast:
@@ -92,8 +91,8 @@ def test_of_texts_that_changed_there_is_a_diff(lab: Lab) -> None:
     lab.pipeline("copy")
     lab.run_all()
     lab.put("data@master", {"/a": "one\n2\nthree", "/b": b"\xff"})
-    looked = forecast(lab.runner, Changes())
-    shown = {c.path: text_diff(lab.runner, looked, c) for step in looked.job_forecasts[0].steps for c in step.changes}
+    looked = lab.runner.plan(Changes())
+    shown = {c.path: lab.runner.text_diff(looked, c) for step in looked.job_forecasts[0].steps for c in step.changes}
     assert shown["/a"][2:] == ["@@ -1,3 +1,3 @@", " one", "-two", "-three", "+2", "+three", "\\ No newline at end of file"]
     assert shown["/b"] == ["no text"]
 
@@ -224,10 +223,10 @@ def test_files_that_are_yet_to_be_committed_are_compared_as_they_are_here_and_tr
     lab.pipeline("copy", {"pfs": {"repo": "data", "branch": "ready", "glob": "/*"}})
     lab.run_all()
     put = Put("/a", lab.runner.database.files.take(b"new\n")._replace(inline=None))
-    looked = forecast(lab.runner, Changes(files=(FilesChanged(InputRepo("data", {}), (put,), {"/a": b"new\n"}),)))
+    looked = lab.runner.plan(Changes(files=(FilesChanged(InputRepo("data", {}), (put,), {"/a": b"new\n"}),)))
     (copied,) = looked.job_forecasts
     (step,) = copied.steps
-    assert text_diff(lab.runner, looked, step.changes[0])[3:] == ["-old", "+new"]
+    assert lab.runner.text_diff(looked, step.changes[0])[3:] == ["-old", "+new"]
     assert lab.files("data@ready") == {"/a": "old\n"}
 
 
@@ -236,7 +235,7 @@ def test_pipelines_that_are_not_needed_are_left_out(lab: Lab) -> None:
     lab.pipeline("one")
     lab.pipeline("two")
     needed = Changes(needed=frozenset([PipelineRef("default", "two")]))
-    assert [one.pipeline.name for one in forecast(lab.runner, needed).job_forecasts] == ["two"]
+    assert [one.pipeline.name for one in lab.runner.plan(needed).job_forecasts] == ["two"]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import functools
+import importlib
 import inspect
 import types
 import typing
@@ -56,11 +57,30 @@ def _looked_at(method: Callable[..., Any]) -> tuple[inspect.Signature, dict[str,
     """The signature of a method and the types of its arguments, computed at its first call (0.1 ms)."""
     # What it returns may be named for type checkers only.
     arguments = types.SimpleNamespace(__annotations__={name: hint for name, hint in method.__annotations__.items() if name != "return"})
-    signature, annotations = inspect.signature(method), typing.get_type_hints(arguments, inspect.unwrap(method).__globals__)
+    signature, names = inspect.signature(method), inspect.unwrap(method).__globals__
+    annotations = typing.get_type_hints(arguments, names, _Elsewhere())
     for name, parameter in signature.parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             annotations[name] = types.GenericAlias(Sequence, (annotations[name],))
     return signature, annotations
+
+
+class _Elsewhere(dict[str, Any]):
+    """Types that the API names for type checkers only, as they take long to import: fetched when a method is called that needs them."""
+
+    _MODULES = types.MappingProxyType(
+        {
+            "Changes": "local_runner.project.update",
+            "Executor": "local_runner.executors.base",
+            "FileChange": "local_runner.planning.plan",
+            "Forecast": "local_runner.project.dry_run",
+            "FoundDatum": "local_runner.engine.datum_lookup",
+            "Project": "local_runner.project.file",
+        }
+    )
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._MODULES[name]), name)
 
 
 Fault = tuple[str, object, str]  # where, what is there, and what was expected
@@ -74,6 +94,8 @@ def _fault(value: object, annotation: Any, at: str) -> Fault | None:
         return _fault_of_union(value, inner, at)
     kind = origin or annotation
     # A number may be whole; True is none. A text is a sequence of letters, which is never meant.
+    if getattr(kind, "_is_protocol", False):
+        return None if _has_members(value, kind) else (at, value, _words(annotation))
     fits = isinstance(value, (int, float) if kind is float else kind) and not (kind in (int, float) and isinstance(value, bool))
     if not fits or (isinstance(value, (str, bytes)) and kind in _COLLECTIONS):
         return at, value, _words(annotation)
@@ -84,6 +106,12 @@ def _fault(value: object, annotation: Any, at: str) -> Fault | None:
     if kind is collections.abc.Mapping and inner:
         return _first(_fault(key, inner[0], f"a key of {at}") or _fault(item, inner[1], f"{at}.{key}") for key, item in _items(value))
     return _fault_of_parts(value, kind, at)
+
+
+def _has_members(value: object, protocol: type) -> bool:
+    """Whether a value has all that a protocol asks for, as far as names go."""
+    members = {name for base in protocol.__mro__ for name in (*vars(base), *getattr(base, "__annotations__", ())) if base is not object}
+    return all(hasattr(value, name) for name in members if not name.startswith("_"))
 
 
 def _fault_of_union(value: object, choices: tuple[Any, ...], at: str) -> Fault | None:

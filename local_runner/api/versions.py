@@ -15,11 +15,12 @@ from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, Comm
 from local_runner.repos import branches, commits, files
 from local_runner.repos import repos as lifecycle
 from local_runner.repos.file_changes import FileChanges
+from local_runner.repos.repos import CURRENT_PROJECT
 from local_runner.repos.scan import scan_file
+from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Session
 from local_runner.storage.objects import INLINE_BYTES
 
-CURRENT_PROJECT = "current project"  # a setting
 _AT_ONCE = 100  # files whose small contents are read together: at most 6.4 MB
 
 
@@ -205,6 +206,26 @@ class Versions(Access):
         With a `delimiter`, those that have it after the prefix are told as one: as the text up to and with it.
         """
         return self._stream(lambda session: scan_file(session, commit, prefix, after, delimiter))
+
+    @contextlib.contextmanager
+    def write_commit(self, branch: BranchRef, description: str, *, project_description: str = "") -> Iterator[FileChanges]:
+        """Put and delete files as one finished commit with a description; the project and the repo are made if they are not there."""
+        changes = FileChanges(self.database)
+
+        def work(txn: Transaction) -> None:
+            if txn.session.repos.project(branch.repo.project) is None:
+                lifecycle.create_project(txn, branch.repo.project, project_description)
+            if txn.session.repos.repo(branch.repo) is None:
+                lifecycle.create_repo(txn, branch.repo)
+            begun = commits.start_commit(txn, branch, description=description)
+            commits.finish_commit(txn, files.modify(txn, CommitQuery(branch.repo, id=begun.ref.id), changes.changes))
+
+        try:
+            yield changes
+            self.change(work)
+        except BaseException:
+            changes.give_up()
+            raise
 
     def list_file(self, file: FileQuery) -> Iterator[FileInfo]:
         return self._stream(lambda session: files.list_file(session, file))

@@ -8,10 +8,10 @@ import os
 import re
 import sys
 
+from local_runner.model.printable import printable
+
 GREEN, YELLOW, RED = "32", "33", "31"
 
-# What a terminal obeys instead of showing it: control characters but for newline and tab, and what turns the direction of writing.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _PAINT = re.compile(f"(\x1b\\[(?:{GREEN}|{YELLOW}|{RED}|0)m)")
 _COLOUR = re.compile("(\x1b\\[[0-9;]*m)")
 
@@ -86,13 +86,7 @@ def tell(text: str) -> None:
 def shown(text: str, newlines: bool = True) -> str:
     """A text of ours as it may be shown on a terminal: with our colours, all else that it would obey escaped."""
     parts = _PAINT.split(text)
-    return "".join(part if number % 2 else printable(part, newlines) for number, part in enumerate(parts))
-
-
-def printable(text: str, newlines: bool = True) -> str:
-    """Text as it may be shown on a terminal: what a terminal would obey is escaped, as in `\\x1b`; without `newlines` those, too."""
-    safe = _CONTROL.sub(_escaped, text)
-    return safe if newlines else safe.replace("\n", "\\n").replace("\t", "\\t")
+    return "".join(part if number % 2 else printable(part, newlines=newlines) for number, part in enumerate(parts))
 
 
 def printable_log(text: str) -> str:
@@ -101,7 +95,3 @@ def printable_log(text: str) -> str:
     if len(parts) == 1:
         return printable(text)
     return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts)) + "\x1b[0m"
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from local_runner.deploy.cluster import Cluster, RemoteCommit, RemoteFile
 from local_runner.errors import Invalid, NotFound, Unavailable, WorkFailed
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
-from local_runner.repos.commits import finish_commit, start_commit
 from local_runner.repos.file_changes import FileChanges
-from local_runner.repos.files import Put, modify
-from local_runner.repos.repos import create_project, create_repo
-from local_runner.repos.transaction import Transaction
+from local_runner.repos.files import Put
 from local_runner.runner import Runner
 
 INTO = "cluster"  # a project of their own: an output repo takes no commits of others, and a plain repo in its place would bar the pipeline
@@ -55,15 +52,14 @@ def pull(runner: Runner, cluster: Cluster, query: CommitQuery, into: str = INTO,
             return Pulled(branch, provenance, None)
         files = runner.walk_file(FileQuery(CommitQuery(branch.repo, id=head.commit.id)))
         here = {file.path: file.hash for file in files if not file.is_folder}
-    changes, fetched = FileChanges(runner.database), 0
-    there = cluster.files(commit.commit)
-    for path in here.keys() - {file.path for file in there}:
-        changes.delete(path)
-    for file in there:
-        if here.get(file.path) != file.hash:
-            _fetch(cluster, commit.commit, file, changes)
-            fetched += 1
-    runner.change(lambda txn: _commit(txn, branch, provenance, changes))
+    fetched, there = 0, cluster.files(commit.commit)
+    with runner.write_commit(branch, provenance, project_description="what was pulled from clusters") as changes:
+        for path in here.keys() - {file.path for file in there}:
+            changes.delete(path)
+        for file in there:
+            if here.get(file.path) != file.hash:
+                _fetch(cluster, commit.commit, file, changes)
+                fetched += 1
     return Pulled(branch, provenance, fetched)
 
 
@@ -86,12 +82,3 @@ def _fetch(cluster: Cluster, commit: CommitRef, file: RemoteFile, changes: FileC
     if size != file.size:
         text = f"{commit}:{file.path}: {size} of {file.size} bytes came from {cluster.address}"
         raise Unavailable(text, hint="the connection broke; pull again")
-
-
-def _commit(txn: Transaction, branch: BranchRef, provenance: str, changes: FileChanges) -> None:
-    if txn.session.repos.project(branch.repo.project) is None:
-        create_project(txn, branch.repo.project, "what was pulled from clusters")
-    if txn.session.repos.repo(branch.repo) is None:
-        create_repo(txn, branch.repo)
-    begun = start_commit(txn, branch, description=provenance)
-    finish_commit(txn, modify(txn, CommitQuery(branch.repo, id=begun.ref.id), changes.changes))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local_runner.engine.batching.client import Call, NextDatumClient, NextDatumServers
 from local_runner.engine.datum_lookup import FoundDatum
-from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env
+from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env, stdin_bytes
 from local_runner.engine.environment import job_env
 from local_runner.engine.outputs import collect
 from local_runner.engine.staging import Staged, stage
@@ -55,6 +55,11 @@ class DatumSession:
         """The variables of the command besides the worker's own; a batching command gets those of the datum later."""
         entry = self.entry
         return job_env(entry.job_id) if entry.spec.transform.datum_batching else entry.env
+
+    @property
+    def stdin(self) -> bytes | None:
+        """What its command reads from standard input, by its spec; None for nothing."""
+        return stdin_bytes(self.entry.spec.transform.stdin)
 
     def run(
         self,

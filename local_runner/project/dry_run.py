@@ -18,8 +18,7 @@ from local_runner.planning.plan import FileChange, FileContent
 from local_runner.project.update import Changes, do
 from local_runner.repos.files import Put
 from local_runner.repos.transaction import Transaction
-from local_runner.runner import Runner
-from local_runner.storage.database import Session
+from local_runner.storage.database import Database, Session
 
 _COMPARABLE = 1 << 20  # bytes; the difference of larger texts is nothing to read
 
@@ -36,7 +35,7 @@ class Forecast:
     is_cut: bool = False
 
 
-def forecast(runner: Runner, todo: Changes, seconds: float = math.inf) -> Forecast:
+def forecast(database: Database, todo: Changes, seconds: float = math.inf) -> Forecast:
     """Forecast the jobs that follow from these changes, and the unfinished ones. Nothing is kept.
 
     Raises what doing it would raise. Others wait to write meanwhile: a job over 100 000 datums takes 3 s. No job is begun with after so
@@ -45,13 +44,13 @@ def forecast(runner: Runner, todo: Changes, seconds: float = math.inf) -> Foreca
     sources = {
         change.content.name: files.sources[change.path] for files in todo.files for change in files.changes if isinstance(change, Put)
     }
-    with runner.database.read() as session:
+    with database.read() as session:
         if todo.is_nothing and not session.pipelines.unfinished_jobs():
             return Forecast((), sources)
     found: list[JobForecast] = []
     is_cut = False
     try:
-        with runner.database.write() as session:
+        with database.write() as session:
             _do(session, todo)
             until = time.monotonic() + seconds
             for job_forecast in forecast_jobs(session):
@@ -83,14 +82,14 @@ class _TakeBack(Exception):
     pass
 
 
-def text_diff(runner: Runner, forecast: Forecast, change: FileChange) -> list[str]:
+def text_diff(database: Database, forecast: Forecast, change: FileChange) -> list[str]:
     """How the text of a file changes, as the lines of a unified diff; one sentence where there is no text to compare."""
     texts = []
     for content in (change.old, change.new):
         if content is not None and content.size > _COMPARABLE:
             return ["too large to compare"]
         try:
-            texts.append(_content(runner, forecast, content).decode().splitlines(keepends=True))
+            texts.append(_content(database, forecast, content).decode().splitlines(keepends=True))
         except UnicodeDecodeError:
             return ["no text"]
         except (OSError, Unavailable):
@@ -104,11 +103,11 @@ def _marked(line: str) -> list[str]:
     return [line] if line.endswith("\n") else [line, "\\ No newline at end of file"]
 
 
-def _content(runner: Runner, forecast: Forecast, content: FileContent | None) -> bytes:
+def _content(database: Database, forecast: Forecast, content: FileContent | None) -> bytes:
     if content is None:
         return b""
     source = forecast.sources.get(content.hash)
     if source is not None:
         return source if isinstance(source, bytes) else source.read_bytes()
-    with runner.database.read() as session:
+    with database.read() as session:
         return b"".join(session.objects.read(content.hash))

@@ -70,6 +70,11 @@ def _find_root(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)
 
 
+def images_of(home: Path) -> Mapping[str, Path]:
+    """The folders behind images (name without tag -> folder) that the project around a home names. Raises `Invalid`."""
+    return read_project(home.parent).images
+
+
 def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
     """The project file in a folder. Raises `Invalid` naming file, line and field for what is wrong in it."""
     path = root / name

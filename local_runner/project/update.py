@@ -25,16 +25,15 @@ from local_runner.project.file import DEFAULT_BRANCH, InputRepo, Project
 from local_runner.repos.commits import content_root
 from local_runner.repos.files import Change, Delete, Put, check_change, modify
 from local_runner.repos.nodes import files_below
-from local_runner.repos.repos import create_repo
+from local_runner.repos.repos import CURRENT_PROJECT, create_repo
 from local_runner.repos.split import pieces, records
 from local_runner.repos.transaction import Transaction
-from local_runner.runner import Runner
 from local_runner.specs.effective import spec_json, user_spec
 from local_runner.specs.notes import notes
 from local_runner.specs.parse import parse_new_spec
 from local_runner.specs.read import read_documents
 from local_runner.storage.database import Session
-from local_runner.storage.objects import Content
+from local_runner.storage.objects import Content, ObjectFiles
 
 _BLOCK = 1 << 20
 
@@ -117,7 +116,7 @@ def compare(
     Without `reprocess`, changed code alone makes nothing to do; with `always_make`, every pipeline does everything again.
     Raises `Invalid` and `SpecError` for what is wrong in the project's files, `NotFound` for a target.
     """
-    current = session.repos.setting("current project") or DEFAULT_PROJECT
+    current = session.repos.setting(CURRENT_PROJECT) or DEFAULT_PROJECT
     wanted = in_order(list(wanted_specs(project, current, partial(effective, session))))
     if project.is_part and not targets:
         targets = [str(spec.pipeline) for _, spec, _ in wanted]
@@ -323,11 +322,9 @@ def _count(paths: Sequence[str]) -> str:
 # -- do ----------------------------------------------------------------------------------------------------------------
 
 
-def bring_up_to_date(runner: Runner, todo: Changes) -> None:
-    """Commit the files and create or update the pipelines. Raises `LocalRunnerError`, and then nothing of that part was done."""
-    stored = tuple(dataclasses.replace(files, changes=_store(runner, files)) for files in todo.files)
-    for part in dataclasses.replace(todo, files=stored).parts:
-        runner.change(partial(do, todo=part))
+def stored(files: ObjectFiles, todo: Changes) -> Changes:
+    """The same changes, with every content stored in the home. Raises `Unavailable` for a file that went away."""
+    return dataclasses.replace(todo, files=tuple(dataclasses.replace(one, changes=_store(files, one)) for one in todo.files))
 
 
 def do(txn: Transaction, todo: Changes) -> None:
@@ -344,15 +341,15 @@ def do(txn: Transaction, todo: Changes) -> None:
 
 
 def _repo_ref(session: Session, repo: InputRepo) -> RepoRef:
-    return RepoRef(session.repos.setting("current project") or DEFAULT_PROJECT, repo.name)
+    return RepoRef(session.repos.setting(CURRENT_PROJECT) or DEFAULT_PROJECT, repo.name)
 
 
-def _store(runner: Runner, change: FilesChanged) -> tuple[Change, ...]:
+def _store(files: ObjectFiles, change: FilesChanged) -> tuple[Change, ...]:
     """The changes, with every content stored in the home."""
 
     def content(source: Path | bytes) -> Content:
         try:
-            return runner.database.files.take(source)
+            return files.take(source)
         except FileNotFoundError:
             raise Unavailable(f"{source!s} went away while it was read", hint="run again") from None
 

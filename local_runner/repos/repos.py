@@ -18,6 +18,8 @@ from local_runner.storage.repo_records import RepoRow
 
 _RESERVED = "__filesets__"
 
+CURRENT_PROJECT = "current project"  # a setting: the project of names that mention none
+
 
 def create_project(txn: Transaction, name: str, description: str = "", update: bool = False) -> None:
     """An update changes the description. Raises `AlreadyExists`, or for an update `NotFound`: unlike that of a repo it makes none."""

@@ -11,7 +11,6 @@ from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef
 from local_runner.model.units import rfc3339
 from local_runner.planning.agenda import _MOST_WAITING
-from local_runner.project.dry_run import forecast
 from local_runner.project.update import Changes
 from tests.support.lab import Lab, copy
 
@@ -116,9 +115,9 @@ def test_a_status_of_very_many_jobs_says_that_it_left_some_out(lab: Lab, monkeyp
     lab.pipeline("p")
     for number in range(3):
         lab.put("data@master", {"/a": str(number)})
-    everything = forecast(lab.runner, Changes())
+    everything = lab.runner.plan(Changes())
     assert (len(everything.job_forecasts), everything.is_cut) == (4, False)
-    some = forecast(lab.runner, Changes(), seconds=0.0)
+    some = lab.runner.plan(Changes(), seconds=0.0)
     assert (len(some.job_forecasts), some.is_cut) == (1, True)
 
 

@@ -17,7 +17,7 @@ from local_runner.errors import Invalid, LocalRunnerError, NotFound, SpecError
 from local_runner.model.names import DEFAULT_PROJECT
 
 if TYPE_CHECKING:
-    from local_runner.cli.check_data import Prospect
+    from local_runner.api.prospects import Prospect
     from local_runner.model.pipelines import PipelineSpec
     from local_runner.runner import Runner
     from local_runner.specs.read import SpecDocument
@@ -53,12 +53,10 @@ def check(app: App, sources: Sequence[str], args: Sequence[str], all_datums: boo
     Says of every field what becomes of it here and which versions of Pachyderm know it, lists the datums that would be made of what
     the repos hold now, and warns of what would go wrong.
     """
-    from local_runner.cli.check_data import prospects
-
     runner = _home(app)
     project = named_project or (app.project if runner else DEFAULT_PROJECT)
     checked = [one for source in sources for one in _examine(source, args, runner, project)]
-    foreseen = prospects(runner, [one.spec for one in checked if one.spec]) if runner else {}
+    foreseen = runner.prospects([one.spec for one in checked if one.spec]) if runner else {}
     found = [(one, foreseen.get(one.spec.pipeline) if one.spec else None) for one in checked]
     if app.out.raw:
         app.out.documents(_document(one, prospect) for one, prospect in found)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from local_runner.cli.app import App, command
-from local_runner.cli.streams import printable
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
 from local_runner.errors import LocalRunnerError
+from local_runner.model.printable import printable
 from local_runner.model.refs import SPEC, PipelineRef, parse_commit, parse_repo
 
 if TYPE_CHECKING:

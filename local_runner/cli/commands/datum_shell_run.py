@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from local_runner.cli.app import App, command
-from local_runner.cli.datum_select import EXAMPLE, Named, command_text, datum_arguments, entered, short
+from local_runner.cli.datum_select import EXAMPLE, Named, datum_arguments, entered
 from local_runner.cli.output import lay_out, note
 from local_runner.errors import Invalid, LocalRunnerError, Refused, Unavailable, WorkFailed
 from local_runner.model.units import human_size
@@ -48,6 +48,7 @@ def shell(app: App, job: str, datum: str, spec: str, executor: str) -> None:
     where there is only one. What is not typed at a terminal is run as a script.
     """
     from local_runner.executors.terminal import Terminal
+    from local_runner.export.words import command_text
 
     with entered(app, Named(job, datum, spec, executor)) as session:
         note(f"its command: {command_text(session.entry.spec, session.translate)}")
@@ -72,7 +73,6 @@ def run(app: App, job: str, datum: str, spec: str, executor: str, pdb: bool) -> 
 
     Which datum, see `datum shell`.
     """
-    from local_runner.engine.datum_run import stdin_bytes
     from local_runner.executors.terminal import Terminal
 
     if pdb and not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -83,7 +83,7 @@ def run(app: App, job: str, datum: str, spec: str, executor: str, pdb: bool) -> 
             more = {"TERM": os.environ.get("TERM", "dumb")}
             result = session.run(under_pdb(transform.cmd, transform.stdin), _show, terminal=Terminal(), more=more)
         else:
-            result = session.run(transform.cmd, _show, stdin=stdin_bytes(transform.stdin), timeout=session.entry.spec.datum_timeout)
+            result = session.run(transform.cmd, _show, stdin=session.stdin, timeout=session.entry.spec.datum_timeout)
         problem = _report(session)
         if not result.accepted(transform.accept_return_code):
             problem = result.reason
@@ -140,6 +140,8 @@ def _differences(written: dict[str, Content], before: Before | None) -> Iterator
     if before is None:
         yield from lay_out(("IN /pfs/out", "SIZE"), [(path, human_size(content.size)) for path, content in sorted(written.items())])
         return
+    from local_runner.export.words import short
+
     then = f"{short(before.job.pipeline)}@{before.job.id}{'' if before.same_inputs else ', of other input files'}"
     rows, same = [], 0
     for path in sorted(written.keys() | before.files.keys()):

@@ -19,8 +19,9 @@ JOBS_VARIABLE = "LOCAL_RUNNER_JOBS"
 def engine(app: App) -> None:
     """Work on the home until nothing is left. Started by other commands; `LOCAL_RUNNER_EXECUTOR` and `LOCAL_RUNNER_JOBS` shape it."""
     from local_runner.engine.config import EngineConfig
-    from local_runner.engine_host import images_of, serve
+    from local_runner.engine_host import serve
     from local_runner.executors.table import choose
+    from local_runner.project.file import images_of
     from local_runner.runner import Runner
 
     # SIGTERM ends it as Ctrl-C ends a foreground run: jobs stay as they are, for the next engine.

@@ -14,8 +14,7 @@ import click
 
 from local_runner.cli.app import App, command, raw_output
 from local_runner.cli.output import GREEN, RED, YELLOW, Output
-from local_runner.model.names import DEFAULT_PROJECT
-from local_runner.model.refs import PipelineRef
+from local_runner.documents.plan import Explain, forecast_document
 from local_runner.model.units import human_size
 from local_runner.project.file import PROJECT_FILE, chosen_project
 
@@ -28,14 +27,11 @@ if TYPE_CHECKING:
     from local_runner.project.file import Project
     from local_runner.project.update import Changes
     from local_runner.runner import Runner
-    from local_runner.storage.database import Session
 
 _SHOWN = 10  # datums of a kind, unless all are asked for
 _HASH = 12  # digits of a hash, which tell files apart; --raw has them all
 _ORDER = ("run", "remove", "unknown", "keep", "reuse")
 _COLOURS = {"run": GREEN, "remove": RED, "unknown": YELLOW}
-
-Explain = Callable[["FileChange"], list[str]]
 
 
 @command("plan model --diff")
@@ -57,14 +53,10 @@ def plan(
     if project is not None:
         os.chdir(project.root)  # the home is found from here
 
-    def todo(session: Session) -> Changes:
-        from local_runner.project.update import Changes, compare
+    def compare(runner: Runner) -> Changes:
+        return runner.compare(project, pipelines, reprocess=not no_reprocess, always_make=always_make)
 
-        if project is None:
-            return Changes(needed=_named(session, pipelines))
-        return compare(session, project, reprocess=not no_reprocess, always_make=always_make, targets=pipelines)
-
-    look_ahead(app.out, todo, diff=diff, everything=everything)
+    look_ahead(app.out, compare, diff=diff, everything=everything)
 
 
 def project_here(files: Sequence[Path] = ()) -> Project | None:
@@ -74,31 +66,19 @@ def project_here(files: Sequence[Path] = ()) -> Project | None:
     return chosen_project(here, files) if found else None
 
 
-def _named(session: Session, names: Sequence[str]) -> frozenset[PipelineRef] | None:
-    """The pipelines of these names, which must exist; None if there are no names."""
-    from local_runner.pipelines.pipelines import find_pipeline
-
-    current = session.repos.setting("current project") or DEFAULT_PROJECT
-    parts = (name.rpartition("/") for name in names)
-    return frozenset(find_pipeline(session, PipelineRef(head or current, tail)).pipeline for head, _, tail in parts) or None
-
-
-def look_ahead(out: Output, todo: Callable[[Session], Changes], *, diff: bool = False, everything: bool = False) -> None:
-    """Print what the jobs would do that follow from the changes `todo` finds; no home is made for it."""
-    from local_runner.project.dry_run import forecast, text_diff
-
+def look_ahead(out: Output, compare: Callable[[Runner], Changes], *, diff: bool = False, everything: bool = False) -> None:
+    """Print what the jobs would do that follow from the changes that `compare` finds for the home, which is not created for it."""
     with open_to_look() as runner:
-        with runner.database.read() as session:
-            wanted = todo(session)
-        found = forecast(runner, wanted)
+        changes = compare(runner)
+        found = runner.plan(changes)
 
         def explain(change: FileChange) -> list[str]:
-            return text_diff(runner, found, change) if diff else []
+            return runner.text_diff(found, change) if diff else []
 
         if out.raw:
-            out.documents(outlook_document(one, explain) for one in found.job_forecasts)
+            out.documents(forecast_document(one, explain) for one in found.job_forecasts)
             return
-        for line in _lines(out, wanted, found, explain, everything):
+        for line in _lines(out, changes, found, explain, everything):
             out.line(line)
 
 
@@ -216,45 +196,3 @@ def _datums(count: int) -> str:
 
 def _and(names: tuple[str, ...]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-# -- as data -----------------------------------------------------------------------------------------------------------
-
-
-def outlook_document(job_forecast: JobForecast, explain: Explain = lambda change: []) -> dict[str, Any]:
-    """Everything about one job to come: hashes in hex, sizes in bytes. `complete` is false if more may happen than is known."""
-    document: dict[str, Any] = {
-        "pipeline": {"project": {"name": job_forecast.pipeline.project}, "name": job_forecast.pipeline.name},
-        "complete": not job_forecast.waits_for,
-    }
-    if job_forecast.waits_for:
-        document["waits_for"] = list(job_forecast.waits_for)
-    if job_forecast.problem:
-        document["problem"] = job_forecast.problem
-    if job_forecast.done:
-        document["done"] = job_forecast.done
-    document["causes"] = [
-        {name: value for name, value in cause._asdict().items() if value not in (None, "")} for cause in job_forecast.causes
-    ]
-    document["datums"] = [_step_document(step, explain) for step in job_forecast.steps]
-    return document
-
-
-def _step_document(step: Step, explain: Explain) -> dict[str, Any]:
-    document: dict[str, Any] = {"id": step.id, "verb": step.verb.value, "reason": step.reason}
-    if step.datum:
-        document["inputs"] = [
-            {"input": f.source.name, "repo": str(f.source.source.repo), "path": f.path, "size_bytes": f.size, "hash": f.hash.hex()}
-            for f in step.datum.inputs
-        ]
-    if step.changes:
-        document["changes"] = [_change_document(change, explain(change)) for change in step.changes]
-    return document
-
-
-def _change_document(change: FileChange, diff: list[str]) -> dict[str, Any]:
-    document: dict[str, Any] = {"input": change.input, "repo": str(change.repo), "path": change.path}
-    for name, content in (("old", change.old), ("new", change.new)):
-        if content:
-            document[name] = {"size_bytes": content.size, "hash": content.hash.hex()}
-    return document | ({"diff": "\n".join(diff)} if diff else {})

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from local_runner.project.file import Project
     from local_runner.project.update import Changes
     from local_runner.runner import Runner
-    from local_runner.storage.database import Session
 
 
 EXIT_TERMINATED = 143  # what shells give for SIGTERM
@@ -99,14 +98,12 @@ def run(app: App, dry_run: bool, **given: Any) -> None:
 def bring_up(app: App, project: Project, flags: Flags, until: Callable[[], bool] = lambda: False) -> None:
     """Run the project once, to the end or until `until` is true. Raises `WorkFailed` if a job failed, and what `compare` raises."""
     from local_runner.cli.run_summary import report_failures, show_jobs, show_results
-    from local_runner.project.update import bring_up_to_date
 
     runner, began = app.runner, time.time()
-    with runner.database.read() as session:
-        todo = _compare(session, project, flags)
+    todo = _compare(runner, project, flags)
     if todo.is_nothing and not runner.has_work(services=False, only=todo.needed):
         if todo.adopt:
-            bring_up_to_date(runner, todo)
+            runner.bring_up_to_date(todo)
         if not flags.quiet:
             note("nothing changed since the last run, nothing to do")
         runner.ensure_engine()  # spouts and services
@@ -124,10 +121,8 @@ def bring_up(app: App, project: Project, flags: Flags, until: Callable[[], bool]
         note(f"done in {time.time() - began:.1f} s")
 
 
-def _compare(session: Session, project: Project, flags: Flags) -> Changes:
-    from local_runner.project.update import compare
-
-    return compare(session, project, reprocess=not flags.no_reprocess, always_make=flags.always_make, targets=flags.targets)
+def _compare(runner: Runner, project: Project, flags: Flags) -> Changes:
+    return runner.compare(project, flags.targets, reprocess=not flags.no_reprocess, always_make=flags.always_make)
 
 
 def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: Callable[[], bool]) -> tuple[list[JobInfo], str]:
@@ -146,7 +141,6 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
     from local_runner.engine.config import EngineConfig
     from local_runner.engine_host import engine_of
     from local_runner.executors.table import choose
-    from local_runner.project.update import bring_up_to_date
 
     say: Callable[[str], None] = (lambda text: None) if flags.quiet else note
     for sentence in todo.sentences:
@@ -179,11 +173,10 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
         )
         with engine_of(runner, config, waiting=wait_for) as engine:
             if waited:  # who had it may have done some of it
-                with runner.database.read() as session:
-                    todo = _compare(session, project, flags)
+                todo = _compare(runner, project, flags)
             # Only now, when no other process can take the work: its progress is to be seen here.
             known = {info.job for info in _jobs(runner) if info.state.is_final}
-            bring_up_to_date(runner, todo)
+            runner.bring_up_to_date(todo)
             progress.expect(info for info in _jobs(runner) if not info.state.is_final and is_needed(info))
             try:
                 engine.work(until=until)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from local_runner.cli.app import App, command, everywhere, in_project, with_times
 from local_runner.cli.commands.job import paint_state, progress
-from local_runner.cli.commands.plan import outlook_document, project_here, summary
+from local_runner.cli.commands.plan import project_here, summary
 from local_runner.cli.output import RED, YELLOW, lay_out, note
-from local_runner.documents.infos import job_document, job_info_document, pipeline_document, repo_info_document
-from local_runner.model.units import human_size, rfc3339
+from local_runner.documents.status import status_document
+from local_runner.model.units import human_size
 
 if TYPE_CHECKING:
+    from local_runner.api.reports import HomeStatus
     from local_runner.model.jobs import JobInfo
     from local_runner.model.refs import PipelineRef, RepoRef
     from local_runner.pipelines.status import Behind, PipelineStatus, RepoStatus
     from local_runner.planning.forecast import JobForecast
-    from local_runner.project.update import Changes
-    from local_runner.storage.usage import Usage
 
 PIPELINE_HEADER = ("PIPELINE", "STATE / LAST JOB", "BEHIND", "NEXT")
 JOB_HEADER = ("JOB", "STATE", "PROGRESS", "STARTED", "WORKS ON")
@@ -36,53 +35,28 @@ REPO_HEADER = ("REPO", "SIZE", "HEAD", "WRITTEN")
 @in_project
 def status(app: App, no_plan: bool, all_projects: bool) -> None:
     """Say what is behind what, what would run, what runs now, and how large everything is; change nothing."""
-    from local_runner.pipelines.status import pipeline_status, repo_status
-    from local_runner.project.dry_run import Forecast, forecast
-    from local_runner.project.update import Changes, compare
-    from local_runner.storage.locks import FileLock
-    from local_runner.storage.usage import usage
-
     project = project_here()
     if project is not None:
         os.chdir(project.root)  # the home is found from here
-    runner, projects = app.runner, app.projects(all_projects)
-    lock = FileLock(runner.database.home.engine_lock)
-    engine = (lock.holder() or "another process") if lock.is_taken() else ""
-    with runner.database.read() as session:
-        found = Status(
-            str(runner.home),
-            usage(runner.database.home),
-            engine,
-            compare(session, project) if project else Changes(),
-            pipeline_status(session, projects),
-            [info for info in session.pipelines.unfinished_jobs() if projects is None or info.job.pipeline.project in projects],
-            repo_status(session, projects),
-        )
-    coming = Forecast((), {}) if no_plan else forecast(runner, found.todo, _PATIENCE)
-    job_forecasts = coming.job_forecasts
-    app.out.show_one(found, lambda found: _document(found, job_forecasts), lambda found: _text(app, found, job_forecasts))
-    if coming.is_cut:
-        note(f"what the jobs after the first {len(job_forecasts)} will do takes long to work out; plan says it")
+    runner = app.runner
+    found, changes = runner.status(app.projects(all_projects)), runner.compare(project)
+    coming = None if no_plan else runner.plan(changes, _PATIENCE)
+    forecasts = coming.job_forecasts if coming else ()
+    app.out.show_one(
+        found,
+        lambda found: status_document(found, changes.sentences, forecasts),
+        lambda found: _text(app, found, changes.sentences, forecasts),
+    )
+    if coming and coming.is_cut:
+        note(f"what the jobs after the first {len(forecasts)} will do takes long to work out; plan says it")
 
 
-class Status(NamedTuple):
-    """What `status` shows. `engine` names the process that works on the home, "" if none; `todo` is what changed in the project."""
-
-    home: str
-    usage: Usage
-    engine: str
-    todo: Changes
-    pipelines: list[PipelineStatus]
-    jobs: list[JobInfo]
-    repos: list[RepoStatus]
-
-
-def _text(app: App, found: Status, job_forecasts: Sequence[JobForecast]) -> Iterator[str]:
+def _text(app: App, found: HomeStatus, changed: Sequence[str], job_forecasts: Sequence[JobForecast]) -> Iterator[str]:
     sizes = found.usage
     parts = ", ".join(f"{name} {human_size(getattr(sizes, name))}" for name in ("records", "objects", "logs"))
     yield f"home: {found.home}, {human_size(sizes.total)} ({parts})"
     yield f"engine: {found.engine or 'none runs'}"
-    yield from (f"changed: {sentence}" for sentence in found.todo.sentences)
+    yield from (f"changed: {sentence}" for sentence in changed)
     coming: dict[PipelineRef, list[JobForecast]] = {}
     for job_forecast in job_forecasts:
         coming.setdefault(job_forecast.pipeline, []).append(job_forecast)
@@ -134,40 +108,3 @@ def _repo_rows(app: App, one: RepoStatus) -> Iterator[tuple[str, ...]]:
 
 def _name(app: App, repo: RepoRef) -> str:
     return repo.name if repo.project == app.project else f"{repo.project}/{repo.name}"
-
-
-def _document(found: Status, job_forecasts: Sequence[JobForecast]) -> dict[str, Any]:
-    return {
-        "home": {"path": found.home, "bytes": found.usage._asdict()},
-        "engine": found.engine,
-        "changed": found.todo.sentences,
-        "pipelines": [
-            {
-                "pipeline": pipeline_document(one.pipeline),
-                "state": one.state.value,
-                "reason": one.reason,
-                "last_job": {**job_document(one.last.job), "state": one.last.state.value, "reason": one.last.reason} if one.last else None,
-                "behind": [{"branch": str(b.branch), "commits": b.commits, "open": b.is_open} for b in one.behind],
-                "current": one.is_current,
-            }
-            for one in found.pipelines
-        ],
-        "jobs": [job_info_document(info, None) for info in found.jobs],
-        "repos": [
-            {
-                **repo_info_document(one.info),
-                "heads": [
-                    {
-                        "branch": h.branch.name,
-                        "commit": h.commit.id,
-                        "started": rfc3339(h.started),
-                        "open": h.finished is None,
-                        "error": h.error,
-                    }
-                    for h in one.heads
-                ],
-            }
-            for one in found.repos
-        ],
-        "plan": [outlook_document(job_forecast) for job_forecast in job_forecasts],
-    }

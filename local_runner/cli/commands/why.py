@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from local_runner.cli.app import App, command, in_project, with_times
 from local_runner.cli.output import GREEN, RED, YELLOW
+from local_runner.documents.why import file_document
 from local_runner.model.refs import CommitRef
-from local_runner.model.units import human_size, rfc3339
+from local_runner.model.units import human_size
 
 if TYPE_CHECKING:
     from local_runner.pipelines.why import DatumNode, FileNode
@@ -29,11 +30,7 @@ _COLOURS = {"success": GREEN, "skipped": GREEN, "failed": RED}
 @in_project
 def why(app: App, file: str, forward: bool, depth: int | None, everything: bool) -> None:
     """Say where a file or folder comes from: the datum that wrote it, its input files with their commits, and so on to the sources."""
-    from local_runner.pipelines.why import consequences, origin
-
-    query = app.file(file)
-    with app.runner.database.read() as session:
-        found = (consequences if forward else origin)(session, query)
+    found = app.runner.why(app.file(file), forward=forward)
     if app.out.raw:
         app.out.documents([file_document(found, depth)])
         return
@@ -87,27 +84,3 @@ def _drawn(trees: Sequence[_Tree], indent: str, most: int | None) -> Iterator[st
         last = number == len(shown)
         yield f"{indent}{'└─ ' if last else '├─ '}{tree.text}"
         yield from _drawn(tree.below, indent + ("   " if last else "│  "), most)
-
-
-def file_document(node: FileNode, depth: int | None = None) -> dict[str, Any]:
-    """The document of a file and of everything it came from, or that came from it: hashes in hex, sizes in bytes."""
-    document: dict[str, Any] = {
-        "repo": str(node.commit.repo), "commit": node.commit.id, "path": node.path, "size_bytes": node.size, "hash": node.hash.hex(),
-    }  # fmt: skip
-    if node.gone:
-        document["gone"] = node.gone
-    if node.put:
-        document["put"] = [
-            {"commit": put.commit.id, "time": rfc3339(put.time), "description": put.description, "paths": list(put.paths)}
-            for put in node.put
-        ]
-    if node.datums and depth != 0:
-        document["datums"] = [_datum_document(datum, depth and depth - 1) for datum in node.datums]
-    return document
-
-
-def _datum_document(node: DatumNode, depth: int | None) -> dict[str, Any]:
-    document: dict[str, Any] = {"pipeline": str(node.pipeline), "job": node.job, "id": node.id, "state": node.state}
-    if node.again:
-        return document | {"again": True}
-    return document | {"files": [file_document(file, depth) for file in node.files]}

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
+from local_runner.api.pipelines import Pipelines
+from local_runner.api.versions import Versions
 from local_runner.errors import LocalRunnerError, NotFound
 from local_runner.model.datums import DatumInfo
 from local_runner.model.inputs import Cron, Input, Pfs, leaves
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.model.refs import CommitQuery, FileQuery, PipelineRef, RepoRef
-from local_runner.runner import Runner
-from local_runner.specs.inputs import input_document
-from local_runner.specs.uses import constant_outputs
 
 # Words in the name or path of what a model is to be judged by.
 _TEST = re.compile(r"(?<![a-z])(test(ing|s)?|hold-?_?out|valid(ation)?|eval(uation)?)(?![a-z])", re.IGNORECASE)
@@ -39,33 +38,41 @@ class _File(NamedTuple):
     hash: bytes
 
 
-def prospects(runner: Runner, specs: Sequence[PipelineSpec]) -> dict[PipelineRef, Prospect]:
-    """What each of these specs would make; one may read what another will write. The home is only read."""
-    data = _Data(runner)
-    outputs = {spec.pipeline.repo for spec in specs}
-    there = {info.pipeline.repo: info.spec for info in runner.list_pipeline()}
-    pipelines = there | {spec.pipeline.repo: spec for spec in specs}
-    taken = {info.repo for info in runner.list_repo()} - there.keys()
-    found = {}
-    for spec in specs:
-        prospect = _prospect(data, spec, outputs, pipelines)
-        if spec.pipeline.repo in taken:
-            warning = f"there is a repo {spec.pipeline.name} that no pipeline made, so this one cannot be created"
-            prospect = replace(prospect, warnings=(warning, *prospect.warnings))
-        found[spec.pipeline] = prospect
-    return found
+class Prospects(Versions, Pipelines):
+    """What would become of specs that are not pipelines yet."""
+
+    def prospects(self, specs: Sequence[PipelineSpec]) -> dict[PipelineRef, Prospect]:
+        """The datums that each of these specs would make of the present data; one may read what another will write.
+
+        Nothing is changed.
+        """
+        data = _Data(self)
+        outputs = {spec.pipeline.repo for spec in specs}
+        there = {info.pipeline.repo: info.spec for info in self.list_pipeline()}
+        pipelines = there | {spec.pipeline.repo: spec for spec in specs}
+        taken = {info.repo for info in self.list_repo()} - there.keys()
+        found = {}
+        for spec in specs:
+            prospect = _prospect(data, spec, outputs, pipelines)
+            if spec.pipeline.repo in taken:
+                warning = f"there is a repo {spec.pipeline.name} that no pipeline made, so this one cannot be created"
+                prospect = replace(prospect, warnings=(warning, *prospect.warnings))
+            found[spec.pipeline] = prospect
+        return found
 
 
 class _Data:
     """The files that inputs select now, each input looked up once."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Prospects) -> None:
         self._runner = runner
         self.matches = cache(self._matches)
         self.files = cache(self._files)
 
     def datums(self, expression: Input, project: str) -> list[DatumInfo]:
         """Raises `NotFound` for a branch that is not there, and whatever keeps its head from being read."""
+        from local_runner.specs.inputs import input_document  # lists need no specs
+
         return list(self._runner.list_datum_of({"input": input_document(expression)}, project))
 
     def collisions(self, spec: PipelineSpec, datums: Set[str]) -> Iterator[str]:
@@ -104,6 +111,8 @@ class _Data:
 
 
 def _prospect(data: _Data, spec: PipelineSpec, outputs: set[RepoRef], pipelines: Mapping[RepoRef, PipelineSpec]) -> Prospect:
+    from local_runner.specs.uses import constant_outputs  # as above
+
     if spec.input is None:
         return Prospect("no input, so no datums", warnings=() if spec.spout is not None else ("without an input there is nothing to run",))
     warnings, waits = [], []

@@ -10,17 +10,17 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from local_runner.cli.datum_select import command_text, describe
+from local_runner.engine.datum_lookup import Before, FoundDatum
+from local_runner.engine.environment import host_env, job_env
+from local_runner.engine.staging import files_of
 from local_runner.errors import Refused
+from local_runner.executors.base import WorkerRequest
+from local_runner.executors.process import translator
+from local_runner.export.words import command_text, describe
 from local_runner.model.inputs import Pfs
 from local_runner.specs.kubernetes import is_variable
-
-if TYPE_CHECKING:
-    from local_runner.engine.datum_lookup import FoundDatum
-    from local_runner.executors.base import WorkerRequest
-    from local_runner.storage.database import Database
+from local_runner.storage.database import Session
 
 _NEXT_DATUM = "next_datum.py"
 _OURS = ("LOCAL_RUNNER_HOME", "PPS_WORKER_GRPC_PORT")  # they lead to this runner
@@ -148,7 +148,7 @@ sys.exit(0 if ended == [""] else f"it failed: {ended[0]}" if ended else "it ende
 '''
 
 
-def write_folder(database: Database, entry: FoundDatum, request: WorkerRequest, folder: Path, *, with_code: bool = True) -> None:
+def write_folder(session: Session, entry: FoundDatum, request: WorkerRequest, folder: Path, *, with_code: bool = True) -> None:
     """Write a datum to a folder that is empty or not there; `request` is what its worker would be asked for.
 
     Without `with_code` the caller puts the image's files below `code`. Raises `Refused`.
@@ -158,7 +158,7 @@ def write_folder(database: Database, entry: FoundDatum, request: WorkerRequest, 
     writer = _Writer(entry, request)
     (folder / "pfs/out").mkdir(parents=True)
     (folder / "code").mkdir()
-    _write_inputs(database, entry, folder / "pfs")
+    _write_inputs(session, entry, folder / "pfs")
     if any(not _IDENTIFIER.fullmatch(name) for name in writer.secrets):
         (folder / _SECRETS).mkdir()
     (folder / "pfs/.env").write_text("".join(f"{name}={value}\n" for name, value in {**writer.env, **entry.env}.items()))
@@ -182,22 +182,28 @@ def copy_code(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _write_inputs(database: Database, entry: FoundDatum, pfs: Path) -> None:
+def _write_inputs(session: Session, entry: FoundDatum, pfs: Path) -> None:
     """Write the files of every input; those of lazy inputs are regular files here."""
-    from local_runner.engine.staging import files_of
+    for file in entry.datum.inputs:
+        (pfs / file.source.name).mkdir(exist_ok=True)
+        for path, content, _ in files_of(session, file, entry.roots):
+            target = pfs / file.source.name / path.lstrip("/")
+            if target.exists():
+                continue  # a group may hold one file twice
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(file.source, Pfs) and file.source.empty_files:
+                target.touch()
+            else:
+                session.objects.place(content, target)
 
-    with database.read() as session:
-        for file in entry.datum.inputs:
-            (pfs / file.source.name).mkdir(exist_ok=True)
-            for path, content, _ in files_of(session, file, entry.roots):
-                target = pfs / file.source.name / path.lstrip("/")
-                if target.exists():
-                    continue  # a group may hold one file twice
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if isinstance(file.source, Pfs) and file.source.empty_files:
-                    target.touch()
-                else:
-                    session.objects.place(content, target)
+
+def write_output(session: Session, before: Before, folder: Path) -> None:
+    """Write what a datum wrote when it last succeeded to a new folder."""
+    folder.mkdir()
+    for path, content in before.files.items():
+        target = folder / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        session.objects.place(content.name, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +220,6 @@ class _Writer:
     @property
     def env(self) -> dict[str, str]:
         """The worker's variables, without what is this host's, this runner's, or secret."""
-        from local_runner.engine.environment import host_env
-
         host = host_env()
         left_out = {*_OURS, *self.secrets}
         return {name: value for name, value in self.request.env.items() if name not in left_out and host.get(name) != value}
@@ -226,8 +230,6 @@ class _Writer:
         return [secret.env_var for secret in self.entry.spec.transform.secrets if is_variable(secret.env_var)]
 
     def script(self) -> str:
-        from local_runner.engine.environment import job_env
-
         transform, fill = self.entry.spec.transform, self._fill()
         own = job_env(self.entry.job_id) if transform.datum_batching else self.entry.env
         words = [fill(f"{name}={value}") for name, value in {**self.env, **own}.items() if name and "=" not in name]
@@ -257,8 +259,6 @@ class _Writer:
         return _README.format(about=describe(self.entry), command=command, image=image, more=secrets)
 
     def _fill(self) -> _Fill:
-        from local_runner.executors.process import translator
-
         paths = {self.working_dir, *self.request.code} - {"/"}
         places = {path: f"\0code\0{path}" for path in paths if not f"{path}/".startswith("/pfs/")}
         return _Fill(translator({"/pfs": "\0pfs\0", **places}))
