@@ -76,6 +76,7 @@ class _Elsewhere(dict[str, Any]):
             "Forecast": "local_runner.project.dry_run",
             "FoundDatum": "local_runner.engine.datum_lookup",
             "Project": "local_runner.project.file",
+            "SearchSettings": "local_runner.project.search",
         }
     )
 
@@ -127,7 +128,7 @@ def _fault_of_parts(value: object, kind: type, at: str) -> Fault | None:
     """The first field of a reference or query that is of another type; None if there is none."""
     if not (issubclass(kind, tuple) or dataclasses.is_dataclass(kind)) or kind is tuple:
         return None
-    parts = typing.get_type_hints(kind)
+    parts = typing.get_type_hints(kind, None, _Elsewhere())
     names = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else getattr(kind, "_fields", ())
     return _first(_fault(getattr(value, name), parts[name], f"{at}.{name}") for name in names)
 

@@ -20,7 +20,6 @@ from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import JobRef
 from local_runner.model.space import Point
 from local_runner.project.search import SearchSettings
-from local_runner.project.update import bring_up_to_date, compare
 from local_runner.search.points import named_in
 from local_runner.search.route import find_route
 from local_runner.search.trials import WAITING, Failure, Trial
@@ -209,8 +208,7 @@ def run_study(
     study.prepare()
     project = dataclasses.replace(study.project, specs=settings.pipelines or study.project.specs, is_part=bool(settings.pipelines))
     observer = _Waker(watcher)
-    with runner.database.read() as session:
-        todo = compare(session, project)
+    todo = runner.compare(project)
     config = EngineConfig(
         executor or _chosen(say),
         jobs,
@@ -221,11 +219,10 @@ def run_study(
         warn=say,
     )
     with engine_of(runner, config, waiting=waiting) as engine:
-        with runner.database.read() as session:
-            todo = compare(session, project)
+        todo = runner.compare(project)
         for sentence in todo.sentences:
             say(sentence)
-        bring_up_to_date(runner, todo)
+        runner.bring_up_to_date(todo)
         route = find_route(runner, settings)
         _check_works(route)
         if not settings.points:
