@@ -261,16 +261,18 @@ def test_missed_ticks_are_made_up_for_by_the_next_engine(lab: Lab) -> None:
 # -- what there is none of ---------------------------------------------------------------------------------------------
 
 
-def test_s3_is_taken_but_served_by_nobody(lab: Lab) -> None:
-    seen: list[tuple[list[str], list[str]]] = []
+def test_the_s3_gateway_of_a_worker_is_on_its_loopback_interface(lab: Lab) -> None:
+    seen: list[tuple[str, list[str], list[str]]] = []
 
     def look(datum: ScriptedDatum) -> None:
-        seen.append((os.listdir(datum.input("data")), sorted(datum.tree.links)))
+        host = datum.env["S3_ENDPOINT"].rpartition(":")[0]
+        seen.append((host, os.listdir(datum.input("data")), sorted(datum.tree.links)))
 
     lab.pipeline("p", {"pfs": {"repo": "data", "glob": "/", "s3": True}}, look)
     lab.pipeline("q", "data:/", look, s3_out=True)
     lab.run_all()
-    assert sorted((sorted(files), links) for files, links in seen) == [([], [".env", "data", "out"]), (["a", "b"], [".env", "data"])]
+    assert {host for host, _, _ in seen} == {"http://127.0.0.1"}
+    assert sorted((sorted(files), links) for _, files, links in seen) == [([], [".env", "data", "out"]), (["a", "b"], [".env", "data"])]
     assert lab.state("p") is lab.state("q") is SUCCEEDED
 
 

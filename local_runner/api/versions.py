@@ -185,17 +185,19 @@ class Versions(Access):
     # -- files ---------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def modify_file(self, commit: CommitQuery) -> Iterator[FileChanges]:
+    def modify_file(self, commit: CommitQuery, *, as_job: bool = False) -> Iterator[FileChanges]:
         """Put, copy and delete files: into an open commit, or as a commit of their own on a branch.
 
         with runner.modify_file(parse_commit("data@master")) as change:
             change.put("/a", b"content")
+
+        With `as_job`, also into the open output of a job, as its own user code does.
         """
         self._look(lambda session: commits.find_repo(session, commit.repo))
         changes = FileChanges(self.database)
         try:
             yield changes
-            changes.commit = self.change(lambda txn: files.modify(txn, commit, changes.changes)).ref
+            changes.commit = self.change(lambda txn: files.modify(txn, commit, changes.changes, as_job=as_job)).ref
         except BaseException:
             changes.give_up()
             raise

@@ -15,6 +15,7 @@ from local_runner.engine.datum_lookup import FoundDatum
 from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env, stdin_bytes
 from local_runner.engine.environment import job_env
 from local_runner.engine.outputs import collect
+from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import Staged, stage
 from local_runner.engine.worker_request import MakeRequest
 from local_runner.engine.worker_thread import OpenWorker, open_worker
@@ -157,7 +158,12 @@ def open_datum_session(database: Database, executor: Executor, make_request: Mak
         # Not where the engine's workers have theirs: it clears that when it starts and ends.
         folder = stack.enter_context(_own_folder(database.home.workers[-1].parents[1]))
         name, port = f"{pipeline.project}-{pipeline.name}-datum", client.port if client else 0
-        opened = stack.enter_context(open_worker(database, executor, make_request, name, port, [folder]))
+        gateway = stack.enter_context(s3_gateway(database.home.path, entry.spec))
+        s3_port = gateway.port if gateway else 0
+        opened = stack.enter_context(open_worker(database, executor, make_request, name, port, [folder], s3_port))
+        if gateway:
+            gateway.attach(opened.worker)
+            gateway.serve([entry.datum])  # without output: its job may be over
         found = DatumSession(database, entry, opened, client)
         stack.callback(found.close)
         yield found

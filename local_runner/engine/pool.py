@@ -149,7 +149,7 @@ class Pool:
         name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}"
         request = self._requests.of(spec, row.spec_commit)
         next_datum_servers = self._config.next_datum_servers if spec.transform.datum_batching else None
-        worker = WorkerThread(name, number, self._database, self._config.executor, request, next_datum_servers, self._report)
+        worker = WorkerThread(name, number, self._database, self._config.executor, request, next_datum_servers, spec, self._report)
         worker.start()
         return worker
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from local_runner.engine.datum_run import dot_env, stdin_bytes
 from local_runner.engine.environment import datum_env
+from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import stage
 from local_runner.engine.worker_request import MakeRequest, WorkerRequests
 from local_runner.engine.worker_thread import OpenWorker, open_worker
@@ -64,7 +66,7 @@ class ServiceThread(threading.Thread):
         try:
             while not self._dismissed.is_set() and not self.has_ended:
                 try:
-                    with open_worker(self._database, self._executor, self._spec.request, self.name) as opened:
+                    with self._worker() as opened:
                         self._stay(opened)
                 except Exception as error:  # whatever it was, it is tried again
                     self._rest(str(error) or repr(error))
@@ -72,6 +74,17 @@ class ServiceThread(threading.Thread):
             self._log.close()
             self._database.close_thread()
             self._notify()
+
+    @contextlib.contextmanager
+    def _worker(self) -> Iterator[OpenWorker]:
+        """A worker; with an S3 gateway if the inputs of a service are buckets."""
+        with s3_gateway(self._database.home.path, self._spec.spec) as gateway:
+            port = gateway.port if gateway else 0
+            with open_worker(self._database, self._executor, self._spec.request, self.name, s3_port=port) as opened:
+                if gateway:
+                    gateway.attach(opened.worker)
+                    gateway.serve([self._spec.datum])
+                yield opened
 
     def _stay(self, opened: OpenWorker) -> None:
         spec = self._spec.spec

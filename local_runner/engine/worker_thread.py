@@ -10,19 +10,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from local_runner import beneath
 from local_runner.engine.batching.client import NextDatumServers
 from local_runner.engine.datum_run import DatumRunner, JobContext, Stopped
+from local_runner.engine.s3_gateway import S3Gateway, s3_env, s3_gateway
 from local_runner.engine.staging import Scratch
 from local_runner.engine.worker_request import MakeRequest
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, workers_disk_full
 from local_runner.executors.launcher.tree import remove_leftover
 from local_runner.model.datums import Datum
+from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
 from local_runner.pipelines.outcome import Outcome
 from local_runner.storage.database import Database
@@ -66,9 +68,17 @@ class OpenWorker(NamedTuple):
 
 @contextlib.contextmanager
 def open_worker(
-    database: Database, executor: Executor, make_request: MakeRequest, name: str, port: int = 0, places: Sequence[Path] = ()
+    database: Database,
+    executor: Executor,
+    make_request: MakeRequest,
+    name: str,
+    port: int = 0,
+    places: Sequence[Path] = (),
+    s3_port: int = 0,
 ) -> Iterator[OpenWorker]:
     """A worker in folders of its own, which go with it; below `places`, else where workers of the engine have theirs.
+
+    `port` and `s3_port` are where its processes reach NextDatum and their S3 gateway, 0 for none.
 
     Raises `Unavailable`.
     """
@@ -79,6 +89,8 @@ def open_worker(
             folder.mkdir(mode=0o700, parents=True)  # before secrets are written there
         pfs.mkdir()
         request = make_request(name, pfs, folders[-1], port)
+        if s3_port:
+            request = replace(request, env={**request.env, **s3_env(s3_port)})
         request.scratch.mkdir(parents=True)
         owner = executor.owner(request)
         for folder in folders:
@@ -134,6 +146,7 @@ class WorkerThread(threading.Thread):
         executor: Executor,
         make_request: MakeRequest,
         next_datum_servers: NextDatumServers | None,
+        spec: PipelineSpec,
         report: Callable[[Event], None],
     ) -> None:
         super().__init__(name=f"{version}-{number}", daemon=True)
@@ -142,6 +155,8 @@ class WorkerThread(threading.Thread):
         self._executor = executor
         self._make_request = make_request
         self._next_datum_servers = next_datum_servers
+        self._spec = spec
+        self._gateway: S3Gateway | None = None
         self._report = report
         self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._runner: DatumRunner | None = None
@@ -210,18 +225,21 @@ class WorkerThread(threading.Thread):
     @contextlib.contextmanager
     def _worker(self) -> Iterator[DatumRunner]:
         client = self._next_datum_servers.open() if self._next_datum_servers else None
-        try:
-            with open_worker(self._database, self._executor, self._make_request, self.name, client.port if client else 0) as opened:
+        with contextlib.ExitStack() as stack:
+            if client:
+                stack.callback(client.close)
+            self._gateway = stack.enter_context(s3_gateway(self._database.home.path, self._spec))
+            ports = client.port if client else 0, self._gateway.port if self._gateway else 0
+            with open_worker(self._database, self._executor, self._make_request, self.name, ports[0], s3_port=ports[1]) as opened:
                 if client:
                     client.attach(opened.worker)
+                if self._gateway:
+                    self._gateway.attach(opened.worker)
                 runner = DatumRunner(self._database, opened.worker, self.name, opened.scratch, client, opened.owner)
                 try:
                     yield runner
                 finally:
                     runner.put_back()
-        finally:
-            if client:
-                client.close()
 
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
@@ -243,6 +261,8 @@ class WorkerThread(threading.Thread):
         if self._abandoned:
             runner.interrupt()
         runner.begin_set(uuid.uuid4().hex, assignment.datums)
+        if self._gateway:
+            self._gateway.serve(assignment.datums, assignment.job if assignment.context.spec.s3_out else None)
         run = runner.run_batched if self._next_datum_servers else runner.run
         with contextlib.suppress(Stopped):
             for datum in assignment.datums:

@@ -18,7 +18,7 @@ from local_runner.executors.host_python import host_runtime
 from local_runner.executors.launcher.messages import WorkerPlan
 from local_runner.executors.pachctl.frames import BIN
 from local_runner.executors.pachctl.server import CLIENT, WHOLE, pachctl_server
-from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, port_of
+from local_runner.executors.worker import LauncherWorker, own_folder, plan_in_the_open, ports_of
 
 _OUTSIDE = (
     "import json; from local_runner.executors.tunnel import outside; outside(int(sys.argv[2]), int(sys.argv[3]), *json.loads(sys.argv[4]))"
@@ -145,9 +145,9 @@ class Container:
         self.name = f"local_runner-{uuid.uuid4().hex[:12]}"
 
     @property
-    def port(self) -> int:
-        """The port to carry between container and runner; 0 with the host's network."""
-        return 0 if self.request.network else port_of(self.request)
+    def ports(self) -> list[int]:
+        """The ports to carry between container and runner; none with the host's network."""
+        return [] if self.request.network else ports_of(self.request)
 
     @property
     def working_dir(self) -> str:
@@ -163,8 +163,8 @@ class Container:
         flags += ["--security-opt", "label=disable", *self._user(), "--workdir", "/", "--entrypoint", ""]
         flags += _mounted(self._mounts)
         flags += ["--volume", f"{request.pfs.resolve()}:/pfs", "--volume", f"{request.scratch.resolve()}:{_SCRATCH}"]
-        code = "from local_runner.executors.tunnel import inside; inside(int(sys.argv[1]), sys.argv[2])"
-        program = host_runtime().program(code, str(self.port), self.working_dir)
+        code = "from local_runner.executors.tunnel import inside; inside([*map(int, filter(None, sys.argv[1].split(',')))], sys.argv[2])"
+        program = host_runtime().program(code, ",".join(map(str, self.ports)), self.working_dir)
         return [self.engine.program, "run", *flags, *self._limits(), request.image, *program]
 
     def _user(self) -> list[str]:
@@ -220,7 +220,7 @@ class ContainerWorker(LauncherWorker):
         self._container = container
         self._kills = 0
         request, engine = container.request, container.engine
-        details = json.dumps([container.port, engine.removal(container.name), container.command()])
+        details = json.dumps([container.ports, engine.removal(container.name), container.command()])
         try:
             super().__init__(request.pfs, plan, container.working_dir, program=(_OUTSIDE, details))
         except Unavailable as why:

@@ -1,7 +1,8 @@
 """Carries the sockets of a launcher into a container and back, over the standard input and output of the engine's `run -i`.
 
-That way works with every engine, rootless or not, and without a network. A port of the container's loopback interface is carried
-too: connections made to it inside are made to the same port outside (datum batching, reference pps 2.8).
+That way works with every engine, rootless or not, and without a network. Ports of the container's loopback interface are carried
+too: connections made to one inside are made to the same port outside (datum batching, reference pps 2.8; S3). The number of a stream
+says which: they go round the ports.
 
 Both ends are programs that need the standard library only. A frame is a stream's number and a length, each in four bytes, and that
 many bytes; none end the stream. 0 to 2 are the launcher's sockets, the rest are connections.
@@ -14,7 +15,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _CONTROL, _TREES, _DATUMS, _FIRST_CONNECTION = 0, 1, 2, 3
 _CHUNK = 1 << 16
@@ -25,13 +26,13 @@ _LONGEST_REASON = 2000
 
 
 class Tunnel:
-    """One end. `reads` and `writes` are descriptors; a frame for a stream that is not known opens a connection to `port`.
+    """One end. `reads` and `writes` are descriptors; a frame for a stream that is not known opens a connection to one of `ports`.
 
     There is a thread for each stream: with blocking writes on both sides, one loop for all of them could wait for itself.
     """
 
-    def __init__(self, reads: int, writes: int, port: int = 0) -> None:
-        self._reads, self._writes, self._port = reads, writes, port
+    def __init__(self, reads: int, writes: int, ports: Sequence[int] = ()) -> None:
+        self._reads, self._writes, self._ports = reads, writes, ports
         self._sending, self._ending = threading.Lock(), threading.Lock()
         self._streams: dict[int, socket.socket] = {}
         self._half_closed: set[int] = set()
@@ -44,9 +45,10 @@ class Tunnel:
         return thread
 
     def listen(self) -> None:
-        """Carry what connects to the port on this side."""
-        server = socket.create_server((_LOOPBACK, self._port))
-        threading.Thread(target=self._accept, args=(server,), daemon=True).start()
+        """Carry what connects to the ports on this side."""
+        for place, port in enumerate(self._ports):
+            server = socket.create_server((_LOOPBACK, port))
+            threading.Thread(target=self._accept, args=(server, _FIRST_CONNECTION + place), daemon=True).start()
 
     def deliver(self) -> bool:
         """Pass frames on to their streams until the other end is gone; returns whether any came."""
@@ -98,17 +100,16 @@ class Tunnel:
         if stream:
             stream.close()
 
-    def _accept(self, server: socket.socket) -> None:
-        number = _FIRST_CONNECTION
+    def _accept(self, server: socket.socket, number: int) -> None:
         while True:
             connection, _ = server.accept()
             self.join(number, connection)
-            number += 1
+            number += len(self._ports)
 
     def _connect(self, number: int) -> socket.socket | None:
         try:
-            connection = socket.create_connection((_LOOPBACK, self._port))
-        except OSError:
+            connection = socket.create_connection((_LOOPBACK, self._ports[(number - _FIRST_CONNECTION) % len(self._ports)]))
+        except (OSError, ZeroDivisionError):  # nobody listens, or there is no port at all
             with contextlib.suppress(OSError):
                 self._send(number, b"")
             return None
@@ -133,7 +134,7 @@ class Tunnel:
         return b"".join(parts)
 
 
-def inside(port: int, working_dir: str) -> None:
+def inside(ports: Sequence[int], working_dir: str) -> None:
     """Be process 1 of a container, which nothing inside can end: a launcher, and threads that carry its sockets.
 
     Everything ends with it, and it when the other end is gone.
@@ -141,10 +142,10 @@ def inside(port: int, working_dir: str) -> None:
     with contextlib.suppress(OSError):  # a command that cannot start there will say so
         os.makedirs(working_dir, exist_ok=True)
     (control, theirs), (trees, their_trees), (datums, their_datums) = (socket.socketpair() for _ in range(3))
-    tunnel = Tunnel(os.dup(0), os.dup(1), port)
+    tunnel = Tunnel(os.dup(0), os.dup(1), ports)
     os.dup2(theirs.fileno(), 0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if port:
+    if ports:
         tunnel.listen()  # before the launcher can start what will ask
     words = tunnel.join(_CONTROL, control)
     tunnel.join(_TREES, trees)
@@ -159,7 +160,7 @@ def inside(port: int, working_dir: str) -> None:
     os._exit(0)
 
 
-def outside(trees: int, datums: int, port: int, remove: list[str], run: list[str]) -> None:
+def outside(trees: int, datums: int, ports: Sequence[int], remove: list[str], run: list[str]) -> None:
     """Run a container with the command `run`, and carry its launcher's sockets to the other ends: standard input, `trees`, `datums`.
 
     It outlives an engine that was killed, and ends the container; one that does not end by itself, with the command `remove`.
@@ -174,7 +175,7 @@ def outside(trees: int, datums: int, port: int, remove: list[str], run: list[str
         container = subprocess.Popen(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
         assert container.stdin
         assert container.stdout
-        tunnel = Tunnel(container.stdout.fileno(), container.stdin.fileno(), port)
+        tunnel = Tunnel(container.stdout.fileno(), container.stdin.fileno(), ports)
 
         def engine_gone() -> None:
             try:

@@ -308,9 +308,10 @@ def plan_in_the_open(env: Mapping[str, str], pfs: str, user: tuple[int, int] | N
     }
 
 
-def port_of(request: WorkerRequest) -> int:
-    """The port on which a worker's processes call NextDatum; 0 if they do not batch."""
-    return int(request.env.get("PPS_WORKER_GRPC_PORT", "0"))
+def ports_of(request: WorkerRequest) -> list[int]:
+    """The ports on which a worker's processes reach the runner: NextDatum if they batch, their S3 gateway if they have one."""
+    ports = (int(request.env.get(name, "0")) for name in ("PPS_WORKER_GRPC_PORT", "S3GATEWAY_PORT"))
+    return [port for port in ports if port]
 
 
 @contextlib.contextmanager

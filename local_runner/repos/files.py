@@ -92,10 +92,11 @@ def _doomed(path: str) -> str:
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
-def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change]) -> CommitRow:
+def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change], *, as_job: bool = False) -> CommitRow:
     """Apply changes, in order, to an open commit; or make a commit of them on a branch whose head is closed, or that is not there.
 
-    Returns the commit. Raises `Refused` for a finished commit named by its id, `NotFound`, `Invalid`.
+    Returns the commit. Raises `Refused` for a finished commit named by its id and, but for `as_job`, for the open output of a job;
+    `NotFound`, `Invalid`.
     """
     session = txn.session
     try:
@@ -105,7 +106,8 @@ def modify(txn: Transaction, query: CommitQuery, changes: Sequence[Change]) -> C
             raise
         row = None
     if row is not None and row.is_open:
-        check_not_output(session, row)
+        if not as_job:
+            check_not_output(session, row)
         return _write(txn, row, changes)
     if row is not None and query.id:
         raise Refused(f"commit {row.ref} has already finished", hint="put files on a branch to make a new commit")

@@ -31,6 +31,7 @@ class Bucket:
     readable: bool = True
     writable: bool = True
     has_versions: bool = True
+    is_output: bool = False  # of a job that is under way, which alone may write it
 
     @property
     def branch(self) -> BranchRef:

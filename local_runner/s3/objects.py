@@ -233,7 +233,7 @@ def changing(runner: Runner, bucket: Bucket) -> Iterator[FileChanges]:
     """Changes of a bucket's files, with the errors of S3."""
     query = bucket.commit
     try:
-        with as_file_path(), runner.modify_file(query) as changes:
+        with as_file_path(), runner.modify_file(query, as_job=bucket.is_output) as changes:
             yield changes
     except ChangedMeanwhile:
         raise S3Error("PreconditionFailed") from None

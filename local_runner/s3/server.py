@@ -36,13 +36,20 @@ class Listener(ThreadingMixIn, HTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], runner: Runner, gateway: Gateway, token: str, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, where: tuple[str, int] | socket.socket, runner: Runner, gateway: Gateway, token: str, log: Callable[[str], None]
+    ) -> None:
+        """`where` is an address, or a socket that listens already. Raises `OSError`."""
+        address = where.getsockname() if isinstance(where, socket.socket) else where
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.runner, self.gateway, self.token, self.log = runner, gateway, token, log
         self.hosts: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        super().__init__(address, Connection)
+        super().__init__(address, Connection, bind_and_activate=not isinstance(where, socket.socket))
+        if isinstance(where, socket.socket):
+            self.socket.close()
+            self.socket = where
 
     def server_bind(self) -> None:
         super(HTTPServer, self).server_bind()  # without asking for a name of the address

@@ -55,7 +55,6 @@ class Field(NamedTuple):
 
 MAP = "map<string,string>"
 
-_NO_GATEWAY = "there is no S3 gateway"
 _HERE_ONLY = "copies to a path or file:// URL of this machine, nowhere else"
 _NO_CLUSTER = "there is no cluster to schedule on"
 _NO_LABELS = "there are no Kubernetes objects to label"
@@ -70,7 +69,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("egress", "Egress", EMULATED, f"{_HERE_ONLY}; a job whose output cannot be copied fails"),
         Field("update", "bool", HONOURED, "overrides the command line, also for the documents that follow"),
         Field("output_branch", "string", HONOURED, "default master"),
-        Field("s3_out", "bool", IGNORED, f"{_NO_GATEWAY}: there is no /pfs/out, and nothing is skipped"),
+        Field("s3_out", "bool", HONOURED, "output is what is put into the bucket out; there is no /pfs/out, and nothing is skipped"),
         Field("resource_requests", "ResourceSpec", EMULATED, "what a container has in any case; elsewhere without effect"),
         Field("resource_limits", "ResourceSpec", EMULATED, "of a container; the sandbox and processes know that of memory alone"),
         Field("sidecar_resource_limits", "ResourceSpec", IGNORED, "there is no sidecar"),
@@ -154,7 +153,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
         Field("group_by", "string", HONOURED, "captures of the glob, as in $1"),
         Field("lazy", "bool", HONOURED, "named pipes in place of files"),
         Field("empty_files", "bool", HONOURED, "names without content"),
-        Field("s3", "bool", IGNORED, f"{_NO_GATEWAY}: the input's folder is empty"),
+        Field("s3", "bool", HONOURED, "a bucket at $S3_ENDPOINT in place of files"),
         Field("trigger", "Trigger", HONOURED, "reads a branch that moves on conditions"),
         Field("propagation_spec", "PropagationSpec", HONOURED, "", "2.12"),
         Field("reference", "bool", HONOURED, "content is left out of what decides about skipping", "2.12"),

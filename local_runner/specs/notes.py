@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from local_runner.model.inputs import Pfs, leaves
 from local_runner.model.pipelines import SERVICE, PipelineSpec
 
 
@@ -16,11 +15,6 @@ def notes(spec: PipelineSpec) -> list[str]:
 
 
 def _notes(spec: PipelineSpec) -> Iterator[str]:
-    for leaf in leaves(spec.input):
-        if isinstance(leaf, Pfs) and leaf.s3:
-            yield f"input {leaf.name}: s3: there is no S3 gateway here, and its folder is empty"
-    if spec.s3_out:
-        yield "s3_out: there is no S3 gateway here, so nothing can be written; /pfs/out is for pipelines without it"
     yield from remote_egress(spec)
     if spec.kind == SERVICE or (spec.spout and "service" in spec.spout):
         service = spec.service or (spec.spout or {})["service"]

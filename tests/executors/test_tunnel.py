@@ -44,7 +44,7 @@ def port() -> Iterator[int]:
 def ends() -> Iterator[Ends]:
     """Two ends with pipes between them, and one stream that both carry."""
     there, back = os.pipe(), os.pipe()
-    inner, outer = Tunnel(there[0], back[1], port=0), Tunnel(back[0], there[1], port=0)
+    inner, outer = Tunnel(there[0], back[1], ports=()), Tunnel(back[0], there[1], ports=())
     (inside, theirs), (outside, ours) = socket.socketpair(), socket.socketpair()
     inner.join(0, theirs)
     outer.join(0, ours)
@@ -96,7 +96,7 @@ def test_a_connection_to_a_port_nobody_listens_on_ends() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     there, back = os.pipe(), os.pipe()
-    outer = Tunnel(there[0], back[1], port=free)
+    outer = Tunnel(there[0], back[1], ports=(free,))
     thread = threading.Thread(target=outer.deliver)
     thread.start()
     os.write(there[1], b"\0\0\0\7\0\0\0\1x")
@@ -109,7 +109,7 @@ def test_a_connection_to_a_port_nobody_listens_on_ends() -> None:
 
 def test_a_new_stream_is_a_connection_to_the_port(port: int) -> None:
     there, back = os.pipe(), os.pipe()
-    outer = Tunnel(there[0], back[1], port=port)
+    outer = Tunnel(there[0], back[1], ports=(port,))
     thread = threading.Thread(target=outer.deliver)
     thread.start()
     for number in (2, 3):

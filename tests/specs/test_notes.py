@@ -20,8 +20,6 @@ def parse(**fields):
 @pytest.mark.parametrize(
     ("fields", "begins"),
     [
-        ({"input": {"pfs": {"repo": "data", "glob": "/", "s3": True}}}, "input data: s3: there is no S3 gateway here"),
-        ({"s3_out": True}, "s3_out: there is no S3 gateway here"),
         ({"egress": {"URL": "gs://bucket"}}, "egress: nothing is copied to gs://bucket;"),
         ({"egress": {"object_storage": {"url": "file://elsewhere/x"}}}, "egress: nothing is copied to file://elsewhere/x;"),
         ({"egress": {"sql_database": {"url": "x://", "secret": {"name": "a", "key": "b"}}}}, "egress: nothing is copied to x://;"),
