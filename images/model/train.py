@@ -1,17 +1,10 @@
 """Stage `model`: trains one support vector machine per (C, gamma) and writes it to `model_C<C>_G<gamma>.pkl`."""
 
-import gc
 import math
 import os
 import pickle
 import sys
 from pathlib import Path
-
-if __name__ == "__main__":
-    # Starting is most of this stage's time. The image has neither pandas nor rich; where the host has, scikit-learn would import them
-    # for nothing (0.2 s of 1.1 s). And what is imported stays: looking for garbage among it takes another 0.3 s.
-    sys.modules |= {"pandas": None, "rich": None}  # type: ignore[dict-item]
-    gc.disable()
 
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,14 +47,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    del sys.modules["pandas"], sys.modules["rich"]
-    if "PACH_DATUM_ID" in os.environ:  # of a pipeline without datum_batching: there is one datum, and it is here
-        run = main
+    if "PACH_DATUM_ID" in os.environ:  # without `datum_batching`: a process for each datum
+        main()
     else:
-        # Not at the top, so that train() can be used where there is no worker to ask for datums.
+        # Not at the top: train() is used where there is no worker to ask for datums.
         from python_pachyderm import batch_all_datums
 
-        run = batch_all_datums(main)
-    gc.freeze()
-    gc.enable()
-    run()
+        batch_all_datums(main)()
