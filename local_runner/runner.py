@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_runner.api.arguments import check_argument, checked
 from local_runner.api.datums import Datums
@@ -32,6 +32,9 @@ from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
 from local_runner.storage.retention import read_keep
+
+if TYPE_CHECKING:
+    from local_runner.search.study import Study
 
 _PATIENCE = 60.0  # seconds for those who read what was there before
 _MOMENT = 0.5  # seconds that a command may take longer for giving back room
@@ -71,6 +74,17 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def search(self, name: str, *, project: Path | None = None, sampler: str = "", kfolds: int = 0, seed: int | None = None) -> Study:
+        """The study of [search.NAME] in the project file of a folder, or of the present one: `ask`, `tell`, `run`, `results`.
+
+        `sampler`, `kfolds` and `seed` count in place of what is written there. Raises `NotFound` for the name, `Invalid` for what is wrong.
+        """
+        from local_runner.project.file import project_root, read_project
+        from local_runner.search.study import open_study  # a room above this one, with heavy imports: only here
+
+        found = read_project(project_root(project or Path.cwd()))
+        return open_study(self, name, project=found, sampler=sampler, kfolds=kfolds, seed=seed)
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 

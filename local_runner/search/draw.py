@@ -12,6 +12,7 @@ from local_runner.errors import Invalid, Unavailable
 from local_runner.model.space import Choice, Value, show_value
 from local_runner.search.importance import importance
 from local_runner.search.results import Results
+from local_runner.search.speedup import predict
 from local_runner.search.trials import Trial
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Table = tuple[list[str], list[list[str]]]
+_WORKERS = 8  # up to so many a speed-up is predicted
 _SHOWN = 30  # trials in a picture of each of them
 
 
@@ -156,6 +158,29 @@ def folds(axes: Axes, results: Results) -> Table:
     return ["point", *results.folds], [[trial.name, *(repr(score.value) for score in trial.scores)] for trial in best]
 
 
+def speedups(axes: Axes, results: Results) -> Table:
+    """How much quicker more workers would be, by the durations of the datums as they ran, and where it would end: the longest datum."""
+    durations = [seconds for trial in results.in_order for seconds in results.effort(trial).times]
+    if not durations:
+        raise Invalid("it is not known how long datums took", hint="draw history instead")
+    found = [predict(durations, workers) for workers in range(1, _WORKERS + 1)]
+    draw_speedup(axes, {"predicted": [(one.workers, one.speedup) for one in found]})
+    axes.set(title=f"{results.settings.name}: predicted from {len(durations)} datums, {sum(durations):.3g} s of work")
+    header = ["workers", "seconds", "speed-up", "idle share", "longest datum"]
+    return header, [[str(p.workers), *(f"{v:.4g}" for v in (p.seconds, p.speedup, p.idle_share, p.longest))] for p in found]
+
+
+def draw_speedup(axes: Axes, lines: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Lines of (workers, how much quicker than one), beside the line of what is ideal."""
+    most = max(workers for line in lines.values() for workers, _ in line)
+    axes.plot([1, most], [1, most], "--", color="grey", label="ideal")
+    for name, line in lines.items():
+        axes.plot([workers for workers, _ in line], [speedup for _, speedup in line], "o-", label=name)
+    axes.set(xlabel="workers", ylabel="speed-up against one worker")
+    axes.set_xticks(range(1, most + 1))
+    axes.legend()
+
+
 def _values(results: Results, name: str) -> list[Value]:
     """Those that were tried: numbers by size, others as the space lists them."""
     found = {show_value(trial.point[name]): trial.point[name] for trial in results.done if name in trial.point}
@@ -180,4 +205,5 @@ def _quoted(cell: str) -> str:
 
 KINDS: Mapping[str, Callable[[Any, Results], Table]] = {
     "history": history, "heat": heat, "parallel": parallel, "importance": importances, "folds": folds,
+    "speedup": speedups,
 }  # fmt: skip

@@ -27,12 +27,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a point cost: seconds its programs ran, datums, when its first job began, and the job that ran its last datum."""
+    """What a point cost: the seconds that each of its datums ran, when its first job began, and the job that ran its last datum."""
 
-    seconds: float = 0.0
-    datums: int = 0
+    times: tuple[float, ...] = ()
     began: float = math.inf
     job: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.times)
+
+    @property
+    def datums(self) -> int:
+        return len(self.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +206,10 @@ def read_efforts(runner: Runner, settings: SearchSettings, trials: Sequence[Tria
                 effort = efforts.get(name, Effort())
                 seconds = datum.stats.process_time if datum.stats else 0.0
                 began = min(effort.began, times.get(datum.job, math.inf))
-                efforts[name] = Effort(effort.seconds + seconds, effort.datums + 1, began, datum.job)
+                efforts[name] = Effort((*effort.times, seconds), began, datum.job)
     for trial in trials:
         if trial.failure and trial.failure.job and trial.name not in efforts:
-            efforts[trial.name] = Effort(0.0, 0, _time_of(runner, settings, trial.failure.job), trial.failure.job)
+            efforts[trial.name] = Effort((), _time_of(runner, settings, trial.failure.job), trial.failure.job)
     return efforts
 
 

@@ -21,6 +21,7 @@ from local_runner.search.trials import DONE, WAITING, Failure, Trial
 
 if TYPE_CHECKING:
     from local_runner.runner import Runner
+    from local_runner.search.checks import Remark
     from local_runner.search.results import Results
 
 _PATIENCE = 50  # points that are known already, until one is taken that nobody has asked for
@@ -195,6 +196,15 @@ class Study:
 
         run_study(self, trials, **options)
         return self.results()
+
+    def check(self) -> list[Remark]:
+        """What puts the results in doubt, and what does not."""
+        from local_runner.search.checks import check_study
+
+        return check_study(self.runner, self.ledger, self.results())
+
+    def _repr_html_(self) -> str:
+        return self.results()._repr_html_()
 
     def retry(self, names: Sequence[str]) -> None:
         """Take back that these points failed: the next run tries them again."""

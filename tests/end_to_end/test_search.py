@@ -20,6 +20,11 @@ def test_what_the_page_shows_is_what_comes(finished: ProjectCopy) -> None:
         answer = finished.bash(shown.command)
         assert answer.status == 0, answer.text
         compare(shown, answer)
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
+    finished.write("of_the_page.py", code)
+    answer = finished.bash(".venv/bin/python of_the_page.py")
+    assert answer.status == 0, answer.text
+    assert "{'C': 100, 'gamma': 0.1, 'kernel': 'rbf'} 0.923" in answer.text
     assert (finished.root / "iris.svg").read_text().startswith("<?xml")
     assert (finished.root / "iris.csv").read_text().startswith("gamma \\ C,0.031,")
 

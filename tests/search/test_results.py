@@ -19,7 +19,7 @@ from local_runner.search.checks import check_results, shared_rows
 from local_runner.search.draw import KINDS, draw
 from local_runner.search.importance import importance
 from local_runner.search.points import name_of
-from local_runner.search.results import Results
+from local_runner.search.results import Effort, Results
 from local_runner.search.trials import DONE, FAILED, Failure, Score, Trial, ranked
 from tests.search.conftest import Bench
 
@@ -34,7 +34,8 @@ def results(scores: Sequence[tuple[Point, Sequence[float] | str]], space: Any = 
             folds = tuple(Score(str(fold) if len(found) > 1 else "", value, "/f") for fold, value in enumerate(found))
             trials.append(Trial(name_of(point), point, DONE, folds, None, order))
     settings = SearchSettings("s", Path("p.toml"), ScorePath("r", "/*", "accuracy"), "points", (), maximize, space)
-    return Results(settings, tuple(ranked(trials, maximize)))
+    efforts = {trial.name: Effort((0.5, 1.0)) for trial in trials}
+    return Results(settings, tuple(ranked(trials, maximize)), efforts)
 
 
 def remarks(found: Results) -> dict[str, str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SHOWN = 20  # rows of a table, unless all are asked for
-_PICTURES = ("history", "heat", "parallel", "importance", "folds")
+_PICTURES = ("history", "heat", "parallel", "importance", "folds", "speedup")
 
 
 def _which(function: _F) -> _F:
