@@ -10,15 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from local_runner.api.stop import Stop
 from local_runner.errors import LocalRunnerError, Unavailable
 from local_runner.model.ids import new_id
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import SPEC, CommitRef, PipelineRef, RepoRef
-from local_runner.pipelines.transactions import apply, find_pending, to_document
+from local_runner.pipelines.transactions import find_transaction, put_transaction
 from local_runner.pipelines.triggers import fire_triggers, settle
+from local_runner.pipelines.verbs import Verb
 from local_runner.planning.readiness import has_work, next_tick
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, Session
@@ -59,7 +60,7 @@ class Access:
         """The same home for one caller of many: verbs that can join a transaction join the one with this id, whichever is active, and
         waits end with `Stopped` when `stop` is set. It is closed with the runner it comes from. Raises `NotFound`."""
         if transaction:
-            self._look(lambda session: find_pending(session, transaction))
+            self._look(lambda session: find_transaction(session, transaction))
         found = copy.copy(self)
         found._transaction, found._stop = transaction, stop or self._stop
         return found
@@ -83,31 +84,29 @@ class Access:
     def _give_back(self) -> None:
         """Collect garbage if much was removed."""
 
-    def _verb(self, verb: str, **arguments: object) -> Any:
-        """Do a verb at once, or append it to the active transaction."""
-        document = to_document(arguments)
-        active = self._transaction or (self.active_transaction() if self._transactional else "")
-        return self._append(active, verb, document) if active else self.change(lambda txn: apply(txn, verb, document))
+    def _do(self, verb: Verb[_T]) -> _T:
+        """Do a verb at once, or append it to the transaction of this view, or to the active one."""
+        transaction = self._transaction or (self.active_transaction() if self._transactional else "")
+        return self._append(transaction, verb) if transaction else self.change(verb.apply)
 
-    def _append(self, transaction: str, verb: str, document: dict[str, Any]) -> Any:
+    def _append(self, transaction: str, verb: Verb[_T]) -> _T:
         """Try a verb on top of what the transaction has, take everything back, and remember the verb."""
-        with self.database.read() as session:
-            row = find_pending(session, transaction)
-        result: list[Any] = []
+        before = self._look(lambda session: find_transaction(session, transaction))
+        result: list[_T] = []
 
         class TakeBack(Exception):
             pass
 
         with contextlib.suppress(TakeBack), self.database.write() as session:
             txn = Transaction(session, transaction, time.time(), spout=self._spec_commit)
-            for request in row.requests:
-                apply(txn, request["verb"], request["arguments"])
-            result.append(apply(txn, verb, document))
+            for request in before.requests:
+                request.apply(txn)
+            result.append(verb.apply(txn))
             settle(txn)
             raise TakeBack
         with self.database.write() as session:
-            row = find_pending(session, transaction)
-            session.pipelines.put_pending(row._replace(requests=[*row.requests, {"verb": verb, "arguments": document}]))
+            found = find_transaction(session, transaction)
+            put_transaction(session, found._replace(requests=(*found.requests, verb)))
         return result[0]
 
     def _look(self, look: Callable[[Session], _T]) -> _T:

@@ -15,6 +15,7 @@ from local_runner.model.refs import CommitQuery, JobRef, PipelineRef
 from local_runner.pipelines import cron, datums, jobs, pipelines
 from local_runner.pipelines.logs import LogReader, last_lines, log_filter
 from local_runner.pipelines.stored_specs import pipeline_info
+from local_runner.pipelines.verbs import CreatePipeline, StopJob
 from local_runner.planning.prepare import possible_datums
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Session
@@ -40,7 +41,7 @@ class Pipelines(Access):
         effective = self._look(lambda session: pipelines.effective(session, document, project))
         if not dry_run:
             request = pipelines.Request(document, project, update, reprocess, code)
-            self._verb("create_pipeline", request=request)
+            self._do(CreatePipeline(request))
         return effective
 
     def inspect_pipeline(self, pipeline: PipelineRef, back: int = 0) -> PipelineInfo:
@@ -153,7 +154,7 @@ class Pipelines(Access):
                 yield info
 
     def stop_job(self, job: JobRef, reason: str = "") -> None:
-        self._verb("stop_job", job=job, reason=reason)
+        self._do(StopJob(job, reason))
 
     def stop_job_set(self, id: str) -> None:
         for info in self.inspect_job_set(id).jobs:

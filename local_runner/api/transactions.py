@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from local_runner.api.access import ACTIVE_TRANSACTION, Access
 from local_runner.errors import Refused
 from local_runner.model.ids import new_id
-from local_runner.pipelines.transactions import apply, find_pending
+from local_runner.pipelines.transactions import OpenTransaction, find_transaction, open_transactions, put_transaction
+from local_runner.pipelines.verbs import Verb
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Session
-from local_runner.storage.pipeline_records import PendingRow
 
 
 class FinishedTransaction(NamedTuple):
     """What became of a transaction: its id, which is that of the commit set, its requests, and for each what its verb returned."""
 
     id: str
-    requests: list[dict[str, Any]]
+    requests: tuple[Verb[object], ...]
     results: tuple[object, ...]
 
 
@@ -27,9 +27,9 @@ class Transactions(Access):
 
     def begin_transaction(self) -> str:
         """An open transaction that is not the active one, whoever else has some: `view` joins it. Returns its id."""
-        row = PendingRow(new_id(), time.time(), [])
+        row = OpenTransaction(new_id(), time.time())
         with self.database.write() as session:
-            session.pipelines.put_pending(row)
+            put_transaction(session, row)
         return row.id
 
     def start_transaction(self) -> str:
@@ -45,7 +45,7 @@ class Transactions(Access):
 
     def resume_transaction(self, id: str) -> None:
         with self.database.write() as session:
-            find_pending(session, id)
+            find_transaction(session, id)
             session.repos.set_setting(ACTIVE_TRANSACTION, id)
 
     def finish_transaction(self, id: str = "") -> FinishedTransaction:
@@ -53,8 +53,8 @@ class Transactions(Access):
         row = self.inspect_transaction(id)
 
         def work(txn: Transaction) -> FinishedTransaction:
-            found = find_pending(txn.session, row.id)  # somebody may have added to it since
-            results = [apply(txn, request["verb"], request["arguments"]) for request in found.requests]
+            found = find_transaction(txn.session, row.id)  # somebody may have added to it since
+            results = [request.apply(txn) for request in found.requests]
             self._end_transaction(txn.session, row.id)
             return FinishedTransaction(row.id, found.requests, tuple(results))
 
@@ -79,12 +79,12 @@ class Transactions(Access):
         if session.repos.setting(ACTIVE_TRANSACTION) == id:
             session.repos.set_setting(ACTIVE_TRANSACTION, None)
 
-    def inspect_transaction(self, id: str = "") -> PendingRow:
+    def inspect_transaction(self, id: str = "") -> OpenTransaction:
         """A transaction by its id, else the active one."""
         chosen = id or self.active_transaction()
         if not chosen:
             raise Refused("no transaction is active", hint="start transaction begins one")
-        return self._look(lambda session: find_pending(session, chosen))
+        return self._look(lambda session: find_transaction(session, chosen))
 
     def delete_all_transactions(self) -> None:
         """Forget all that are open."""
@@ -92,5 +92,5 @@ class Transactions(Access):
             for pending in session.pipelines.all_pending():
                 self._end_transaction(session, pending.id)
 
-    def list_transaction(self) -> list[PendingRow]:
-        return self._look(lambda session: session.pipelines.all_pending())
+    def list_transaction(self) -> list[OpenTransaction]:
+        return self._look(open_transactions)

@@ -12,6 +12,7 @@ from local_runner.errors import ContentLost
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, CommitState, FileInfo, ProjectInfo, RepoInfo, Trigger
+from local_runner.pipelines import verbs
 from local_runner.repos import branches, commits, files
 from local_runner.repos import repos as lifecycle
 from local_runner.repos.file_changes import FileChanges
@@ -54,7 +55,7 @@ class Versions(Access):
     # -- repos ---------------------------------------------------------------------------------------------------------
 
     def create_repo(self, repo: RepoRef, description: str = "", update: bool = False) -> None:
-        self._verb("create_repo", repo=repo, description=description, update=update)
+        self._do(verbs.CreateRepo(repo, description, update))
 
     def inspect_repo(self, repo: RepoRef) -> RepoInfo:
         return self._look(lambda session: lifecycle.inspect_repo(session, repo))
@@ -65,7 +66,7 @@ class Versions(Access):
 
     def delete_repo(self, repo: RepoRef, force: bool = False) -> bool:
         """Delete a repo; returns False if there was none."""
-        return bool(self._verb("delete_repo", repo=repo, force=force))
+        return self._do(verbs.DeleteRepo(repo, force))
 
     def delete_repos(self, projects: Sequence[str] | None = None, force: bool = False) -> list[RepoRef]:
         """Delete all repos, or those of some projects: all of them or, on an error, none. Returns what was deleted."""
@@ -82,7 +83,7 @@ class Versions(Access):
         never: Sequence[BranchRef] = (),
     ) -> None:
         """Create or change a branch. It stands on `provenance`, of which those in `never` do not give it new commits."""
-        self._verb("create_branch", branch=branch, head=head, provenance=list(provenance), trigger=trigger, never=list(never))
+        self._do(verbs.CreateBranch(branch, head, tuple(provenance), trigger, tuple(never)))
 
     def inspect_branch(self, branch: BranchRef) -> BranchInfo:
         return self._look(lambda session: branches.inspect_branch(session, branch))
@@ -91,16 +92,15 @@ class Versions(Access):
         return self._look(lambda session: branches.list_branch(session, commits.find_repo(session, repo), reverse))
 
     def delete_branch(self, branch: BranchRef, force: bool = False) -> None:
-        self._verb("delete_branch", branch=branch, force=force)
+        self._do(verbs.DeleteBranch(branch, force))
 
     # -- commits -------------------------------------------------------------------------------------------------------
 
     def start_commit(self, branch: BranchRef, parent: CommitQuery | None = None, description: str = "") -> CommitRef:
-        found: CommitRef = self._verb("start_commit", branch=branch, parent=parent, description=description)
-        return found
+        return self._do(verbs.StartCommit(branch, parent, description))
 
     def finish_commit(self, commit: CommitQuery, description: str = "", error: str = "", force: bool = False) -> None:
-        self._verb("finish_commit", commit=commit, description=description, error=error, force=force)
+        self._do(verbs.FinishCommit(commit, description, error, force))
 
     def inspect_commit(self, commit: CommitQuery, wait: bool | CommitState = False) -> CommitInfo:
         """With `wait`, block until it is in that state, or finished: an output commit when its job is over."""
@@ -142,16 +142,16 @@ class Versions(Access):
         return self._look(lambda session: commits.list_commit_set(session, project))
 
     def squash_commit_set(self, id: str) -> None:
-        self._verb("squash_commit_set", id=id)
+        self._do(verbs.SquashCommitSet(id))
 
     def drop_commit_set(self, id: str) -> None:
-        self._verb("drop_commit_set", id=id)
+        self._do(verbs.DropCommitSet(id))
 
     def squash_commit(self, commit: CommitQuery, recursive: bool = False) -> None:
-        self._verb("remove_commit", commit=commit, recursive=recursive, squash=True)
+        self._do(verbs.RemoveCommit(commit, recursive, squash=True))
 
     def drop_commit(self, commit: CommitQuery, recursive: bool = False) -> None:
-        self._verb("remove_commit", commit=commit, recursive=recursive, squash=False)
+        self._do(verbs.RemoveCommit(commit, recursive, squash=False))
 
     def clear_commit(self, commit: CommitQuery) -> None:
         self.change(lambda txn: commits.clear_commit(txn, commits.resolve(txn.session, commit)))

@@ -8,10 +8,10 @@ from typing import Any
 from local_runner.errors import Invalid, Unsupported
 from local_runner.model.refs import CommitRef
 from local_runner.model.units import rfc3339
+from local_runner.pipelines.transactions import OpenTransaction, to_document
 from local_runner.server import branches, commits, infos, jobs, refs, repos
 from local_runner.server.call import Call, Handler
 from local_runner.server.schema import Message, from_document, new, nothing
-from local_runner.storage.pipeline_records import PendingRow
 
 # What may stand in a transaction, by the field of its message.
 _PARTS: Mapping[str, Handler] = {
@@ -89,10 +89,10 @@ def _id(request: Message) -> str:
     return found
 
 
-def _info(row: PendingRow, results: Iterable[object] = ()) -> Message:
+def _info(row: OpenTransaction, results: Iterable[object] = ()) -> Message:
     document = {"transaction": {"id": row.id}, "started": rfc3339(row.started)}
     info = from_document("transaction_v2.TransactionInfo", document)
-    for request in row.requests:
+    for request in map(to_document, row.requests):
         _REQUESTS.get(request["verb"], _unknown)(info.requests.add(), request["arguments"])
     for result in results:
         answer = info.responses.add()

@@ -9,11 +9,11 @@ import click
 
 from local_runner.cli.app import App, command, with_times
 from local_runner.errors import Refused
-from local_runner.model.refs import BranchRef, RepoRef
 from local_runner.model.units import rfc3339
 
 if TYPE_CHECKING:
-    from local_runner.storage.pipeline_records import PendingRow
+    from local_runner.pipelines.transactions import OpenTransaction
+    from local_runner.pipelines.verbs import Verb
 
 HEADER = ("TRANSACTION", "STARTED", "OPS")
 
@@ -63,7 +63,7 @@ def resume_transaction(app: App, transaction: str) -> None:
 def inspect_transaction(app: App, transaction: str) -> None:
     """Show what a transaction has collected."""
 
-    def text(row: PendingRow) -> Iterator[str]:
+    def text(row: OpenTransaction) -> Iterator[str]:
         yield f"ID: {row.id}"
         yield f"Started: {app.out.when(row.started)}"
         yield "Requests:"
@@ -79,7 +79,7 @@ def inspect_transaction(app: App, transaction: str) -> None:
 def list_transaction(app: App) -> None:
     """List transactions that are not finished."""
 
-    def row(row: PendingRow) -> tuple[str, ...]:
+    def row(row: OpenTransaction) -> tuple[str, ...]:
         return row.id, app.out.when(row.started), str(len(row.requests))
 
     app.out.show(app.runner.list_transaction(), _document, HEADER, row)
@@ -92,39 +92,40 @@ def _active(app: App) -> str:
     return active
 
 
-def _document(row: PendingRow) -> dict[str, Any]:
-    requests = [{request["verb"]: request["arguments"]} for request in row.requests]
+def _document(row: OpenTransaction) -> dict[str, Any]:
+    from local_runner.pipelines.transactions import to_document
+
+    requests = [{document["verb"]: document["arguments"]} for document in map(to_document, row.requests)]
     return {"transaction": {"id": row.id}, "requests": requests, "started": rfc3339(row.started)}
 
 
-def _words(transaction: str, request: dict[str, Any]) -> str:
+def _words(transaction: str, request: Verb[object]) -> str:
     """A collected request as a cluster words it: "create repo default/images"; a commit that was named by its branch has no id there."""
-    verb, given = str(request["verb"]), request["arguments"]
-    force = " --force" if given.get("force") else ""
-    match verb:
-        case "create_repo":
-            return f"{'update' if given['update'] else 'create'} repo {RepoRef(*given['repo'])}"
-        case "delete_repo":
-            return f"delete repo {RepoRef(*given['repo'])}{force}"
-        case "create_branch" | "delete_branch":
-            return f"{verb.replace('_', ' ')} {_branch(given['branch'])}{force if verb == 'delete_branch' else ''}"
-        case "start_commit":
-            return f"start commit {_branch(given['branch'])} ({transaction})"
-        case "finish_commit" | "remove_commit":
-            commit = given["commit"]
-            return f"{verb.replace('_', ' ')} {RepoRef(*commit['repo'])}@{commit['id']}"
-        case "squash_commit_set" | "drop_commit_set":
-            return f"{verb.partition('_')[0]} commitset {given['id']}"
-        case "create_pipeline":
-            asked = given["request"]
-            pipeline = asked["document"]["pipeline"]
-            project = (pipeline.get("project") or {}).get("name") or asked["project"]
-            return f"{'update' if asked['update'] else 'create'} pipeline {project}/{pipeline['name']}"
-        case "stop_job":
-            (project, name), job = given["job"]
-            return f"stop job {project}/{name}@{job}"
-    return verb.replace("_", " ")
+    from local_runner.pipelines import verbs
 
-
-def _branch(document: list[Any]) -> BranchRef:
-    return BranchRef(RepoRef(*document[0]), document[1])
+    match request:
+        case verbs.CreateRepo(repo, _, update):
+            return f"{'update' if update else 'create'} repo {repo}"
+        case verbs.DeleteRepo(repo, force):
+            return f"delete repo {repo}{' --force' * force}"
+        case verbs.CreateBranch(branch):
+            return f"create branch {branch}"
+        case verbs.DeleteBranch(branch, force):
+            return f"delete branch {branch}{' --force' * force}"
+        case verbs.StartCommit(branch):
+            return f"start commit {branch} ({transaction})"
+        case verbs.FinishCommit(commit):
+            return f"finish commit {commit.repo}@{commit.id}"
+        case verbs.RemoveCommit(commit):
+            return f"remove commit {commit.repo}@{commit.id}"
+        case verbs.SquashCommitSet(id):
+            return f"squash commitset {id}"
+        case verbs.DropCommitSet(id):
+            return f"drop commitset {id}"
+        case verbs.CreatePipeline(asked):
+            pipeline = asked.document["pipeline"]
+            project = (pipeline.get("project") or {}).get("name") or asked.project
+            return f"{'update' if asked.update else 'create'} pipeline {project}/{pipeline['name']}"
+        case verbs.StopJob(job):
+            return f"stop job {job}"
+    raise AssertionError(request)
