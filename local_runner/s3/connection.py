@@ -229,7 +229,7 @@ class Connection(BaseHTTPRequestHandler):
     def _linger(self) -> None:
         """Read what a client still sends for a moment: a connection that is closed over it loses the answer."""
         with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self.connection, socket.SHUT_WR)
             until, left = time.monotonic() + _LINGER_SECONDS, _LINGER_BYTES
             while left > 0 and (seconds := until - time.monotonic()) > 0:
                 self.connection.settimeout(seconds)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from http.server import HTTPServer
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 
-from local_runner.errors import Refused, Unavailable
+from local_runner.errors import Invalid, Refused, Unavailable
 from local_runner.runner import Runner
-from local_runner.s3.buckets import Buckets, HomeBuckets
+from local_runner.s3.buckets import HomeBuckets
 from local_runner.s3.connection import Connection
 from local_runner.s3.routes import Gateway
 from local_runner.s3.uploads import Uploads
@@ -93,7 +95,7 @@ class Listener(ThreadingMixIn, HTTPServer):
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(how)
+                    socket.socket.shutdown(connection, how)  # that of TLS would send the rest in the clear
 
 
 class S3Server:
@@ -109,10 +111,11 @@ class S3Server:
         return int(self._listener.server_address[1])
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         """What clients call the endpoint."""
         host = str(self._listener.server_address[0])
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        scheme = "https" if isinstance(self._listener.socket, ssl.SSLSocket) else "http"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
     def close(self) -> None:
         """Take no more connections, let requests under way end, and come back when they have."""
@@ -133,8 +136,8 @@ def serve_s3(
     address: tuple[str, int] = ("127.0.0.1", PORT),
     token: str = "",
     *,
+    tls: ssl.SSLContext | None = None,
     log: Callable[[str], None] = lambda line: None,
-    buckets: Buckets | None = None,
 ) -> S3Server:
     """Serve the repos of a home to clients of S3, until it is closed. Port 0 takes a free one.
 
@@ -145,12 +148,26 @@ def serve_s3(
         raise Refused(f"without a token nobody beyond this machine is served: {address[0]}", hint="set a token, or listen on 127.0.0.1")
     uploads = Uploads(runner.home / UPLOADS)
     uploads.remove_old()
-    gateway = Gateway(runner, buckets or HomeBuckets(runner), uploads)
+    gateway = Gateway(runner, HomeBuckets(runner), uploads)
     try:
-        return S3Server(Listener(address, runner, gateway, token, log))
+        listener = Listener(address, runner, gateway, token, log)
     except (OSError, OverflowError) as error:
         said = getattr(error, "strerror", "") or str(error)
         raise Unavailable(f"cannot listen on {address[0]} port {address[1]}: {said}", hint="--s3-port 0 takes a free port") from None
+    if tls:
+        # Each connection shakes hands in its own thread, with its patience.
+        listener.socket = tls.wrap_socket(listener.socket, server_side=True, do_handshake_on_connect=False)
+    return S3Server(listener)
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """How to speak TLS with a certificate and its key, both in PEM. Raises `Invalid`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise Invalid(f"{certificate} and {key} are no certificate and key for TLS: {error}") from None
+    return context
 
 
 def _is_loopback(host: str) -> bool:

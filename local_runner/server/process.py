@@ -58,6 +58,10 @@ class ServerProcess:
         _write(self.context, _context(self.url, address))
         _write(self._file, {"url": self.url, "process": os.getpid()})
 
+    def log_line(self, text: str) -> None:
+        """Write a line of another door to the home into the server's log."""
+        self._log.line(text)
+
     def __enter__(self) -> ServerProcess:
         self._server.start()
         self._clock.start()

@@ -62,16 +62,17 @@ class Gateway:
             response.begin()
             return _read(response)
 
-    def client(self, key: str = "pachyderm", secret: str = "", **config: Any) -> Any:
+    def client(self, key: str = "pachyderm", secret: str = "", verify: str | None = None, **config: Any) -> Any:
         boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'local_runner[dev]'")
         from botocore.config import Config
 
         return boto3.client(
             "s3",
-            endpoint_url=self.server.address,
+            endpoint_url=self.server.url,
             aws_access_key_id=key,
             aws_secret_access_key=secret or self.token or "anything",
             region_name="us-east-1",
+            verify=verify,
             config=Config(retries={"total_max_attempts": 1}, **config),
         )
 

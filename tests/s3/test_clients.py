@@ -9,12 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local_runner.s3.__main__ import PORT
+from local_runner.s3.server import PORT
 from tests.s3.conftest import Gateway
 from tests.support.lab import Lab
 
@@ -31,7 +32,7 @@ def test_the_lines_of_the_page_do_what_they_say(gateway: Gateway, capsys: pytest
         if missing:
             print(f"not run for want of {missing}: pip install 'local_runner[dev,s3-clients]'")
             continue
-        exec(block.replace(f"http://127.0.0.1:{PORT}", gateway.server.address), {})
+        exec(block.replace(f"http://127.0.0.1:{PORT}", gateway.server.url), {})
         ran += modules
     files = gateway.lab.files("data@master")
     if "boto3" in ran:
@@ -50,7 +51,7 @@ def test_the_lines_for_aws_do_what_they_say(gateway: Gateway, tmp_path: Path) ->
     gateway.lab.repo("data")
     gateway.lab.put("data@master", {"/a": "1"})
     (tmp_path / "table.csv").write_text("x\n1\n")
-    script = lines.replace(f"http://127.0.0.1:{PORT}", gateway.server.address)
+    script = lines.replace(f"http://127.0.0.1:{PORT}", gateway.server.url)
     ended = subprocess.run(["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     assert "master.data.default" in ended.stdout
     assert "table.csv" in ended.stdout
@@ -62,7 +63,7 @@ def test_a_file_system_of_s3_walks_reads_writes_and_moves(gateway: Gateway) -> N
     there = s3fs.S3FileSystem(
         key="pachyderm",
         secret="x",
-        client_kwargs={"endpoint_url": gateway.server.address, "region_name": "us-east-1"},
+        client_kwargs={"endpoint_url": gateway.server.url, "region_name": "us-east-1"},
         skip_instance_cache=True,
     )
     assert sorted(there.find("data")) == ["data/c.txt", "data/d/a.txt", "data/d/e/b.txt"]
@@ -82,7 +83,7 @@ def test_a_file_system_of_s3_walks_reads_writes_and_moves(gateway: Gateway) -> N
 def process(lab: Lab, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The gateway as a process of its own, of the lab's home."""
     env = {**os.environ, "LOCAL_RUNNER_HOME": str(lab.runner.home)}
-    command = [sys.executable, "-m", "local_runner.s3", "--port", "0"]
+    command = [sys.executable, "-m", "local_runner", "serve", "--port", "0", "--s3-port", "0"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parents[2])
     yield running
     running.kill()
@@ -91,6 +92,8 @@ def process(lab: Lab, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_the_command_says_where_it_serves_and_ends_when_it_is_told(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
-    assert re.fullmatch(r"serving .* on http://127\.0\.0\.1:\d+\n", process.stdout.readline())
+    said = [process.stdout.readline() for _ in range(3)]
+    assert re.fullmatch(r"export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+\n", said[2]), said
+    assert b"ListAllMyBucketsResult" in urllib.request.urlopen(said[2].strip().partition("=")[2], timeout=20).read()
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0

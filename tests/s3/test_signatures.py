@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import shutil
+import socket
+import subprocess
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local_runner.errors import Invalid
 from local_runner.s3.checksums import ALGORITHMS
 from local_runner.s3.documents import timestamp
+from local_runner.s3.server import serve_s3, tls_context
 from local_runner.s3.signatures import Seal, check_signature
 from tests.s3.conftest import TOKEN, Answer, Gateway
+from tests.support.lab import Lab
 
 # The example of "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks".
 _SECRET, _SCOPE = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524/us-east-1/s3/aws4_request"
@@ -213,3 +221,24 @@ def test_a_sum_that_nobody_knows_is_refused(ready: Gateway) -> None:
     headers, _ = _signed_put(ready, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", 0, {"x-amz-trailer": "x-amz-checksum-rot13"})
     assert ready.ask("PUT", "/data/new", b"0\r\n\r\n", headers).code == "InvalidRequest"
     assert timestamp(0.9) == "1970-01-01T00:00:00.000Z"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl, which makes a certificate, is not installed")
+def test_with_a_certificate_it_speaks_tls_and_nothing_in_the_clear(lab: Lab, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    with pytest.raises(Invalid, match="no certificate and key"):
+        tls_context(key, certificate)
+    lab.put("data@master", {"/a": "1"})
+    with serve_s3(lab.runner, ("127.0.0.1", 0), TOKEN, tls=tls_context(certificate, key)) as server:
+        assert server.url.startswith("https://")
+        trusting = Gateway(server, lab, TOKEN).client(verify=str(certificate))
+        trusting.put_object(Bucket="data", Key="new", Body=b"x" * 100_000)
+        assert trusting.get_object(Bucket="data", Key="new")["Body"].read() == b"x" * 100_000
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            said = b""
+            with contextlib.suppress(ConnectionError):
+                said = plain.recv(1000)
+            assert b"HTTP" not in said
