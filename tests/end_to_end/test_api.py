@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import local_runner
 from local_runner.runner import Runner
 
 PAGE = Path(__file__).parents[2] / "docs" / "API.md"
@@ -27,3 +28,16 @@ def test_every_public_method_is_named_and_every_name_is_a_method() -> None:
     rows = [row.split("|")[2] for row in verbs.splitlines() if row.startswith("| ")][1:]
     named = set(re.findall(r"`(\w+)`", " ".join(rows)))
     assert named == {name for name in dir(Runner) if not name.startswith("_")}
+
+
+def test_the_page_names_what_the_package_gives() -> None:
+    names = PAGE.read_text().partition("## Names")[2].partition("## Verbs")[0]
+    rows = [row.split("|")[2] for row in names.splitlines() if row.startswith("| ")][1:]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(local_runner.__all__)
+    assert all(getattr(local_runner, name).__name__ == name for name in local_runner.__all__ if name != "__version__")
+
+
+def test_every_error_is_among_the_names() -> None:
+    from local_runner import errors
+
+    assert {name for name, kind in vars(errors).items() if isinstance(kind, type)} <= set(local_runner.__all__)
