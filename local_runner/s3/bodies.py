@@ -146,6 +146,10 @@ class S3Chunks:
             self._check_signature()
             self._ended = True
             self._read_trailers()
+            # The pieces may stand in pieces of HTTP, whose end has to be read, too.
+            while rest := self._source.read(_MAX_LINE):
+                if rest.strip():
+                    raise S3Error("InvalidRequest", "There is more behind the last piece of the body.")
 
     def _check_signature(self) -> None:
         if self._signer:

@@ -54,6 +54,8 @@ class Connection(BaseHTTPRequestHandler):
         self.command = ""
         try:
             self.raw_requestline = self.rfile.readline(_MAX_LINE + 1)
+            if not self.raw_requestline.strip():  # an empty line before a request is none (RFC 9112, 2.2)
+                self.raw_requestline = self.rfile.readline(_MAX_LINE + 1)
             if not self.raw_requestline:
                 self.close_connection = True
                 return

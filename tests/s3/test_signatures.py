@@ -236,6 +236,8 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_in_the_clear(lab: Lab, tmp
         trusting = Gateway(server, lab, TOKEN).client(verify=str(certificate))
         trusting.put_object(Bucket="data", Key="new", Body=b"x" * 100_000)
         assert trusting.get_object(Bucket="data", Key="new")["Body"].read() == b"x" * 100_000
+        for number in range(5):  # a body in pieces within pieces is read to its very end
+            trusting.put_object(Bucket="data", Key=f"n/{number}", Body=b"x")
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             said = b""
