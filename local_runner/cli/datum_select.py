@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from local_runner.cli.app import App, in_project
+from local_runner.cli.interrupts import closable, terminable
 from local_runner.cli.output import note
+from local_runner.cli.settings import EXECUTOR_VARIABLE
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.errors import Invalid
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "edges@5f93d03b65fa421996185e53f7f8b1e4 /liberty.jpg"
 
-_EXIT_HANGUP = 129  # what shells give for SIGHUP
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -95,7 +94,6 @@ def _read_document(source: str) -> tuple[dict[str, Any], bool]:
 
 def find_executor(name: str = "") -> tuple[Executor, str]:
     """Where a datum is entered, and why there. Raises `Unavailable` for an executor this host cannot run."""
-    from local_runner.cli.commands.engine import EXECUTOR_VARIABLE
     from local_runner.executors.table import choose
 
     return choose(name or os.environ.get(EXECUTOR_VARIABLE, "auto"))
@@ -104,23 +102,13 @@ def find_executor(name: str = "") -> tuple[Executor, str]:
 @contextlib.contextmanager
 def entered(app: App, named: Named) -> Iterator[DatumSession]:
     """The datum, laid out in a worker; prints which and where. SIGTERM and SIGHUP clean up as well."""
-    from local_runner.cli.commands.run import terminable
     from local_runner.export.words import describe
 
     entry = find_datum(app, named)
     executor, why = find_executor(named.executor)
     note(why)
-    with terminable(), _closable(), app.runner.open_datum(entry, executor) as found:
+    with terminable(), closable(), app.runner.open_datum(entry, executor) as found:
         note(describe(entry))
         for name in app.runner.changed_code(entry):
             note(f"note: {name} is not what it was then")
         yield found
-
-
-@contextlib.contextmanager
-def _closable() -> Iterator[None]:
-    before = signal.signal(signal.SIGHUP, lambda *_: sys.exit(_EXIT_HANGUP))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)

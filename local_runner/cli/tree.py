@@ -82,7 +82,7 @@ class Root(click.Group):
             return name, VerbGroup(name, NOUNS[name]), rest
         found = self.get_command(ctx, name)
         if found is None:
-            from local_runner.cli.commands.run import is_target  # reads specs: only for what is no command
+            from local_runner.cli.here import is_target  # reads specs: only for what is no command
 
             if is_target(name):
                 return "run", load(ALONE["run"]), args

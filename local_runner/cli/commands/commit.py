@@ -10,8 +10,8 @@ from itertools import chain, islice
 import click
 
 from local_runner.cli.app import COUNT, App, asks, command, in_project, with_times
-from local_runner.cli.commands.repo import shown_name
 from local_runner.cli.output import lay_out
+from local_runner.cli.repo_text import shown_name
 from local_runner.documents.infos import commit_document, commit_info_document, commit_set_info_document
 from local_runner.errors import Invalid
 from local_runner.model.names import is_id

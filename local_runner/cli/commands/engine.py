@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from functools import partial
 
 from local_runner.cli.app import App, command
 from local_runner.cli.output import note
-
-EXECUTOR_VARIABLE = "LOCAL_RUNNER_EXECUTOR"
-JOBS_VARIABLE = "LOCAL_RUNNER_JOBS"
+from local_runner.cli.settings import EXECUTOR_VARIABLE, jobs_from_environment
 
 
 @command("engine", hidden=True)
@@ -31,9 +28,3 @@ def engine(app: App) -> None:
     # The home may have been removed since the command that started us: then there is nothing to do.
     with Runner.open(background=False, create=False) as runner:
         serve(runner, EngineConfig(executor, jobs_from_environment(), partial(images_of, runner.home), services=True, warn=note))
-
-
-def jobs_from_environment() -> int:
-    """The number of datums that run at once: `LOCAL_RUNNER_JOBS`, else the number of cores."""
-    given = os.environ.get(JOBS_VARIABLE, "")
-    return max(1, int(given)) if re.fullmatch("[0-9]{1,4}", given) else os.cpu_count() or 1

@@ -11,6 +11,7 @@ import click
 
 from local_runner.cli.app import NUMBER, App, command, in_project, raw_output, with_times
 from local_runner.cli.copy_out import Below
+from local_runner.cli.flags import history_count
 from local_runner.cli.meter import Meter, with_progress
 from local_runner.cli.sources import is_url
 from local_runner.documents.infos import file_info_document
@@ -180,13 +181,3 @@ def _version_row(app: App, info: FileInfo) -> tuple[str, ...]:
 
 def _kind(info: FileInfo) -> str:
     return "dir" if info.is_folder else "file"
-
-
-def history_count(text: str) -> int:
-    """How many earlier versions `--history` asks for: 0 for "none", -1 for "all". Raises `Invalid`."""
-    if text in ("none", "all"):
-        return 0 if text == "none" else -1
-    try:
-        return max(int(text), -1)
-    except ValueError:
-        raise Invalid(f'error parsing history flag: "{text}"', hint="write all, none or a number") from None

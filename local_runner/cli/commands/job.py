@@ -10,9 +10,10 @@ import click
 
 from local_runner.cli import spec_text
 from local_runner.cli.app import App, comma_list, command, everywhere, in_project, with_times
-from local_runner.cli.commands.file import history_count
 from local_runner.cli.failures import last_words
-from local_runner.cli.output import GREEN, RED, YELLOW, lay_out, note
+from local_runner.cli.flags import history_count
+from local_runner.cli.job_text import paint_state, progress
+from local_runner.cli.output import GREEN, lay_out, note
 from local_runner.cli.pager import with_pager
 from local_runner.documents.infos import job_details_document, job_info_document, job_set_info_document
 from local_runner.errors import Invalid
@@ -151,13 +152,6 @@ def _row(app: App, info: JobInfo) -> tuple[str, ...]:
     )
 
 
-def progress(info: JobInfo) -> str:
-    """The PROGRESS of a job: "1 + 2 / 3" is one processed and two skipped of three."""
-    counters = info.counters
-    recovered = f" + {counters.recovered}" if counters.recovered else ""
-    return f"{counters.processed} + {counters.skipped}{recovered} / {counters.total}"
-
-
 def _duration(info: JobInfo) -> str:
     if info.started is None or info.finished is None:
         return ""
@@ -171,15 +165,6 @@ def _state(app: App, info: JobInfo) -> str:
     if info.state is JobState.SUCCESS and info.counters.skipped == info.counters.total:
         return app.out.paint("success: there were no datums to process", GREEN)
     return paint_state(app, info.state.value)
-
-
-def paint_state(app: App, state: str) -> str:
-    """The state of a job, given by its name in the proto, as a coloured word; "-" before it begins."""
-    if state in ("", JobState.CREATED.value):
-        return "-"
-    known = JobState(state)
-    colour = GREEN if known is JobState.SUCCESS else RED if known.is_final else YELLOW
-    return app.out.paint(known.word, colour)
 
 
 def _set_row(app: App, info: JobSetInfo) -> tuple[str, ...]:

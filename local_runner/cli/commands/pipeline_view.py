@@ -8,8 +8,8 @@ import click
 
 from local_runner.cli import spec_text
 from local_runner.cli.app import App, command, everywhere, in_project, with_times
-from local_runner.cli.commands.file import history_count
-from local_runner.cli.commands.job import paint_state
+from local_runner.cli.flags import history_count
+from local_runner.cli.job_text import paint_state
 from local_runner.cli.output import GREEN, RED, YELLOW, note
 from local_runner.documents.infos import pipeline_info_document, spec_document
 from local_runner.errors import Invalid

@@ -8,6 +8,7 @@ import click
 
 from local_runner.cli.app import App, asks, command, everywhere, in_project, with_times
 from local_runner.cli.output import note, size
+from local_runner.cli.repo_text import shown_name
 from local_runner.documents.infos import repo_info_document
 from local_runner.errors import Invalid, NotFound
 from local_runner.model.refs import META, SPEC, USER, RepoRef
@@ -108,8 +109,3 @@ def _delete(app: App, repo: RepoRef, force: bool, yes: bool) -> None:
         note("Repo deleted.")
     else:
         raise NotFound("No repo deleted.", hint=f"there is no repo {repo}; see `list repo`")
-
-
-def shown_name(repo: RepoRef) -> str:
-    """The name with its type, if that is not "user", as tables show it."""
-    return repo.name if repo.type == USER else f"{repo.name}.{repo.type}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from local_runner.cli.app import App, command
-from local_runner.cli.commands.run import terminable
+from local_runner.cli.interrupts import terminable
 from local_runner.cli.output import note
 from local_runner.errors import Invalid, NotFound, WorkFailed
 from local_runner.model.space import shown

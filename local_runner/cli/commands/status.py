@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from local_runner.cli.app import App, command, everywhere, in_project, with_times
-from local_runner.cli.commands.job import paint_state, progress
-from local_runner.cli.commands.plan import project_here, summary
+from local_runner.cli.here import project_here
+from local_runner.cli.job_text import paint_state, progress
 from local_runner.cli.output import RED, YELLOW, lay_out, note
+from local_runner.cli.plan_text import summary
 from local_runner.documents.status import status_document
 from local_runner.model.units import human_size
 

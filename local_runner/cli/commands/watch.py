@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_runner.cli.app import App, command
-from local_runner.cli.commands.run import Flags, bring_up, run_flags, terminable
+from local_runner.cli.interrupts import terminable
 from local_runner.cli.output import note
+from local_runner.cli.project_run import Flags, bring_up, run_flags
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.project.file import PROJECT_FILE, chosen_project, project_root
 
