@@ -16,11 +16,14 @@ from local_runner.cli.output import note
 from local_runner.cli.settings import EXECUTOR_VARIABLE
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.errors import Invalid
+from local_runner.executors.base import Executor
+from local_runner.executors.table import choose
+from local_runner.export.words import describe
+from local_runner.specs.read import examine_documents
 
 if TYPE_CHECKING:
     from local_runner.engine.datum_lookup import FoundDatum
     from local_runner.engine.datum_session import DatumSession
-    from local_runner.executors.base import Executor
 
 EXAMPLE = "edges@5f93d03b65fa421996185e53f7f8b1e4 /liberty.jpg"
 
@@ -81,8 +84,6 @@ def find_datum(app: App, named: Named) -> FoundDatum:
 
 def _read_document(source: str) -> tuple[dict[str, Any], bool]:
     """The first document of a file; and whether it is a whole spec, and not only an input. Raises `SpecError`, `Invalid`."""
-    from local_runner.specs.read import examine_documents
-
     text = read_text(source)
     for document, errors in examine_documents(text, "standard input" if source == STDIN else source):
         is_whole = "transform" in document.values
@@ -94,16 +95,12 @@ def _read_document(source: str) -> tuple[dict[str, Any], bool]:
 
 def find_executor(name: str = "") -> tuple[Executor, str]:
     """Where a datum is entered, and why there. Raises `Unavailable` for an executor this host cannot run."""
-    from local_runner.executors.table import choose
-
     return choose(name or os.environ.get(EXECUTOR_VARIABLE, "auto"))
 
 
 @contextlib.contextmanager
 def entered(app: App, named: Named) -> Iterator[DatumSession]:
     """The datum, laid out in a worker; prints which and where. SIGTERM and SIGHUP clean up as well."""
-    from local_runner.export.words import describe
-
     entry = find_datum(app, named)
     executor, why = find_executor(named.executor)
     note(why)

@@ -6,13 +6,9 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 EXIT_TERMINATED = 143  # what shells give for SIGTERM
+_EXIT_HANGUP = 129  # what shells give for SIGHUP
 
 
 @contextlib.contextmanager
@@ -25,11 +21,9 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-_EXIT_HANGUP = 129  # what shells give for SIGHUP
-
-
 @contextlib.contextmanager
 def closable() -> Iterator[None]:
+    """Make SIGHUP, which a terminal that closes sends, end the block as Ctrl-C does."""
     before = signal.signal(signal.SIGHUP, lambda *_: sys.exit(_EXIT_HANGUP))
     try:
         yield

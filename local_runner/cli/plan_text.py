@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -48,14 +49,12 @@ def look_ahead(out: Output, compare: Callable[[Runner], Changes], *, diff: bool 
 @contextlib.contextmanager
 def open_to_look() -> Iterator[Runner]:
     """The home of the working directory, or an empty temporary one; no engine is started."""
-    from local_runner.runner import Runner
+    from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
     from local_runner.storage.home import find_home
 
     home = find_home()
     with contextlib.ExitStack() as stack:
         if not home.exists():
-            import tempfile
-
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()), "home")
         yield stack.enter_context(Runner.open(home, background=False))
 
@@ -78,7 +77,7 @@ def _lines(out: Output, todo: Changes, found: Forecast, explain: Explain, everyt
 
 def summary(job_forecast: JobForecast) -> str:
     """One line: "runs 11 datums, reuses 77"; where not everything is known yet, what happens at least."""
-    from local_runner.planning.plan import Action
+    from local_runner.planning.plan import Action  # as above
 
     if job_forecast.problem:
         return f"cannot run: {job_forecast.problem}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from local_runner.engine.datum_lookup import FoundDatum
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.printable import printable
 from local_runner.model.refs import PipelineRef
+
+if TYPE_CHECKING:
+    from local_runner.engine.datum_lookup import FoundDatum
 
 
 def describe(entry: FoundDatum) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from local_runner.cli.app import App, command
+from local_runner.images.build import buildables, find_builder
 from local_runner.project.file import Project, project_root, read_project
+from local_runner.specs.read import read_documents
 
 
 @command("build images model test")
@@ -24,8 +26,6 @@ def build_images(app: App, names: Sequence[str], base: str, engine: str, force: 
 
     Only the executor `container` and a cluster need them. LOCAL_RUNNER_BASE_IMAGE is the default of --base.
     """
-    from local_runner.images.build import buildables, find_builder
-
     project = read_project(project_root(directory or Path.cwd()))
     builder = find_builder(engine, base)
     for image in buildables(project.images, set(_used_images(project)), names):
@@ -39,8 +39,6 @@ def build_images(app: App, names: Sequence[str], base: str, engine: str, force: 
 
 def _used_images(project: Project) -> Iterator[str]:
     """The images that the project's specs name."""
-    from local_runner.specs.read import read_documents
-
     for path in project.specs:
         for document in read_documents(path.read_text(), str(path)):
             yield (document.values.get("transform") or {}).get("image", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +15,21 @@ from local_runner.cli.output import GREEN, RED, YELLOW, lay_out, note
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.documents.infos import datum_info_document
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, SpecError
+from local_runner.model.globs import compile_glob
 from local_runner.model.names import DEFAULT_PROJECT
+from local_runner.model.pipelines import PipelineSpec
+from local_runner.specs.effective import BUILT_IN_CLUSTER_DEFAULTS, errors_alone, image_warnings, merged_spec, user_spec
+from local_runner.specs.fields import OLDEST
+from local_runner.specs.jsonnet import parse_args, render_jsonnet
+from local_runner.specs.notes import notes
+from local_runner.specs.parse import parse_spec, spec_errors
+from local_runner.specs.read import SpecDocument, examine_documents
+from local_runner.specs.uses import Use, uses
+from local_runner.storage.home import find_home
 
 if TYPE_CHECKING:
     from local_runner.api.prospects import Prospect
-    from local_runner.model.pipelines import PipelineSpec
     from local_runner.runner import Runner
-    from local_runner.specs.read import SpecDocument
-    from local_runner.specs.uses import Use
 
 HEADER = ("  FIELD", "HERE", "PACHYDERM", "WHY")
 
@@ -73,16 +81,10 @@ def check(app: App, sources: Sequence[str], args: Sequence[str], all_datums: boo
 
 def _home(app: App) -> Runner | None:
     """The runner of a home that is there; looking at specs makes none."""
-    from local_runner.storage.home import find_home
-
     return app.runner if (find_home() / "FORMAT").exists() else None
 
 
 def _examine(source: str, args: Sequence[str], runner: Runner | None, project: str) -> Iterator[Checked]:
-    from local_runner.specs.jsonnet import parse_args, render_jsonnet
-    from local_runner.specs.read import examine_documents
-    from local_runner.specs.uses import uses
-
     name = "standard input" if source == STDIN else source
     found = 0
     try:
@@ -101,10 +103,6 @@ def _examine(source: str, args: Sequence[str], runner: Runner | None, project: s
 
 def _with_meaning(one: Checked, document: SpecDocument, runner: Runner | None, project: str) -> Checked:
     """Check a spec whose fields are right as a whole: add its errors and warnings, or its typed form."""
-    from local_runner.specs.effective import errors_alone, image_warnings, merged_spec, user_spec
-    from local_runner.specs.notes import notes
-    from local_runner.specs.parse import parse_spec, spec_errors
-
     user = user_spec(document.values, project)
     defaults, missing = _defaults(runner, user["pipeline"]["project"]["name"])
     merged = merged_spec(user, *defaults)
@@ -121,8 +119,6 @@ def _with_meaning(one: Checked, document: SpecDocument, runner: Runner | None, p
 
 def _glob_errors(node: Mapping[str, Any], at: str) -> Iterator[SpecError]:
     """The globs that do not compile. A cluster accepts them, and then every job fails."""
-    from local_runner.model.globs import compile_glob
-
     for kind, value in node.items():
         if kind == "pfs" and value:
             try:
@@ -136,10 +132,6 @@ def _glob_errors(node: Mapping[str, Any], at: str) -> Iterator[SpecError]:
 
 def _defaults(runner: Runner | None, project: str) -> tuple[tuple[dict[str, Any], dict[str, Any]], list[str]]:
     """The defaults for specs, of all projects and of one; and a warning if that one is not there."""
-    import json
-
-    from local_runner.specs.effective import BUILT_IN_CLUSTER_DEFAULTS
-
     if runner is None:
         return (dict(BUILT_IN_CLUSTER_DEFAULTS), {}), []
     everywhere = json.loads(runner.get_defaults())
@@ -184,8 +176,6 @@ def _text(app: App, one: Checked, prospect: Prospect | None, limit: int | None) 
 
 def _needed(uses: Sequence[Use]) -> str:
     """The first version of Pachyderm that knows all fields of a spec; "" if every version does, or none."""
-    from local_runner.specs.fields import OLDEST
-
     since = max((use.since for use in uses), key=lambda version: [int(part) for part in version.split(".") if part], default=OLDEST)
     return "" if since == OLDEST or any(not use.since for use in uses) else since
 

@@ -14,6 +14,7 @@ from local_runner.cli.app import App, command
 from local_runner.cli.datum_select import EXAMPLE, Named, datum_flags, find_datum, find_executor
 from local_runner.cli.output import note
 from local_runner.errors import Invalid
+from local_runner.export.words import describe
 
 _F = TypeVar("_F", bound=Callable[..., object])
 
@@ -35,8 +36,6 @@ def export(app: App, job: str, rest: Sequence[str], spec: str, executor: str) ->
 
     Which datum, see `datum shell`.
     """
-    from local_runner.export.words import describe
-
     *words, folder = job, *rest
     if not folder or (not words and not spec):
         raise Invalid("datum export takes a datum and a folder", hint="the folder comes last")
@@ -52,8 +51,6 @@ def test(app: App, job: str, rest: Sequence[str], spec: str, executor: str) -> N
 
     The inputs and the output go to a folder beside it, of the same name. Which datum, see `datum shell`.
     """
-    from local_runner.export.words import describe
-
     words = [word for word in (job, *rest) if word]
     file = Path(words.pop()) if words and words[-1].endswith(".py") else None
     entry = find_datum(app, _named(words, spec, executor))

@@ -16,6 +16,8 @@ from local_runner.cli.app import App, command
 from local_runner.cli.datum_select import EXAMPLE, Named, datum_arguments, entered
 from local_runner.cli.output import lay_out, note
 from local_runner.errors import Invalid, LocalRunnerError, Refused, Unavailable, WorkFailed
+from local_runner.executors.terminal import Terminal
+from local_runner.export.words import command_text, short
 from local_runner.model.units import human_size
 
 if TYPE_CHECKING:
@@ -47,9 +49,6 @@ def shell(app: App, job: str, datum: str, spec: str, executor: str) -> None:
     paths), or the one that wrote a FILE (REPO@COMMIT:PATH). Paths are [INPUT:]PATH, with commas between several; DATUM may be left out
     where there is only one. What is not typed at a terminal is run as a script.
     """
-    from local_runner.executors.terminal import Terminal
-    from local_runner.export.words import command_text
-
     with entered(app, Named(job, datum, spec, executor)) as session:
         note(f"its command: {command_text(session.entry.spec, session.translate)}")
         if sys.stdin.isatty() and sys.stdout.isatty():
@@ -73,8 +72,6 @@ def run(app: App, job: str, datum: str, spec: str, executor: str, pdb: bool) -> 
 
     Which datum, see `datum shell`.
     """
-    from local_runner.executors.terminal import Terminal
-
     if pdb and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("--pdb needs a terminal", hint="leave it out to run the command as it is")
     with entered(app, Named(job, datum, spec, executor)) as session:
@@ -140,8 +137,6 @@ def _differences(written: dict[str, Content], before: Before | None) -> Iterator
     if before is None:
         yield from lay_out(("IN /pfs/out", "SIZE"), [(path, human_size(content.size)) for path, content in sorted(written.items())])
         return
-    from local_runner.export.words import short
-
     then = f"{short(before.job.pipeline)}@{before.job.id}{'' if before.same_inputs else ', of other input files'}"
     rows, same = [], 0
     for path in sorted(written.keys() | before.files.keys()):

@@ -14,12 +14,12 @@ from local_runner.cli.job_text import paint_state, progress
 from local_runner.cli.output import RED, YELLOW, lay_out, note
 from local_runner.cli.plan_text import summary
 from local_runner.documents.status import status_document
+from local_runner.model.jobs import JobInfo
+from local_runner.model.refs import PipelineRef, RepoRef
 from local_runner.model.units import human_size
 
 if TYPE_CHECKING:
     from local_runner.api.reports import HomeStatus
-    from local_runner.model.jobs import JobInfo
-    from local_runner.model.refs import PipelineRef, RepoRef
     from local_runner.pipelines.status import Behind, PipelineStatus, RepoStatus
     from local_runner.planning.forecast import JobForecast
 

@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_runner.cli.app import App, command
 from local_runner.cli.interrupts import terminable
@@ -17,9 +17,7 @@ from local_runner.cli.output import note
 from local_runner.cli.project_run import Flags, bring_up, run_flags
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.project.file import PROJECT_FILE, chosen_project, project_root
-
-if TYPE_CHECKING:
-    from local_runner.project.watch import Watcher
+from local_runner.project.watch import Watcher, changes
 
 _SHOWN_CHANGES = 5
 
@@ -31,8 +29,6 @@ def watch(app: App, **given: Any) -> None:
 
     A run whose specs or code change meanwhile is broken off and begins anew; changed input waits for its end.
     """
-    from local_runner.project.watch import Watcher, changes
-
     flags, start = Flags(**given).enter(), Path.cwd()
     anchors = flags.files or (project_root(start) / PROJECT_FILE,)
     with contextlib.suppress(Invalid):  # what can be mended; not a file that is not there
