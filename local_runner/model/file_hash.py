@@ -61,43 +61,55 @@ class Cutter:
         return Piece(block[: cut or len(block)], ends=bool(cut) or self._size + len(block) == MAX_CHUNK)
 
 
+class Chunk(NamedTuple):
+    """What a file is cut into: its own BLAKE2b, and its size in bytes."""
+
+    digest: bytes
+    size: int
+
+
 class FileHasher:
-    """The hash of a file that comes in pieces; best in pieces of 64 KiB and more. Memory does not grow with the file.
+    """The hash of a file that comes in pieces; best in pieces of 64 KiB and more. It remembers no bytes, only the chunks' hashes.
 
     Who has two cores cuts in one thread and hashes the chunks in another: `update` is `hash` of what a `Cutter` gives.
     """
 
     def __init__(self, first_cut: FirstCut | None = None) -> None:
         self._cutter = Cutter(first_cut)
-        self._is_empty = True
-        self._chunk = new_hash()
-        self._finished = new_hash()
+        self._whole: list[Chunk] = []
+        self._chunk, self._size = new_hash(), 0
 
     def update(self, content: bytes | bytearray | memoryview) -> None:
         """Add what comes next."""
         self.hash(self.cut(content))
 
     def cut(self, content: bytes | bytearray | memoryview) -> Iterator[Piece]:
-        """Cut the next bytes, for `hash`."""
+        """What comes next, for `hash`."""
         return self._cutter.cut(content)
 
     def hash(self, pieces: Iterable[Piece]) -> None:
-        """Add a piece that `cut` gave."""
+        """Add what was cut."""
         for piece in pieces:
-            self._is_empty = False
             self._chunk.update(piece.content)
+            self._size += len(piece.content)
             if piece.ends:
-                self._finished.update(self._chunk.digest())
-                self._chunk = new_hash()
+                self._whole.append(Chunk(self._chunk.digest(), self._size))
+                self._chunk, self._size = new_hash(), 0
+
+    def chunks(self) -> list[Chunk]:
+        """Those of all that was added so far; of what ends with a cut the last one is empty, and nothing has none."""
+        if not self._whole and not self._size:
+            return []
+        return [*self._whole, Chunk(self._chunk.digest(), self._size)]
 
     def digest(self) -> bytes:
         """The hash of all that was added so far."""
-        if self._is_empty:
-            return new_hash().digest()
-        # What remains is a chunk as well, even when a cut at the very end leaves nothing.
-        whole = self._finished.copy()
-        whole.update(self._chunk.digest())
-        return whole.digest()
+        return hash_of_chunks(self.chunks())
+
+
+def hash_of_chunks(chunks: Iterable[Chunk]) -> bytes:
+    """The hash of a file, from those of its chunks."""
+    return digest(b"".join(chunk.digest for chunk in chunks))
 
 
 def file_hash(content: bytes) -> bytes:

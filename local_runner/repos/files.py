@@ -16,9 +16,9 @@ from local_runner.repos.commits import check_not_output, content_root, finish_co
 from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk
 from local_runner.repos.nodes import files_below as nodes_below
 from local_runner.repos.transaction import Transaction
+from local_runner.storage.append import append as append_content
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
-from local_runner.storage.intake import Stream
 from local_runner.storage.objects import Content
 from local_runner.storage.trees import Root
 
@@ -157,7 +157,7 @@ def _put(
         if before:
             there = parse_entry(key, before)
             # By content, whatever its history: a cluster may hash pieces apart (DEVIATIONS.md).
-            taken = session.objects.files.take(Stream(chain(session.objects.read(there.hash), session.objects.read(name))))
+            taken = append_content(session.objects, there.hash, name)
             session.objects.add([taken])
             name, size = taken.name, taken.size
     edits[key] = entry_value(name, size)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from local_runner.errors import Unavailable
 from local_runner.model.jobs import FORGOTTEN, JobState
 from local_runner.model.refs import META, JobRef, PipelineRef, RepoRef
 from local_runner.repos.check_home import Leftover, leftovers
@@ -14,8 +16,10 @@ from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
 from local_runner.storage.home import Home
 from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX, job_id
+from local_runner.storage.objects import has_large
 from local_runner.storage.pages import free_bytes, used_bytes
 from local_runner.storage.released import let_go
+from local_runner.storage.stored_file import unpack_parts
 
 _LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
 
@@ -33,6 +37,18 @@ class Needed:
         for root in set(session.commits.roots(without)) - self._roots:
             self.contents.update(session.trees.reach(root, self.pieces))
             self._roots.add(root)
+        self.contents |= parts_of(session.connection, self.contents)
+
+
+def parts_of(connection: sqlite3.Connection, names: set[bytes]) -> set[bytes]:
+    """The contents from whose files some others are put together. Raises `Unavailable` where that is damaged."""
+    if not has_large(connection):
+        return set()
+    rows = connection.execute("SELECT name, parts FROM large WHERE length(parts) > 0")
+    try:
+        return {part.name for name, parts in rows if name in names for part in unpack_parts(parts)}
+    except (ValueError, TypeError) as error:
+        raise Unavailable(str(error), hint="fsck says which file it is; put it again") from None
 
 
 def is_due(session: Session) -> bool:
@@ -58,7 +74,7 @@ class Doomed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
-    """Garbage: pieces of trees, small and large contents, sums of large ones that are gone, what killed processes left, logs of jobs
+    """Garbage: pieces of trees, small and large contents, sums and chunks of large ones, what killed processes left, logs of jobs
     that are gone or too old; meta commits, by their keys, of jobs so old that what they know of their datums goes; and, in bytes, what
     of the records is free already and what stays."""
 
@@ -66,6 +82,7 @@ class GcPlan:
     small: Doomed
     large: Doomed
     sums: Doomed
+    chunks: Doomed
     leftovers: tuple[Leftover, ...]
     logs: tuple[Leftover, ...]
     jobs: tuple[int, ...]
@@ -76,7 +93,7 @@ class GcPlan:
     @property
     def size(self) -> int:
         """About how many bytes the plan frees; rows share pages."""
-        rows = self.pieces.size + self.small.size + self.large.size + self.sums.size
+        rows = self.pieces.size + self.small.size + self.large.size + self.sums.size + self.chunks.size
         return self.free + rows + sum(leftover.size for leftover in (*self.leftovers, *self.logs))
 
 
@@ -99,10 +116,13 @@ def plan_gc(database: Database, logs_since: float = 0.0, datums_since: float = 0
         sums = Doomed()
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'block_sums'").fetchone():
             sums = _doomed(connection.execute("SELECT name, length(sums) FROM block_sums"), kept)
+        chunks = Doomed()
+        if has_large(connection):
+            chunks = _doomed(connection.execute("SELECT name, length(chunks) + length(parts) FROM large"), kept)
         logs = tuple(gone_logs(session, home, logs_since))
         free, used = free_bytes(connection), used_bytes(connection)
-    stays = used - pieces.size - small.size - sums.size + sum(there.values()) - large.size
-    return GcPlan(pieces, small, large, sums, tuple(leftovers(home)), logs, jobs, free, stays, needed)
+    stays = used - pieces.size - small.size - sums.size - chunks.size + sum(there.values()) - large.size
+    return GcPlan(pieces, small, large, sums, chunks, tuple(leftovers(home)), logs, jobs, free, stays, needed)
 
 
 def _doomed(there: Iterable[tuple[bytes, int]], kept: set[bytes]) -> Doomed:

@@ -58,7 +58,7 @@ class Sweep:
         is_read = bool(plan.large.names) and self._is_read()
         if not is_read:
             self._in_slices(plan.large, self._remove_file)
-        for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums)):
+        for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums), ("large", plan.chunks)):
             self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
         with self._database.write() as session:
             forget_removed(session.connection)

@@ -6,8 +6,7 @@ import functools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 
-from local_runner.model.file_hash import Cutter, FirstCut, Piece
-from local_runner.model.ids import digest
+from local_runner.model.file_hash import Chunk, Cutter, FirstCut, Piece
 
 Digests = Callable[[int, bytes], bytes]  # `_lanes.c` says what it is
 
@@ -41,12 +40,13 @@ class DraftHasher:
             if piece.ends:
                 self._sizes.append(0)
 
-    def digest(self) -> bytes:
-        """The hash of all that was added. Raises `OSError` where the draft cannot be read, `EOFError` where it is shorter."""
+    def chunks(self) -> list[Chunk]:
+        """Those of all that was added. Raises `OSError` where the draft cannot be read, `EOFError` where it is shorter."""
         if self._sizes == [0]:
-            return digest(b"")
+            return []
         parts, offset = [], 0
         for size in self._sizes:
             parts.append(struct.pack("=QQ", offset, size))
             offset += size
-        return digest(self._digests(self._draft, b"".join(parts)))
+        digests = self._digests(self._draft, b"".join(parts))
+        return [Chunk(digests[32 * at : 32 * (at + 1)], size) for at, size in enumerate(self._sizes)]

@@ -12,6 +12,8 @@ from local_runner.errors import DiskFull, Unavailable
 from local_runner.storage.atomic import publish
 
 FORMAT = 1
+WITH_PARTS = 2  # the format of a home that has contents in parts, which earlier versions cannot read
+_KNOWN = (str(FORMAT), str(WITH_PARTS))
 FOLDER = ".local_runner"
 VARIABLE = "LOCAL_RUNNER_HOME"
 PROJECT_FILE = "local_runner.toml"
@@ -122,7 +124,7 @@ def open_home(path: Path, create: bool = True) -> Home:
             (home.path / ".gitignore").write_text("*\n")
             publish(mark, f"{FORMAT}\n".encode())
         found = mark.read_bytes().strip().decode(errors="backslashreplace")
-        if found == str(FORMAT) and os.access(path, os.W_OK):
+        if found in _KNOWN and os.access(path, os.W_OK):
             _complete(home)
     except OSError as error:
         raise Unavailable(
@@ -133,11 +135,19 @@ def open_home(path: Path, create: bool = True) -> Home:
             f"{mark} is damaged: it says {found!r}, not the number of a format",
             hint=f"if this home was made by this version, write {FORMAT} into it; then run fsck",
         )
-    if found != str(FORMAT):
+    if found not in _KNOWN:
         raise Unavailable(
-            f"{path} has format {found}, this version knows {FORMAT}", hint="use the newer local_runner that made it, or another home"
+            f"{path} has format {found}, this version knows {FORMAT} and {WITH_PARTS}",
+            hint="use the newer local_runner that made it, or another home",
         )
     return home
+
+
+def need_parts(home: Home) -> None:
+    """Say in `FORMAT` that there may be contents in parts. It comes before the first of them: a kill in between harms nothing."""
+    mark = home.path / "FORMAT"
+    if mark.read_bytes().strip() != str(WITH_PARTS).encode():
+        publish(mark, f"{WITH_PARTS}\n".encode())
 
 
 def _complete(home: Home) -> None:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from local_runner.model.file_hash import FileHasher, Piece
+from local_runner.model.file_hash import Chunk, FileHasher, Piece, hash_of_chunks
 from local_runner.storage.atomic import write_sparse
 from local_runner.storage.draft_hash import DraftHasher, native_digests
 from local_runner.storage.sums import BLOCK, Summer
@@ -36,6 +36,7 @@ class Arrived(NamedTuple):
     name: bytes
     size: int
     sums: bytes
+    chunks: list[Chunk]
 
 
 class Source(Protocol):
@@ -152,7 +153,8 @@ class _Intake:
             self._make_last_meanwhile()
         for piece in self._unhashed:
             piece.result()
-        return Arrived(self._finish(), self._size, self._summer.sums())
+        chunks = self._finish()
+        return Arrived(hash_of_chunks(chunks), self._size, self._summer.sums(), chunks)
 
     def _start_threads(self) -> None:
         from concurrent.futures import ThreadPoolExecutor  # 5 ms, and most contents are small
@@ -186,19 +188,19 @@ class _Intake:
         if self._flushed:
             self._flushed.result()
 
-    def _finish(self) -> bytes:
-        """Make all of it last; gives its hash."""
+    def _finish(self) -> list[Chunk]:
+        """Make all of it last; gives its chunks."""
         self._check_flushed()
         with self._named():
             os.ftruncate(self._draft, self._size)  # the last block may be a hole
             os.fchmod(self._draft, 0o444)
             if self._lasting is None:
                 os.fsync(self._draft)
-                return self._hasher.digest()
+                return self._hasher.chunks()
             flushed = self._lasting.submit(self._flush)
-            name = self._hasher.digest()
+            chunks = self._hasher.chunks()
             flushed.result()
-            return name
+            return chunks
 
     def _flush(self) -> None:
         with self._named():

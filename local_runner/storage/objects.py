@@ -13,18 +13,21 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from local_runner.errors import ContentLost
-from local_runner.model.file_hash import FileHasher, file_hash
+from local_runner.model.file_hash import Chunk, FileHasher, file_hash, hash_of_chunks
 from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
-from local_runner.storage.home import Home, disk_full
-from local_runner.storage.intake import OpenFile, Source, bring_in, share
-from local_runner.storage.sums import BLOCK, Known, Summer, ahead, blocks, covers, fingerprint, fits, sums_of
+from local_runner.storage.home import Home, disk_full, need_parts
+from local_runner.storage.intake import OpenFile, Source, bring_in
+from local_runner.storage.stored_file import Part, StoredFile, pack_chunks, pack_parts, unpack_chunks, unpack_parts
+from local_runner.storage.sums import BLOCK, Known, Summer, ahead, blocks, covers, fits, sums_of
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
 INLINE_BYTES = 64 * 1024
+WORTH_SHARING = 16 * 1024 * 1024  # a content of so many bytes is worth it to remember its chunks: what is appended shares the rest
+_ALL = 1 << 63
 _AHEAD_BYTES = 8 * 1024 * 1024  # of a content whose next block is read and summed while the one before is written
 _SUMMED_BYTES = 8 * 1024  # a smaller content is hashed sooner than its sum is looked up
 
@@ -36,13 +39,15 @@ class Content(NamedTuple):
     size: int
     inline: bytes | None = None
     sums: bytes | None = None
+    chunks: tuple[Chunk, ...] = ()
+    parts: tuple[Part, ...] = ()  # of other contents, which it is stored as
 
 
 class ObjectFiles:
     """Large contents, as files. Safe for any number of threads and processes: a file appears whole, under the name of its content."""
 
     def __init__(self, home: Home) -> None:
-        self._home = home
+        self.home = home
         self.arrivals = Arrivals(home)
         self.known = Known()
 
@@ -54,14 +59,14 @@ class ObjectFiles:
         if isinstance(source, bytes):
             if len(source) <= INLINE_BYTES:
                 return Content(file_hash(source), len(source), source)
-            return self._store(io.BytesIO(source))
+            return self.store(io.BytesIO(source))
         if isinstance(source, Path):
             with source.open("rb", buffering=0) as file:
                 return self.take(file)
         if isinstance(source, io.FileIO):
             source = OpenFile(source)
         if isinstance(source, OpenFile) and os.fstat(source.file.fileno()).st_size > INLINE_BYTES:
-            return self._store(source)
+            return self.store(source)
         head = source.read(INLINE_BYTES + 1)
         while head and len(head) <= INLINE_BYTES:
             more = source.read(INLINE_BYTES + 1 - len(head))
@@ -70,9 +75,10 @@ class ObjectFiles:
             head += more
         if len(head) <= INLINE_BYTES:
             return Content(file_hash(head), len(head), head)
-        return self._store(source, head)
+        return self.store(source, head)
 
-    def _store(self, source: Source, head: bytes = b"") -> Content:
+    def store(self, source: Source, head: bytes = b"") -> Content:
+        """Store the rest of a source as a file, however small it is; `head` stands before it. Raises `Unavailable` if the disk is full."""
         descriptor, draft = tempfile.mkstemp(dir=self.arrivals.folder())
         try:
             try:
@@ -83,20 +89,20 @@ class ObjectFiles:
         except BaseException as error:
             Path(draft).unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise disk_full(self._home.path) from error
+                raise disk_full(self.home.path) from error
             raise
-        return Content(arrived.name, arrived.size, sums=arrived.sums)
+        return Content(arrived.name, arrived.size, sums=arrived.sums, chunks=tuple(arrived.chunks))
 
     def names(self) -> Iterator[bytes]:
         """Names of all large contents."""
-        for path in self._home.objects.glob("*/*"):
+        for path in self.home.objects.glob("*/*"):
             with contextlib.suppress(ValueError):
                 yield bytes.fromhex(path.parent.name + path.name)
 
     def path(self, name: bytes) -> Path:
         """Where a large content lies."""
         text = name.hex()
-        return self._home.objects / text[:2] / text[2:]
+        return self.home.objects / text[:2] / text[2:]
 
 
 class Objects:
@@ -120,9 +126,32 @@ class Objects:
                 sums = sums_of(content.inline) if len(content.inline) > _SUMMED_BYTES else None
             if sums is not None:
                 self._put("block_sums", content.name, sums)
+            if content.parts or (content.size >= WORTH_SHARING and content.chunks):
+                self._put_large(content)
 
     def _put(self, table: str, name: bytes, value: bytes) -> None:
         self._connection.execute(put_row(table), (name, value))
+
+    def _put_large(self, content: Content) -> None:
+        if content.parts:
+            need_parts(self.files.home)
+        connection = self._connection
+        connection.execute("CREATE TABLE IF NOT EXISTS large (name BLOB PRIMARY KEY, chunks BLOB NOT NULL, parts BLOB NOT NULL)")
+        values = (content.name, pack_chunks(content.chunks), pack_parts(content.parts))
+        connection.execute("INSERT OR REPLACE INTO large VALUES (?, ?, ?)", values)
+
+    def large(self, name: bytes) -> tuple[list[Chunk], list[Part]] | None:
+        """The chunks of a large content, and of which parts it is; None if nothing is known, as of one that an earlier version stored."""
+        if not has_large(self._connection):
+            return None
+        found = self._connection.execute("SELECT chunks, parts FROM large WHERE name = ?", (name,)).fetchone()
+        try:
+            chunks, parts = (unpack_chunks(found[0]), unpack_parts(found[1])) if found else ([], [])
+        except (ValueError, TypeError):
+            return None
+        if not chunks or hash_of_chunks(chunks) != name:
+            return None
+        return chunks, parts
 
     def stored(self, name: bytes) -> bytes | None:
         """A small content, unchecked; None if it is large or missing."""
@@ -145,7 +174,7 @@ class Objects:
     def _is_whole(self, name: bytes, content: object) -> bool:
         if not isinstance(content, bytes):
             return False
-        return (len(content) > _SUMMED_BYTES and self._sums(name) == sums_of(content)) or file_hash(content) == name
+        return (len(content) > _SUMMED_BYTES and self.sums(name) == sums_of(content)) or file_hash(content) == name
 
     def problem(self, name: bytes, size: int, *, read: bool) -> str:
         """What is wrong with a stored content that should have so many bytes, as the end of a sentence; "" if nothing is.
@@ -161,7 +190,7 @@ class Objects:
             return "is not what its name says" if read and file_hash(small) != name else ""
         try:
             with self._open(name) as file:
-                found = os.fstat(file.fileno()).st_size
+                found = file.size
                 if found != size:
                     return f"has {found} bytes, not {size}"
                 if read:
@@ -180,7 +209,7 @@ class Objects:
                 for block in _hashed(name, blocks(file)):
                     summer.update(block)
                     size += len(block)
-                if summer.sums() != self._sums(name):
+                if summer.sums() != self.sums(name):
                     yield Content(name, size, sums=summer.sums())
 
     def read(self, name: bytes, offset: int = 0) -> Iterator[bytes]:
@@ -217,30 +246,34 @@ class Objects:
             write_all(descriptor, content, target)
             return
         with self._open(name) as source:
-            if share(descriptor, source.fileno()):
-                if not self.files.known.has(name, fingerprint(source.fileno())):
+            if source.share(descriptor):
+                if not self.files.known.has(name, source.fingerprint()):
                     for _ in self._checked(name, source):
                         pass
                 return
             for block in self._checked(name, source):
                 write_sparse(descriptor, block, target)
-            os.ftruncate(descriptor, os.fstat(source.fileno()).st_size)  # the last block may be a hole
+            os.ftruncate(descriptor, source.size)  # the last block may be a hole
 
-    def _open(self, name: bytes) -> BinaryIO:
-        try:
-            return self.files.path(name).open("rb", buffering=0)
-        except FileNotFoundError:
-            raise ContentLost(name.hex(), is_missing=True) from None
+    def _open(self, name: bytes) -> StoredFile:
+        """A file of its own, if there is one, else parts of others."""
+        with contextlib.suppress(FileNotFoundError):
+            return StoredFile([Part(name, 0, _ALL)], self.files.path)
+        with contextlib.suppress(FileNotFoundError, sqlite3.DatabaseError):
+            found = self.large(name)
+            if found and found[1]:
+                return StoredFile(found[1], self.files.path)
+        raise ContentLost(name.hex(), is_missing=True)
 
     # -- checking ------------------------------------------------------------------------------------------------------
 
-    def _checked(self, name: bytes, file: BinaryIO, offset: int = 0) -> Iterator[bytes]:
+    def _checked(self, name: bytes, file: StoredFile, offset: int = 0) -> Iterator[bytes]:
         """The blocks of a large content from an offset, each checked before it is given out."""
-        before = fingerprint(file.fileno())
+        before = file.fingerprint()
         if self.files.known.has(name, before):
             yield from blocks(file, offset)
             return
-        sums = self._sums(name)
+        sums = self.sums(name)
         if not covers(sums, before.size):
             if offset:
                 self._judge(name, file)
@@ -251,16 +284,17 @@ class Objects:
             pieces = self._summed(name, file, sums, offset)
             yield from ahead(pieces) if before.size - offset >= _AHEAD_BYTES else pieces
         if not offset:
-            self.files.known.add(name, before, fingerprint(file.fileno()))
+            self.files.known.add(name, before, file.fingerprint())
 
-    def _sums(self, name: bytes) -> bytes:
+    def sums(self, name: bytes) -> bytes:
+        """Those of the blocks of a content; none if they are not known."""
         # Records made by an earlier version have none, and damaged ones cannot be read: then the name alone decides.
         with contextlib.suppress(sqlite3.DatabaseError):
             found = self._connection.execute("SELECT sums FROM block_sums WHERE name = ?", (name,)).fetchone()
             return found[0] if found and isinstance(found[0], bytes) else b""
         return b""
 
-    def _summed(self, name: bytes, file: BinaryIO, sums: bytes, offset: int) -> Iterator[bytes]:
+    def _summed(self, name: bytes, file: StoredFile, sums: bytes, offset: int) -> Iterator[bytes]:
         first = offset // BLOCK
         for number, block in enumerate(blocks(file, first * BLOCK), first):
             if not fits(sums, number, block):
@@ -270,7 +304,7 @@ class Objects:
                 return
             yield block[offset - number * BLOCK :] if number * BLOCK < offset else block
 
-    def _judge(self, name: bytes, file: BinaryIO) -> None:
+    def _judge(self, name: bytes, file: StoredFile) -> None:
         """Hash a whole content. Raises `ContentLost` if it is not what its name says."""
         for _ in _hashed(name, blocks(file)):
             pass
@@ -287,6 +321,11 @@ def _hashed(name: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
     if hasher.digest() != name:
         raise ContentLost(name.hex())
     yield held
+
+
+def has_large(connection: sqlite3.Connection) -> bool:
+    """Whether there is the table of large contents, which is made with the first of them."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'large'").fetchone() is not None
 
 
 def put_row(table: str) -> str:

@@ -9,7 +9,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, Protocol
 
 BLOCK = 1024 * 1024
 _WIDTH = 4
@@ -48,7 +48,15 @@ def sums_of(content: bytes) -> bytes:
     return summer.sums()
 
 
-def blocks(file: BinaryIO, offset: int = 0) -> Iterator[bytes]:
+class Readable(Protocol):
+    """What blocks are read from."""
+
+    def seek(self, offset: int, /) -> object: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def blocks(file: Readable, offset: int = 0) -> Iterator[bytes]:
     """An unbuffered file from an offset to its end; all but the last block end where a summed one does."""
     file.seek(offset)
     wanted = BLOCK - offset % BLOCK
@@ -57,7 +65,7 @@ def blocks(file: BinaryIO, offset: int = 0) -> Iterator[bytes]:
         wanted = BLOCK
 
 
-def _read_whole(file: BinaryIO, size: int) -> bytes:
+def _read_whole(file: Readable, size: int) -> bytes:
     block = file.read(size)
     while 0 < len(block) < size:
         more = file.read(size - len(block))
