@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import stat
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,7 @@ from local_runner.repos.gc_sweep import Sweep
 from local_runner.repos.repair import Files, mend
 from local_runner.repos.repos import CURRENT_PROJECT
 from local_runner.repos.transaction import Transaction
+from local_runner.storage.clock import Clock, wall_clock
 from local_runner.storage.database import Database, lost_transactions
 from local_runner.storage.home import find_home, open_home
 from local_runner.storage.retention import read_keep
@@ -57,14 +57,18 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
         transactional: bool = False,
         create: bool = True,
         waiting: Callable[[str], None] = lambda holder: None,
+        clock: Clock = wall_clock,
+        start_engine: Callable[[Runner], None] | None = None,
     ) -> Runner:
         """Open a home: the one given, or the one `find_home` finds; it is made if it is not there (and `create`).
 
-        With `background`, an engine is started in a process of its own when there is work and none runs; without, call
-        `foreground.work`. With `transactional`, verbs that can join the active transaction do. `waiting` is told whom a write waits for.
+        With `background`, an engine is started in a process of its own when there is work and none runs, or `start_engine` is called
+        in its place; without, call `engine_host.work`. With `transactional`, verbs that can join the active transaction do. `waiting`
+        is told whom a write waits for. `clock` says what time it is, in seconds since the epoch.
         """
         check_argument("home", home, Path | None)
-        return cls(Database(open_home(home or find_home(), create), waiting), background=background, transactional=transactional)
+        database = Database(open_home(home or find_home(), create), waiting, clock)
+        return cls(database, background=background, transactional=transactional, start_engine=start_engine)
 
     def close(self) -> None:
         self.database.close()
@@ -105,7 +109,7 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
 
     def plan_gc(self) -> GcPlan:
         """What no commit, running job or open transaction needs."""
-        keep, now = read_keep(self.home), time.time()
+        keep, now = read_keep(self.home), self.database.clock()
         return plan_gc(self.database, now - keep.logs, now - keep.datums)
 
     def gc(self, plan: GcPlan | None = None, progress: Callable[[int], None] = lambda size: None) -> bool:
@@ -138,7 +142,7 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
         with self.database.write() as session:
             if session.pipelines.secret(name) is not None:
                 raise AlreadyExists(f'secret "{name}"', hint="delete secret takes the old one away")
-            session.pipelines.put_secret(name, time.time(), document)
+            session.pipelines.put_secret(name, session.clock(), document)
 
     def list_secret(self) -> list[tuple[str, float]]:
         """Names and times of creation."""

@@ -6,11 +6,10 @@ import contextlib
 import copy
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from local_runner.api.stop import Stop
 from local_runner.errors import LocalRunnerError, Unavailable
@@ -41,9 +40,12 @@ _T = TypeVar("_T")
 class Access:
     """The base of `Runner`: the records of a home, with the ways to read, change and wait that its methods use."""
 
-    def __init__(self, database: Database, *, background: bool, transactional: bool) -> None:
+    def __init__(
+        self, database: Database, *, background: bool, transactional: bool, start_engine: Callable[[Any], None] | None = None
+    ) -> None:
         self.database = database
         self._background = background
+        self._start_engine = start_engine
         self._transactional = transactional
         self._transaction = ""  # the one verbs join, whichever is active
         self._stop = Stop()
@@ -69,7 +71,7 @@ class Access:
         """Do some work as one change, all of it under one commit set id or none of it; then start an engine if there is work for one."""
         with self.database.write() as session:
             removed = let_go(session.connection)
-            txn = Transaction(session, set_id or new_id(), time.time(), spout=self._spec_commit)
+            txn = Transaction(session, set_id or new_id(), session.clock(), spout=self._spec_commit)
             result = work(txn)
             settle(txn)
             removed = let_go(session.connection) - removed
@@ -98,7 +100,7 @@ class Access:
             pass
 
         with contextlib.suppress(TakeBack), self.database.write() as session:
-            txn = Transaction(session, transaction, time.time(), spout=self._spec_commit)
+            txn = Transaction(session, transaction, session.clock(), spout=self._spec_commit)
             for request in before.requests:
                 request.apply(txn)
             result.append(verb.apply(txn))
@@ -137,7 +139,10 @@ class Access:
         """Start an engine in the background if there is unfinished work and none runs."""
         if not self._background or FileLock(self.database.home.engine_lock).is_taken() or not self.has_work():
             return
-        self._engine = self._start_process("-m", "local_runner", "engine")
+        if self._start_engine:
+            self._start_engine(self)
+        else:
+            self._engine = self._start_process("-m", "local_runner", "engine")
 
     def _start_process(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start this program in the background, on this home; what it says is in `engine.log`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 from local_runner.api.access import ACTIVE_TRANSACTION, Access
@@ -27,7 +26,7 @@ class Transactions(Access):
 
     def begin_transaction(self) -> str:
         """An open transaction that is not the active one, whoever else has some: `view` joins it. Returns its id."""
-        row = OpenTransaction(new_id(), time.time())
+        row = OpenTransaction(new_id(), self.database.clock())
         with self.database.write() as session:
             put_transaction(session, row)
         return row.id

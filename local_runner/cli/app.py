@@ -91,7 +91,9 @@ class App:
 
             if not is_text(str(find_home())):
                 raise Unavailable(f"the path of the home is no UTF-8 text: {str(find_home())!a}", hint=f"{VARIABLE} names another")
-            self._runner = self._stack.enter_context(Runner.open(transactional=self._transactional, waiting=_say_who_writes))
+            self._runner = self._stack.enter_context(
+                Runner.open(transactional=self._transactional, waiting=_say_who_writes, start_engine=_engine_starter())
+            )
             self._stack.push(_let_go)
         return self._runner
 
@@ -198,6 +200,12 @@ def _let_go(kind: type[BaseException] | None, error: BaseException | None, trace
     """Drop the frames of a traceback, so that half-read lists end before the runner closes."""
     if trace is not None:
         traceback.clear_frames(trace)
+
+
+def _engine_starter() -> Callable[[Runner], None] | None:
+    """What `main` was given to start engines with; None for a process in the background."""
+    context = click.get_current_context(silent=True)
+    return context.obj if context else None
 
 
 def _say_who_writes(holder: str) -> None:

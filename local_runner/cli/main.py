@@ -11,12 +11,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from local_runner.cli import streams
 from local_runner.cli.tree import ROOT_FLAGS, Root
 from local_runner.errors import EXIT_FAILURE, EXIT_UNAVAILABLE, EXIT_USAGE, LocalRunnerError
+
+if TYPE_CHECKING:
+    from local_runner.runner import Runner
 
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # what shells give for SIGINT and SIGPIPE
 
@@ -26,10 +30,13 @@ _LONG = re.compile(rf"\S{{{3 * _SHOWN},}}")  # no name, and no number that anyon
 _NAMES = ("local_runner", "pachctl")
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run one command line (that of the process, if none is given) and return its exit status, which is chosen here alone."""
+def main(args: Sequence[str] | None = None, start_engine: Callable[[Runner], None] | None = None) -> int:
+    """Run one command line (that of the process, if none is given) and return its exit status, which is chosen here alone.
+
+    `start_engine` is called where an engine would be started in the background, as by `Runner.open`.
+    """
     given = list(sys.argv[1:] if args is None else args)
-    return report(lambda: _run(given), given)
+    return report(lambda: _run(given, start_engine), given)
 
 
 def report(run: Callable[[], int], given: Sequence[str]) -> int:
@@ -60,12 +67,12 @@ def report(run: Callable[[], int], given: Sequence[str]) -> int:
     return status if failed is None else _output_failed(failed)
 
 
-def _run(given: list[str]) -> int:
+def _run(given: list[str], start_engine: Callable[[Runner], None] | None) -> int:
     if not given or (given[0].startswith("-") and given[0] not in ROOT_FLAGS):
         given = ["run", *given]
     root = Root()
     try:
-        with root.make_context(_program(), given) as ctx:
+        with root.make_context(_program(), given, obj=start_engine) as ctx:
             result = root.invoke(ctx)
     except click.exceptions.Exit as end:
         return end.exit_code

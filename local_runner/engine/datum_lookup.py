@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,7 +116,7 @@ def of_spec(session: Session, document: Mapping[str, Any], project: str, pipelin
     if not document.keys() & {"input", "transform", "pipeline"}:
         document = {"input": document}
     merged = effective(session, {**(json.loads(row.user_spec) if row else {}), **document}, project)
-    spec = parse_new_spec(merged, project, now=time.time())
+    spec = parse_new_spec(merged, project, now=session.clock())
     commit, code = (row.spec_commit, row.code) if row else (new_id(), "")
     return Candidates("the spec", spec, commit, *_at_heads(session, spec), code=code)
 

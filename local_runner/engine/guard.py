@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Container
 
 from local_runner.errors import DiskFull, LocalRunnerError
@@ -61,12 +60,12 @@ class Guard:
     def _end(self, job: JobRef, reason: str) -> None:
         try:
             with self._database.write() as session:
-                fail_job(Transaction(session, new_id(), time.time()), job, reason)
+                fail_job(Transaction(session, new_id(), session.clock()), job, reason)
         except DiskFull:
             raise
         except Exception:
             with self._database.write() as session:
-                fail_unreadable_job(Transaction(session, new_id(), time.time()), job, reason)
+                fail_unreadable_job(Transaction(session, new_id(), session.clock()), job, reason)
 
 
 def in_words(error: Exception) -> str:

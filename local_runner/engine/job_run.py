@@ -339,9 +339,9 @@ class JobRun:
             self.info = ended
         return closed
 
-    def is_late(self) -> bool:
+    def is_late(self, now: float) -> bool:
         """Whether `job_timeout` is over."""
-        return self.deadline is not None and time.time() >= self.deadline
+        return self.deadline is not None and now >= self.deadline
 
 
 def cut_sets(datums: Sequence[Datum], spec: PipelineSpec, unskipped: int) -> list[tuple[Datum, ...]]:

@@ -190,11 +190,11 @@ class Engine:
         waits = []
         if self._pool.busy or any(run.has_news for run in self._runs.values()):
             waits.append(FLUSH_SECONDS)
-        waits += [max(run.deadline - time.time(), 0.0) for run in self._runs.values() if run.deadline is not None]
+        waits += [max(run.deadline - self._database.clock(), 0.0) for run in self._runs.values() if run.deadline is not None]
         waits += [max(run.held_until - time.monotonic(), 0.0) for run in self._runs.values() if run.sets and run.held_until]
         tick_at = min((tick.at for tick in self._agenda.free_ticks), default=None)
-        if tick_at is not None and (tick_at - time.time() < _CRON_PATIENCE or self._runs):
-            waits.append(max(tick_at - time.time(), 0.0))
+        if tick_at is not None and (tick_at - self._database.clock() < _CRON_PATIENCE or self._runs):
+            waits.append(max(tick_at - self._database.clock(), 0.0))
         return min(waits, default=None)
 
     def _tell(self) -> None:
@@ -263,7 +263,7 @@ class Engine:
             state = PipelineState.RUNNING if works else PipelineState.FAILURE
             session.pipelines.set_pipeline_state(row.pipeline, state, "" if works else NO_COMMAND)
             if not works:
-                txn = Transaction(session, new_id(), time.time())
+                txn = Transaction(session, new_id(), session.clock())
                 for job in self._agenda.unfinished:
                     info = session.pipelines.job(job) if job.pipeline == row.pipeline else None
                     if info is not None and not info.state.is_final:
@@ -278,7 +278,7 @@ class Engine:
 
     def _tick(self) -> None:
         """Make the ticks that are due, missed ones included, each in its own commit; a limited time of it, so that jobs get their turn."""
-        due = [tick for tick in self._agenda.free_ticks if tick.at <= time.time() and tick.owner not in self._guard.aside]
+        due = [tick for tick in self._agenda.free_ticks if tick.at <= self._database.clock() and tick.owner not in self._guard.aside]
         if not due:
             return
         try:
@@ -311,7 +311,7 @@ class Engine:
 
     def _go_on(self, run: JobRun) -> None:
         """Take a job to its next step, or its end, if the present one is over."""
-        if run.is_late():
+        if run.is_late(self._database.clock()):
             self._end(run, JobState.KILLED, TIMED_OUT)
             return
         if run.takes_over:
@@ -322,7 +322,7 @@ class Engine:
             with self._database.write() as session:
                 if not is_unfinished(session, run.info.job):
                     return  # another process ended it
-                closed = run.advance(Transaction(session, new_id(), time.time()))
+                closed = run.advance(Transaction(session, new_id(), session.clock()))
                 root = run.output_root(session) if run.phase is Phase.EGRESS else None
             if run.is_over:
                 self._ended(run, closed)
@@ -389,7 +389,7 @@ class Engine:
         if run.has_news:
             self._flush(run, ())
         with self._database.write() as session:
-            closed = run.end(Transaction(session, new_id(), time.time()), state, reason) if is_unfinished(session, run.info.job) else []
+            closed = run.end(Transaction(session, new_id(), session.clock()), state, reason) if is_unfinished(session, run.info.job) else []
         self._ended(run, closed)
 
     def _ended(self, run: JobRun, closed: list[CommitRow]) -> None:

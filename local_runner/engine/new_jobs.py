@@ -101,14 +101,21 @@ class NewJobs:
 
     def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
         target = local_egress(spec, self._database.home.path.parent)
-        run = JobRun(info, spec, row.salt, JobLog(self._database.home.logs, info.job), target, self._config.ignore_failures)
+        run = JobRun(
+            info,
+            spec,
+            row.salt,
+            JobLog(self._database.home.logs, info.job, clock=self._database.clock),
+            target,
+            self._config.ignore_failures,
+        )
         with self._database.read() as session:
             run.prepare(session)
         with self._database.write() as session:
             # It may have ended since it was listed, by this engine or another process.
             if not is_unfinished(session, info.job):
                 return
-            run.begin(Transaction(session, new_id(), time.time()))
+            run.begin(Transaction(session, new_id(), session.clock()))
         self._begun(run)
         self._tell(run.info)
 
@@ -133,7 +140,7 @@ class NewJobs:
         with self._database.write() as session:
             if not is_unfinished(session, info.job):
                 return
-            closed = end_job(Transaction(session, new_id(), time.time()), info, state, reason)
+            closed = end_job(Transaction(session, new_id(), session.clock()), info, state, reason)
             ended = session.pipelines.job(info.job)
         self._pool.cool(info.job.pipeline)
         if ended is not None:

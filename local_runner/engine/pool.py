@@ -74,7 +74,7 @@ class Pool:
             return
         wanted = min(spec.parallelism, self._config.jobs) if spec.transform.datum_batching else 1
         workers = self._workers.setdefault((info.job.pipeline, row.version), [])
-        context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job))
+        context = JobContext(info.job, spec, {}, JobLog(self._database.home.logs, info.job, clock=self._database.clock))
         while len(workers) < wanted:
             workers.append(self._hire(info, spec, _lowest_free(workers)))
         for worker in workers:

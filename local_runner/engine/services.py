@@ -49,7 +49,7 @@ class ServiceThread(threading.Thread):
         pipeline = service.job.pipeline
         super().__init__(name=f"{pipeline.project}-{pipeline.name}-v{service.version}-0", daemon=True)
         self._database, self._executor, self._spec, self._notify = database, executor, service, notify
-        self._log = JobLog(database.home.logs, service.job, rolls=True)
+        self._log = JobLog(database.home.logs, service.job, rolls=True, clock=database.clock)
         self._pause = FIRST_PAUSE
         self._dismissed = threading.Event()
         self._process: Process | None = None

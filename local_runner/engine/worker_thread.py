@@ -7,7 +7,6 @@ import errno
 import os
 import queue
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -266,7 +265,7 @@ class WorkerThread(threading.Thread):
         run = runner.run_batched if self._next_datum_servers else runner.run
         with contextlib.suppress(Stopped):
             for datum in assignment.datums:
-                self.current = (datum, time.time())
+                self.current = (datum, self._database.clock())
                 self._report(Done(assignment.job, run(assignment.context, datum)))
         self.current = None  # it stays where an error came between: that is the datum it befell
 

@@ -62,13 +62,13 @@ def run_cron(database: Database, ref: PipelineRef) -> list[str]:
 
     Raises `NotFound`, `Refused` if it has none.
     """
-    now = time.time()
+    now = database.clock()
     with database.read() as session:
         clocks = cron_inputs(session, ref)
     sets = [new_id() for _ in clocks]
     for id, clock in zip(sets, clocks, strict=True):
         with database.write() as session:
-            tick(Transaction(session, id, time.time()), clock, now)
+            tick(Transaction(session, id, session.clock()), clock, now)
     return sets
 
 
@@ -135,12 +135,12 @@ def make_ticks(database: Database, due: Sequence[Tick], room: Mapping[PipelineRe
     until, left = time.monotonic() + seconds, dict(room)
     waiting = list(due)
     with database.write() as session:
-        while waiting and waiting[0].at <= time.time():
+        while waiting and waiting[0].at <= session.clock():
             now = waiting.pop(0)
             if left.get(now.owner, 1) <= 0:
                 continue
             try:
-                tick(Transaction(session, new_id(), time.time()), now.clock, now.at)
+                tick(Transaction(session, new_id(), session.clock()), now.clock, now.at)
                 following = next_tick(session, now.clock) if isinstance(now.clock, Cron) else None
             except Exception as error:
                 raise TickFailed(now.owner, error) from error

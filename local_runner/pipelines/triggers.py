@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Iterable
 
 from local_runner.model.ids import new_id
@@ -89,7 +88,7 @@ def fire_triggers(database: Database, finished: Iterable[int]) -> None:
             due = _due(session, key)
         if due:
             with database.write() as session:
-                txn = Transaction(session, new_id(), time.time())
+                txn = Transaction(session, new_id(), session.clock())
                 for branch, commit in _due(session, key):  # they may have been removed since
                     txn.move(branch.key, commit.key)
                 settle(txn)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -88,7 +87,7 @@ def has_work(session: Session, services: bool = True, only: Container[PipelineRe
     for candidate in candidates(agenda.unfinished, rows, (), agenda.services, (lambda job, row: False) if services else None):
         if agenda.unfinished[candidate.job] != JobState.STARTING.value or not _waits(session, candidate.job, candidate.row):
             return True
-    return any(tick.at <= time.time() and (only is None or tick.owner in only) for tick in agenda.free_ticks)
+    return any(tick.at <= session.clock() and (only is None or tick.owner in only) for tick in agenda.free_ticks)
 
 
 def next_tick(session: Session) -> float | None:

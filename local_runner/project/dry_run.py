@@ -66,7 +66,7 @@ def forecast(database: Database, todo: Changes, seconds: float = math.inf) -> Fo
 def _do(session: Session, todo: Changes) -> None:
     """Do the changes, then what their commits trigger, each in a change of its own."""
     for part in todo.parts:
-        txn = Transaction(session, new_id(), time.time())
+        txn = Transaction(session, new_id(), session.clock())
         do(txn, part)
         settle(txn)
         for commit in map(session.commits.at, txn.finished):

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from local_runner.errors import Unavailable
+from local_runner.storage.clock import Clock, wall_clock
 from local_runner.storage.commit_records import CommitRecords
 from local_runner.storage.connect import committed, connect, is_laid_out, lay_out, prepare_to_write
 from local_runner.storage.count import read_count, write_count
@@ -26,8 +27,9 @@ from local_runner.storage.wakeup import notify_all
 class Session:
     """One connection with its records, trees and objects, used within one transaction at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, files: ObjectFiles) -> None:
+    def __init__(self, connection: sqlite3.Connection, files: ObjectFiles, clock: Clock) -> None:
         self.connection = connection
+        self.clock = clock
         self.repos = RepoRecords(connection)
         self.commits = CommitRecords(connection)
         self.pipelines = PipelineRecords(connection)
@@ -62,10 +64,11 @@ class Database:
     Transactions raise `Unavailable` for records that cannot be used, also those that lost what was reported done (`lost`).
     """
 
-    def __init__(self, home: Home, waiting: Callable[[str], None] = lambda holder: None) -> None:
-        """`waiting` is told who writes, when a write has to wait for it."""
+    def __init__(self, home: Home, waiting: Callable[[str], None] = lambda holder: None, clock: Clock = wall_clock) -> None:
+        """`waiting` is told who writes, when a write has to wait for it; `clock` is what all who have a session go by."""
         self.home = home
         self.files = ObjectFiles(home)
+        self.clock = clock
         self._waiting = waiting
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
@@ -102,7 +105,7 @@ class Database:
     def read_apart(self) -> Iterator[Session]:
         """A view as of `read`, on a connection of its own: for iterators, whose users may read and write meanwhile."""
         with _translated(self.home):
-            session = self._apart.pop() if self._apart else Session(self._connect(), self.files)
+            session = self._apart.pop() if self._apart else Session(self._connect(), self.files, self.clock)
             self._refuse_loss()
             try:
                 session.connection.execute("BEGIN")
@@ -198,7 +201,7 @@ class Database:
         session: Session | None = getattr(self._local, "session", None)
         if session is None:
             with _translated(self.home):
-                session = Session(self._connect(), self.files)
+                session = Session(self._connect(), self.files, self.clock)
             self._local.session = session
         return session
 

@@ -14,6 +14,7 @@ from local_runner.model.datums import Datum
 from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.model.retention import Keep
 from local_runner.model.units import human_size
+from local_runner.storage.clock import Clock, wall_clock
 from local_runner.storage.log_files import SUFFIX, LogFile, pack_block
 from local_runner.storage.retention import read_keep
 
@@ -29,12 +30,13 @@ _BLOCK, _SHORT = 64 * 1024, 160
 class JobLog:
     """Takes what the datums of one job print; safe for several threads. The file appears with the first line."""
 
-    def __init__(self, folder: Path, job: JobRef, most: int | None = None, rolls: bool = False) -> None:
+    def __init__(self, folder: Path, job: JobRef, most: int | None = None, rolls: bool = False, clock: Clock = wall_clock) -> None:
         """`most` is how many bytes of what each datum prints are kept; as the home of the folder says, if it is None.
 
-        One that `rolls`, of a command that stays, keeps the newest, once or twice as many.
+        One that `rolls`, of a command that stays, keeps the newest, once or twice as many. `clock` says when a line was printed.
         """
         self.rolls = rolls
+        self.clock = clock
         self.lock = threading.RLock()
         self.most = _most(folder.parent) if most is None else most
         self._file = LogFile(log_path(folder, job))
@@ -125,7 +127,7 @@ class Lines:
         """Write a message of the worker."""
         with self._log.lock:
             self._pack()
-            self._add("worker", message.encode(errors="backslashreplace"), time.time())
+            self._add("worker", message.encode(errors="backslashreplace"), self._log.clock())
             self.write()
 
     def close(self) -> None:
@@ -156,7 +158,7 @@ class Lines:
         if self._held and stream not in self._held and self._held_bytes >= _SHORT:
             self._pack()
         if not self._held:
-            self._since = time.time()
+            self._since = self._log.clock()
         self._held.setdefault(stream, []).append(block)
         self._held_bytes += len(block) + 1
         if len(self._held) > 1 and self._held_bytes >= 2 * _SHORT:

@@ -55,11 +55,12 @@ class Pachctl:
 
     capture: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
+    start_engine: Callable[[Runner], None] = lambda runner: None  # called where one would be started in the background
 
     def __call__(self, line: str, *more: str, stdin: str = "") -> Ended:
         self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         self.capture.readouterr()
-        status = main([*shlex.split(line), *more])
+        status = main([*shlex.split(line), *more], self.start_engine)
         shown = self.capture.readouterr()
         return Ended(status, shown.out, shown.err)
 
@@ -84,24 +85,12 @@ def pachctl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     """In an empty folder, with a home of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCAL_RUNNER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(Runner, "ensure_engine", work_here(ScriptedExecutor(_copy)))
-    return Pachctl(capsys, monkeypatch)
+    return Pachctl(capsys, monkeypatch, work_here(ScriptedExecutor(_copy)))
 
 
 def work_here(executor: Executor) -> Callable[[Runner], None]:
-    at_work = False
-
-    def ensure_engine(runner: Runner) -> None:
-        nonlocal at_work
-        if at_work or not runner.has_work():
-            return
-        at_work = True
-        try:
-            work(runner, EngineConfig(executor, jobs=1))
-        finally:
-            at_work = False
-
-    return ensure_engine
+    """Do all work in this process, where an engine would be started."""
+    return lambda runner: work(runner, EngineConfig(executor, jobs=1))
 
 
 def _copy(datum: ScriptedDatum) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from local_runner.executors.process import ProcessExecutor
-from local_runner.runner import Runner
 from tests.cli.conftest import work_here
 
 
@@ -230,8 +229,8 @@ def test_a_template_is_rendered_with_its_arguments(pachctl, tmp_path):
     assert pachctl.ok("check edges.jsonnet --arg n=edges").lines[0].endswith(": edges")
 
 
-def test_an_input_that_no_datum_looked_into_is_warned_of(pachctl, write, data, monkeypatch):
-    monkeypatch.setattr(Runner, "ensure_engine", work_here(ProcessExecutor()))
+def test_an_input_that_no_datum_looked_into_is_warned_of(pachctl, write, data):
+    pachctl.start_engine = work_here(ProcessExecutor())
     data("read", a="1", b="2")
     data("unread", c="3")
     fields = cross({"repo": "read", "glob": "/*"}, {"repo": "unread", "glob": "/"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from local_runner.cli.commands.completion import offers
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS
-from local_runner.runner import Runner
+from tests.cli.conftest import copying
 from tests.cli.test_help import HEAVY
 
 EDGES = '{"pipeline": {"name": "edges"}, "transform": {"cmd": ["true"]}, "input": {"pfs": {"repo": "data", "name": "in", "glob": "/*"}}}'
@@ -139,12 +140,11 @@ def test_names_cost_the_store_and_nothing_else(home):
     assert imported(lines, HEAVY_BESIDE_THE_STORE) == "[]\n"
 
 
-def test_looking_up_names_starts_no_engine(home, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("an engine was asked for")
-
-    monkeypatch.setattr(Runner, "ensure_engine", refuse)
+def test_looking_up_names_starts_no_engine(home, pachctl, tmp_path):
+    pachctl.start_engine = lambda runner: None
+    pachctl.ok("create pipeline -f -", stdin=json.dumps(copying(pipeline={"name": "waits"})))
     assert after("inspect repo d") == ["data"]
+    assert not (tmp_path / "home" / "engine.log").exists()
 
 
 def in_bash(home, line):

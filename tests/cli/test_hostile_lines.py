@@ -25,7 +25,6 @@ from local_runner.cli.main import main
 from local_runner.cli.table import ALONE, NOUNS
 from local_runner.cli.tree import load
 from local_runner.executors.scripted import ScriptedExecutor
-from local_runner.runner import Runner
 from local_runner.storage.home import find_home
 from tests.cli.conftest import _copy, copying, work_here
 
@@ -143,6 +142,9 @@ def lines(draw: st.DrawFn) -> list[str]:
     return [word.replace("\0", "") for word in words]
 
 
+AT_WORK = work_here(ScriptedExecutor(_copy))
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("lines")
@@ -150,7 +152,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         patch.setenv("LOCAL_RUNNER_HOME", str(folder / "home"))
         patch.setenv("PAGER", "cat")
-        patch.setattr(Runner, "ensure_engine", work_here(ScriptedExecutor(_copy)))
         Path("deep.json").write_text('{"a":' * 5000)
         Path("deep.yaml").write_text("a: " + "[" * 5000)
         Path("cut.tgz").write_bytes(gzip.compress(b"x" * 100_000)[:-20])
@@ -175,7 +176,7 @@ def run(words: Sequence[str], stdin: bytes = b"") -> tuple[int, str]:
     out = io.TextIOWrapper(io.BytesIO(), errors="backslashreplace", write_through=True)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        status = main(words)
+        status = main(words, AT_WORK)
     assert isinstance(out.buffer, io.BytesIO)
     return status, out.buffer.getvalue().decode(errors="replace")
 

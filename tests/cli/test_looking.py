@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.runner import Runner
-
 SPEC = {
     "pipeline": {"name": "p"},
     "datum_tries": 1,
@@ -30,9 +28,9 @@ def lab(pachctl):
 
 
 @pytest.fixture
-def idle(lab, monkeypatch):
+def idle(lab):
     """From now on nobody works."""
-    monkeypatch.setattr(Runner, "ensure_engine", lambda runner: None)
+    lab.start_engine = lambda runner: None
     return lab
 
 

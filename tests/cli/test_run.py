@@ -91,7 +91,7 @@ class Folder:
     def __call__(self, line: str = "") -> Ended:
         os.chdir(self.root)
         self._capture.readouterr()
-        status = main(shlex.split(line))
+        status = main(shlex.split(line), idle)
         shown = self._capture.readouterr()
         return Ended(status, shown.out, shown.err)
 
@@ -114,11 +114,14 @@ class Folder:
             return b"".join(runner.get_file(parse_file(file))).decode()
 
 
+def idle(runner: Runner) -> None:
+    """Nobody works in the background."""
+
+
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LOCAL_RUNNER_HOME", raising=False)
-    monkeypatch.setattr(Runner, "ensure_engine", lambda runner: None)
     folder = Folder(tmp_path, capsys)
     monkeypatch.setattr(table, "choose", lambda name: (ScriptedExecutor(folder.do), "executor scripted"))
     return folder
@@ -189,7 +192,7 @@ def test_a_dry_run_runs_nothing_and_makes_no_home(project: Folder) -> None:
 
 def test_it_runs_as_if_started_elsewhere(project: Folder, tmp_path_factory: pytest.TempPathFactory) -> None:
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
-    assert main(["-C", str(project.root)]) == 0
+    assert main(["-C", str(project.root)], idle) == 0
     assert len(project.ran) == 5
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local_runner.runner import Runner
 from tests.cli.conftest import Ended, Pachctl
 
 if TYPE_CHECKING:
@@ -89,7 +88,6 @@ def deployment(
     monkeypatch.setenv("PACH_CONFIG", str(tmp_path / "config.json"))
     monkeypatch.delenv("PACH_TOKEN", raising=False)
     monkeypatch.setattr("local_runner.deploy.carry_out._POLL_SECONDS", 0.01)
-    monkeypatch.setattr(Runner, "ensure_engine", lambda runner: None)
     from tests.deploy.server import serve
 
     server, address = serve(cluster)

@@ -56,16 +56,15 @@ def test_missed_ticks_are_made_up_for_each_in_a_commit_of_its_own(lab: Lab) -> N
     assert sum(job.state.is_final for job in lab.jobs("tick")) >= 3
 
 
-def test_a_tick_that_is_due_is_work_for_an_engine(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_that_is_due_is_work_for_an_engine(lab: Lab) -> None:
     clock(lab, spec="@every 1h", start=rfc3339(int(time.time())))
     assert not lab.runner.has_work()
-    later = time.time() + 3700
-    monkeypatch.setattr(time, "time", lambda: later)
+    lab.clock.forward(3700)
     assert lab.runner.has_work()
     lab.run_all()
     assert not lab.runner.has_work()
     assert len(lab.files("tick_time@master")) == 1
-    monkeypatch.setattr(time, "time", lambda: later + 3700)
+    lab.clock.forward(3700)
     lab.runner.stop_pipeline(TICK)
     assert not lab.runner.has_work()
 
@@ -77,44 +76,42 @@ def test_the_next_tick_is_known_beforehand(lab: Lab) -> None:
     assert 3500 < due - time.time() <= 3601
 
 
-def test_a_branch_moves_on_a_schedule_to_the_last_commit_before_the_tick(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_branch_moves_on_a_schedule_to_the_last_commit_before_the_tick(lab: Lab) -> None:
     hour = 3600.0
-    noon = (time.time() // hour + 24) * hour  # an hour that begins
-    clock = [noon - 2.5 * hour]
-    monkeypatch.setattr(time, "time", lambda: clock[0])
+    noon = (lab.clock() // hour + 24) * hour  # an hour that begins
+    lab.clock.forward(noon - 2.5 * hour - lab.clock())
     lab.put("data@master", {"/old": "1"})
     trigger = Trigger("master", cron_spec="0 * * * *")
     lab.runner.create_branch(BranchRef(lab.repo("data"), "hourly"), trigger=trigger)
     lab.pipeline("copy", {"pfs": {"repo": "data", "branch": "hourly", "glob": "/*"}})
     lab.run_all()
     assert lab.files("data@hourly") == {}
-    clock[0] += 0.1 * hour
+    lab.clock.forward(0.1 * hour)
     lab.put("data@master", {"/first": "1"})
-    clock[0] += 0.1 * hour
+    lab.clock.forward(0.1 * hour)
     lab.put("data@master", {"/second": "1"})
     lab.run_all()
     assert lab.files("data@hourly") == {}
-    clock[0] += hour
+    lab.clock.forward(hour)
     lab.put("data@master", {"/late": "1"})
     lab.run_all()
     assert lab.files("data@hourly") == {"/old": "1", "/first": "1", "/second": "1"}
     assert lab.files("copy@master") == lab.files("data@hourly")
-    clock[0] += hour
+    lab.clock.forward(hour)
     lab.run_all()
     assert "/late" in lab.files("copy@master")
     jobs = len(lab.jobs("copy"))
-    clock[0] += 9 * hour
+    lab.clock.forward(9 * hour)
     lab.run_all()
     assert len(lab.jobs("copy")) == jobs
 
 
-def test_branches_that_watch_one_that_moves_on_a_schedule_move_with_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_branches_that_watch_one_that_moves_on_a_schedule_move_with_it(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     data = lab.repo("data")
     lab.runner.create_branch(BranchRef(data, "hourly"), trigger=Trigger("master", cron_spec="@hourly"))
     lab.runner.create_branch(BranchRef(data, "next"), trigger=Trigger("hourly", commits=1))
-    later = time.time() + 3601
-    monkeypatch.setattr(time, "time", lambda: later)
+    lab.clock.forward(3601)
     lab.run_all()
     assert lab.files("data@next") == {"/a": "1"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,11 +43,28 @@ def label(datum: Datum) -> str:
     return " ".join(file.path.rstrip("/") or "/" for file in datum.inputs)
 
 
+class Clock:
+    """The time that this machine shows, and as much later as somebody said."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self._ahead
+
+    def forward(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
 class Lab:
-    """A home with pretend user code. `ran` lists the datums that ran in the last `run_all`, as "pipeline:/path", sorted."""
+    """A home with pretend user code and a `clock` of its own.
+
+    `ran` lists the datums that ran in the last `run_all`, as "pipeline:/path", sorted.
+    """
 
     def __init__(self, home: Path, jobs: int = 2) -> None:
-        self.runner = Runner.open(home, background=False)
+        self.clock = Clock()
+        self.runner = Runner.open(home, background=False, clock=self.clock)
         self.executor = ScriptedExecutor(self._behave)
         self.jobs_at_once = jobs
         self.ran: list[str] = []
