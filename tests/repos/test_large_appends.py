@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,6 +153,27 @@ def test_a_home_has_format_2_from_its_first_parts_on_and_before_them(large: Lab,
     append(large, b"more")
     assert (home.path / "FORMAT").read_text() == "2\n"
     assert read(large) == LARGE + b"more"
+
+
+def test_an_append_that_is_killed_at_any_moment_is_done_or_not_begun(large: Lab, tmp_path: Path) -> None:
+    home = large.runner.database.home.path
+    more, whole, ended = tmp_path / "more", LARGE, 0
+    more.write_bytes(b"more" * 400_000)
+    command = [sys.executable, "-m", "local_runner", "put", "file", "-a", "data@master:/file", "-f", str(more)]
+    for delay in (0.12, 0.2, 0.25, 0.3, 0.4, 5.0):
+        process = subprocess.Popen(command, env={**os.environ, "LOCAL_RUNNER_HOME": str(home)})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(delay)
+        process.kill()
+        process.wait()
+        found = read(large)
+        assert found in (whole, whole + more.read_bytes())
+        ended += found != whole
+        whole = found
+    assert ended
+    assert large.runner.fsck() == []
+    assert large.runner.gc()
+    assert read(large) == whole
 
 
 def test_to_a_file_that_an_earlier_version_stored_is_appended_as_that_did(large: Lab, tmp_path: Path) -> None:
