@@ -221,8 +221,11 @@ class Ledger:
 
     def trials(self) -> list[Trial]:
         """All trials, in the order in which their points were met."""
-        points = self.points
-        return [self._trial(name, points[name]) for name in sorted(points, key=lambda name: self._met[name])]
+        return [self.trial(name) for name in self.names()]
+
+    def names(self) -> list[str]:
+        """Of all points, in the order in which they were met."""
+        return sorted(self.points, key=self._met.__getitem__)
 
     def trial(self, name: str) -> Trial:
         """Raises `NotFound` for a point that was never asked for."""

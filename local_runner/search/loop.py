@@ -73,12 +73,15 @@ class SearchLoop:
         self._wanted, self._room, self._together = wanted, room, together
         self._pipelines = {info.pipeline: place for place, info in enumerate(route)}
         self._has_news = True
+        self._ended: set[JobRef] = set()
         self._is_spent = False  # the sampler has no more points
         waiting = {trial.name for trial in study.trials() if trial.state == WAITING}
         unfinished = {info.job for info in self._jobs() if not info.state.is_final}
         self._batches = [_Batch(waiting, unfinished)] if waiting or unfinished else []
 
-    def wake(self) -> None:
+    def wake(self, ended: JobRef) -> None:
+        """A job has ended."""
+        self._ended.add(ended)
         self._has_news = True
 
     def step(self) -> bool:
@@ -91,11 +94,13 @@ class SearchLoop:
 
     def check_moves(self) -> None:
         """The engine has nothing to do. Raises `Refused` if jobs are left all the same."""
-        before = {job for batch in self._batches for job in batch.jobs}
-        self.wake()
-        if not self.step() and before == {job for batch in self._batches for job in batch.jobs}:
-            left = ", ".join(sorted({job.pipeline.name for job in before}))
-            raise Refused(f"jobs of {left} do not begin", hint="`list pipeline` says which is stopped: start it and search again")
+        left = {job for batch in self._batches for job in batch.jobs - self._ended}
+        over = {job for job in left if self._study.runner.inspect_job(job).state.is_final}
+        if left and not over:
+            names = ", ".join(sorted({job.pipeline.name for job in left}))
+            raise Refused(f"jobs of {names} do not begin", hint="`list pipeline` says which is stopped: start it and search again")
+        self._ended |= over
+        self._has_news = True
 
     @property
     def _out(self) -> int:
@@ -117,21 +122,22 @@ class SearchLoop:
             for name in list(batch.names):
                 if (trial := ledger.trial(name)).state != WAITING:
                     self._end(batch, trial)
-            jobs = [self._study.runner.inspect_job(job) for job in batch.jobs]
-            if all(info.state.is_final for info in jobs):
+            if batch.jobs <= self._ended:
                 self._batches.remove(batch)
-                self._settle(batch, jobs or self._jobs())
+                self._settle(batch)
 
     def _end(self, batch: _Batch, trial: Trial) -> None:
         batch.names.discard(trial.name)
         self._watcher.told(trial)
 
-    def _settle(self, batch: _Batch, jobs: Sequence[JobInfo]) -> None:
+    def _settle(self, batch: _Batch) -> None:
         """What the jobs left without a score has failed; if a job failed with it, the others of it are tried without that."""
         if not batch.names:
             return
         study = self._study
-        failures = settle(study.runner, sorted(jobs, key=lambda info: self._pipelines[info.job.pipeline]), batch.names, study.settings)
+        jobs = sorted(batch.jobs, key=lambda job: self._pipelines[job.pipeline])
+        infos = [study.runner.inspect_job(job) for job in jobs] or self._jobs()
+        failures = settle(study.runner, infos, batch.names, study.settings)
         study.ledger.tell(failures)
         study.refresh()
         for name in failures:
@@ -142,7 +148,7 @@ class SearchLoop:
     def _ask(self) -> None:
         study = self._study
         while not self._is_spent:
-            count = min(self._room - self._out, self._wanted - len(study.counted()), self._together)
+            count = min(self._room - self._out, self._wanted - study.count(), self._together)
             if count <= 0:
                 break
             points = study.choose(count)
@@ -271,11 +277,11 @@ class _Waker:
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
-        self.wake: Callable[[], None] = lambda: None
+        self.wake: Callable[[JobRef], None] = lambda job: None
 
     def job_changed(self, info: JobInfo) -> None:
         if info.state.is_final:
-            self.wake()
+            self.wake(info.job)
         self._watcher.job_changed(info)
 
     def datum_ended(self, job: JobRef, outcome: Outcome) -> None:

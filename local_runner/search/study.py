@@ -38,6 +38,7 @@ class Study:
         self.ledger = Ledger(runner, settings)
         self._sampler: Sampler | None = None
         self._told: dict[str, float | None] = {}
+        self._lies_inside: dict[str, bool] = {}
         self.duplicates = 0  # points that were asked for again, and answered from the store
         self.refresh()
 
@@ -62,8 +63,19 @@ class Study:
 
     def counted(self) -> list[Trial]:
         """The trials of points that lie in the space: those that the number of trials is about."""
+        return [self.ledger.trial(name) for name in self._inside()]
+
+    def count(self) -> int:
+        """How many points of the space were asked for."""
+        return len(self._inside())
+
+    def _inside(self) -> list[str]:
+        """The names of the points that lie in the space."""
         space = self.settings.space
-        return [trial for trial in self.trials() if space is None or space.contains(trial.point)]
+        for name, point in self.ledger.points.items():
+            if name not in self._lies_inside:
+                self._lies_inside[name] = space is None or space.contains(point)
+        return [name for name in self.ledger.names() if self._lies_inside[name]]
 
     # -- ask and tell --------------------------------------------------------------------------------------------------
 
@@ -157,10 +169,13 @@ class Study:
         return self._sampler
 
     def _tell_new(self, sampler: Sampler) -> None:
-        for trial in self.counted():
+        for name in self._inside():
+            if name in self._told:
+                continue
+            trial = self.ledger.trial(name)
             if trial.state == WAITING:
                 sampler.expect(trial.point)
-            elif trial.name not in self._told:
+            else:
                 score = None if trial.state != DONE else trial.score if self.settings.maximize else -trial.score
                 self._told[trial.name] = score
                 sampler.tell(trial.point, score)
