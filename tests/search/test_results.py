@@ -15,6 +15,7 @@ from local_runner.errors import Invalid
 from local_runner.model.space import Point
 from local_runner.project.search import ScorePath, SearchSettings
 from local_runner.project.search_space import read_document
+from local_runner.search.again import compute_again
 from local_runner.search.checks import check_results, shared_rows
 from local_runner.search.draw import KINDS, draw
 from local_runner.search.importance import importance
@@ -106,6 +107,24 @@ def test_rows_in_training_and_test_are_found_by_content_in_the_commits_the_score
     study = bench.study()
     [remark] = shared_rows(bench.lab.runner, study.ledger)
     assert remark.sentence == "1 of 2 test rows are in the training rows as well, so scores are too good; for example data:/test.csv: 3,4"
+
+
+def test_a_point_that_gives_other_bytes_the_next_time_is_named(bench: Bench) -> None:
+    calls: list[float] = []
+
+    def by_chance(point: dict[str, Any]) -> float:
+        calls.append(point["x"])
+        return len(calls) if point["x"] == 9 else point["x"] / 100
+
+    bench.project(more='sampler = "grid"')
+    found = bench.search(by_chance)
+    ledger = bench.study().ledger
+    remarks = list(compute_again(bench.lab.runner, ledger, found, bench.lab.executor, 2))
+    assert len(calls) == 12
+    name = name_of({"x": 9})
+    assert remarks[0].sentence == f"the same point gave other bytes in /{name}.json ({name}, x=9): a seed is not fixed"
+    assert remarks[1].sentence == "1 datums of the best points gave the same bytes when they were computed again"
+    assert len(bench.study().results().done) == 10
 
 
 def test_importance_is_the_share_of_the_variance_that_a_parameter_explains() -> None:

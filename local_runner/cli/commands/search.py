@@ -19,6 +19,7 @@ from local_runner.project.file import Project, chosen_project
 from local_runner.project.search import SAMPLERS
 
 if TYPE_CHECKING:
+    from local_runner.search.checks import Remark
     from local_runner.search.results import Results
     from local_runner.search.study import Study
     from local_runner.search.trials import Trial
@@ -117,16 +118,27 @@ def results(app: App, name: str, files: tuple[Path, ...], kfolds: int | None, **
     _show(app, study, study.results(), **shape)
 
 
-@command("search check small")
+@command("search check small --again 1")
 @_which
-def check(app: App, name: str, files: tuple[Path, ...], kfolds: int | None) -> None:
+@click.option("--again", type=click.IntRange(0), default=0, metavar="N", help="Compute the best N points once more, and compare the bytes.")
+@click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container or process.")
+def check(app: App, name: str, files: tuple[Path, ...], kfolds: int | None, again: int, executor: str) -> None:
     """Say what puts the result of a search in doubt.
 
     Ties, parameters without effect, winners at an edge, folds that differ more than points do, test rows that were trained on, how
-    often the test rows were looked at, files of scores that belong to no point.
+    often the test rows were looked at, files of scores that belong to no point; with --again, seeds that are not fixed.
     """
     study = _study(app, name, files, kfolds)
-    _print_remarks(app, study, study.results())
+    results = study.results()
+    _print_remarks(app, study, results)
+    if again:
+        from local_runner.executors.table import choose
+        from local_runner.search.again import compute_again
+
+        chosen, why = choose(executor or os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"))
+        note(why)
+        for remark in compute_again(study.runner, study.ledger, results, chosen, again):
+            _print_remark(app, remark)
 
 
 @command("search compare small medium large@5")
@@ -203,7 +215,11 @@ def _print_remarks(app: App, study: Study, results: Results) -> None:
     from local_runner.search.checks import check_study
 
     for remark in check_study(study.runner, study.ledger, results):
-        app.out.line(f"{'warning' if remark.is_warning else 'note'}: {remark.kind}: {remark.sentence}")
+        _print_remark(app, remark)
+
+
+def _print_remark(app: App, remark: Remark) -> None:
+    app.out.line(f"{'warning' if remark.is_warning else 'note'}: {remark.kind}: {remark.sentence}")
 
 
 def _summary(app: App, project: Project, name: str) -> tuple[str, ...]:
