@@ -22,7 +22,7 @@ from local_runner.pipelines.verbs import Verb
 from local_runner.planning.readiness import has_work, next_tick
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database, Session
-from local_runner.storage.home import VARIABLE
+from local_runner.storage.home import STARTED_IN, VARIABLE
 from local_runner.storage.locks import FileLock
 from local_runner.storage.released import let_go
 from local_runner.storage.wakeup import Wakeup
@@ -149,6 +149,8 @@ class Access:
         import subprocess  # 6 ms, and seldom needed
 
         env = {**os.environ, VARIABLE: str(self.home)}
+        with contextlib.suppress(FileNotFoundError):
+            env.setdefault(STARTED_IN, os.getcwd())
         package = str(Path(__file__).parents[2])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         with self.database.home.engine_log.open("ab") as log:

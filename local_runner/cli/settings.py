@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-EXECUTOR_VARIABLE = "LOCAL_RUNNER_EXECUTOR"
+from local_runner.executors import EXECUTOR_VARIABLE
+
+__all__ = ["EXECUTOR_VARIABLE", "JOBS_VARIABLE", "jobs_from_environment"]
 JOBS_VARIABLE = "LOCAL_RUNNER_JOBS"
 
 

@@ -39,6 +39,14 @@ NOUNS: Mapping[str, Mapping[str, str]] = {
     "finish": {"commit": "commit:finish_commit", "transaction": "transaction:finish_transaction"},
     "get": {"file": "file:get_file"},
     "glob": {"file": "file:glob_file"},
+    "image": {
+        "gc": "image:collect_images",
+        "inspect": "image:inspect_image",
+        "list": "image:list_images",
+        "load": "image:load_image",
+        "pull": "image:pull_image",
+        "rm": "image:remove_image",
+    },
     "inspect": {
         "branch": "branch:inspect_branch",
         "commit": "commit:inspect_commit",
@@ -138,6 +146,7 @@ VERBS: Mapping[str, str] = {
     "get": "Get files out of a repo.",
     "glob": "List files that match a pattern.",
     "help": "Explain a command, or all of them.",
+    "image": "Get images without a container engine, and see which are here.",
     "inspect": "Show one thing with all that is known about it.",
     "list": "List things.",
     "logs": "Print what user code printed.",

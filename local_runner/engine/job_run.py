@@ -76,6 +76,7 @@ class JobRun:
         self._is_copying = False
         self._egress_error = ""
         self._failed: dict[str, Datum] = {}
+        self.missing_image = ""  # says that it is, where that may be why datums fail
         self._buffer: list[Outcome] = []
         self._losses: Counter[str] = Counter()  # by id: workers lost with a datum
         self._workers_lost = 0  # in a row, before they had a datum
@@ -292,7 +293,7 @@ class JobRun:
             return self.end(txn, JobState.FAILURE, self._egress_error)
         if self._failed:
             first = min((datum.index, datum.id) for datum in self._failed.values())[1]
-            return self.end(txn, JobState.FAILURE, f"datum {first} failed")
+            return self.end(txn, JobState.FAILURE, "; ".join(filter(None, (f"datum {first} failed", self.missing_image))))
         self.info = dataclasses.replace(self.info, state=JobState.FINISHING)
         return self.end(txn, JobState.SUCCESS, "")
 

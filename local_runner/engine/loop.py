@@ -361,6 +361,7 @@ class Engine:
                 self._guard.for_job(run.info.job, partial(self._write_remarks, run))
 
     def _write_remarks(self, run: JobRun) -> None:
+        run.missing_image = self._requests.missing_image(run.spec)
         for remark in (*_remarks(run.spec, self._config.executor), *self._requests.remarks(run.spec)):
             run.log.worker("", Datum("", ()), remark)
 

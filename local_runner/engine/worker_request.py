@@ -11,10 +11,11 @@ from pathlib import Path
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.environment import host_env, worker_env
-from local_runner.errors import Invalid
+from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Pachctl, WorkerRequest
 from local_runner.executors.resources import Resources, read_resources
-from local_runner.images.folder import image_digest, image_notes, image_source
+from local_runner.images.choice import Way, choose_image, notes_of
+from local_runner.images.folder import image_digest, image_source
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.model.secrets import values_of
 from local_runner.storage.database import Database
@@ -37,9 +38,11 @@ class WorkerRequests:
         transform = spec.transform
 
         def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
-            image = image_source(self.config.images(), transform.image)
-            # A container has what its image says, and nothing of the host.
-            below = {} if self.config.executor.capabilities.needs_image else host_env() | dict(image.env if image else {})
+            folders = self.config.images()
+            image = image_source(folders, transform.image)
+            way = choose_image(transform.image, folders, self.config.executor).way
+            # An image that is run as it is has what it says, and nothing of the host.
+            below = {} if way in (Way.CONTAINER, Way.KEPT) else host_env() | dict(image.env if image else {})
             env = worker_env(
                 spec,
                 below,
@@ -55,6 +58,8 @@ class WorkerRequests:
                 folder=folder,
                 env=env,
                 image=transform.image,
+                rootfs=transform.image if way is Way.KEPT else "",
+                in_container=way is Way.CONTAINER,
                 code=image.code if image else {},
                 mounts=self._secret_files(spec, folder),
                 visible=(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix)),
@@ -84,9 +89,15 @@ class WorkerRequests:
         with contextlib.suppress(Invalid):
             if _resources(spec).memory and not executor.capabilities.limits_memory:
                 said.append(f"resource_limits.memory: the executor {executor.name} cannot limit memory here")
-            if not executor.capabilities.needs_image:
-                said += image_notes(spec.transform.image, self.config.images())
+            said += notes_of(spec.transform.image, self.config.images(), executor)
         return said
+
+    def missing_image(self, spec: PipelineSpec) -> str:
+        """Says so, if the image of a spec is neither here nor anything stands for it; else ""."""
+        with contextlib.suppress(LocalRunnerError):
+            choice = choose_image(spec.transform.image, self.config.images(), self.config.executor)
+            return choice.words if choice.way is Way.MISSING else ""
+        return ""
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
         """Secrets that become variables. Raises `Invalid`."""

@@ -41,6 +41,8 @@ class Capabilities:
     limits_processes: bool  # a worker has at most MOST_PROCESSES
     limits_network: bool  # it has no network but for a port that leads to the runner, unless allowed
     needs_image: bool
+    runs_programs: bool  # real ones; the fake of tests calls functions
+    shows_images: bool  # an image that is kept here can be its root, instead of the host's files
     runs_as_user: bool  # honours transform.user
 
 
@@ -69,7 +71,7 @@ class WorkerRequest:
     are not seen though they lie in what is shown (the home).
     `pachctl` is how the program of that name, which is appended to PATH, comes to the runner; without it there is none.
     `rootfs` is the name of an image that is kept here (oci/cache.py): its files take the place of the host's where an executor
-    shows those. "" is none.
+    shows those. "" is none. `in_container` asks for a container where there is a choice.
     `env` is the complete environment the worker's processes start from (image ENV, transform.env, pod variables).
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
     `digest` is of the files that `image` has to be built from, "" for an image that others build; `resources` are what it may use of the
@@ -82,6 +84,7 @@ class WorkerRequest:
     env: Mapping[str, str]
     image: str = ""
     rootfs: str = ""
+    in_container: bool = False
     code: Mapping[str, Path] = field(default_factory=dict)
     mounts: Mapping[str, Path] = field(default_factory=dict)
     visible: tuple[Path, ...] = ()
@@ -254,6 +257,10 @@ class Executor(Protocol):
 
     def why_not(self) -> str:
         """Why this host cannot run it, in one sentence with the remedy; "" if it can. Cheap enough to ask at every start."""
+        ...
+
+    def engine_with(self, image: str) -> str:
+        """The container engine that has an image, and that this would run it with although it needs none; "" if there is none."""
         ...
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:

@@ -55,6 +55,8 @@ class ContainerExecutor:
             limits_processes=limits,
             limits_network=True,
             needs_image=True,
+            runs_programs=True,
+            shows_images=False,
             runs_as_user=self._is_root or self._is_rootless_podman,
         )
 
@@ -75,6 +77,9 @@ class ContainerExecutor:
             raise Unavailable(f"executor container does not work here: {why_not}", hint="choose --executor auto")
         engine.remove_orphans()
         return engine
+
+    def engine_with(self, image: str) -> str:
+        return ""
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
         """Owner ids of a datum's files if root runs the engine; None for any other user."""

@@ -34,11 +34,16 @@ class ProcessExecutor:
             limits_processes=False,
             limits_network=False,
             needs_image=False,
+            runs_programs=True,
+            shows_images=False,
             runs_as_user=os.geteuid() == 0,
         )
 
     def why_not(self) -> str:
         return "" if os.name == "posix" else "commands are started as on Linux and macOS; on Windows use WSL 2"
+
+    def engine_with(self, image: str) -> str:
+        return ""
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
         return find_user(request.user) if request.user and self.capabilities.runs_as_user else None

@@ -58,6 +58,8 @@ class SandboxExecutor:
             limits_processes=_kernel() >= (_PROCESSES_OF_NAMESPACE if os.geteuid() == 0 else _PROCESSES_OF_USER),
             limits_network=True,
             needs_image=False,
+            runs_programs=True,
+            shows_images=True,
             runs_as_user=os.geteuid() == 0,
         )
 
@@ -85,6 +87,9 @@ class SandboxExecutor:
             except Unavailable as why:
                 remedy = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)"
                 return f"{why.message}; {remedy} or use --executor process"
+
+    def engine_with(self, image: str) -> str:
+        return ""
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
         if not self.capabilities.runs_as_user:

@@ -79,10 +79,15 @@ class ScriptedExecutor:
             limits_processes=False,
             limits_network=False,
             needs_image=False,
+            runs_programs=False,
+            shows_images=False,
             runs_as_user=False,
         )
 
     def why_not(self) -> str:
+        return ""
+
+    def engine_with(self, image: str) -> str:
         return ""
 
     def owner(self, request: WorkerRequest) -> None:

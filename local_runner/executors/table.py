@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from local_runner.errors import Invalid, Unavailable
+from local_runner.executors.auto import AutoExecutor
 from local_runner.executors.base import Executor
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.process import ProcessExecutor
@@ -27,7 +28,7 @@ def choose(name: str) -> tuple[Executor, str]:
     if name == "auto":
         sandbox = EXECUTORS["sandbox"]()
         if not (why_not := sandbox.why_not()):
-            return sandbox, "executor sandbox: user code sees its data at /pfs, the host's programs read-only, and no network"
+            return AutoExecutor(), "executor sandbox: user code sees its data at /pfs, the host's programs read-only, and no network"
         container = EXECUTORS["container"]()
         if not container.why_not():
             return container, f"executor container: user code runs in the images as built ({why_not})"

@@ -37,7 +37,9 @@ def buildables(folders: Mapping[str, Path], used: Collection[str], wanted: Seque
     for name, folder in folders.items():
         if wanted and not {name, _last_part(name)} & set(wanted):
             continue
-        tagged = sorted({image for image in used if image_folder(image, {name: folder})}) or [f"{name}:latest"]
+        latest = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+        mine = {image for image in used if image_folder(image, folders) == folder and image_folder(image, {name: folder})}
+        tagged = sorted(mine) or [latest]
         digest = image_digest(read_image(folder))
         found += [Buildable(image, folder, digest) for image in tagged]
     known = {*folders, *map(_last_part, folders)}

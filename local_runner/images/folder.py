@@ -42,11 +42,11 @@ class ImageSource:
 
 
 def image_folder(image: str, folders: Mapping[str, Path]) -> Path | None:
-    """The folder that `image` is built from, by its name without tag or digest; None if `folders` has none."""
+    """The folder that `image` is built from, None if `folders` has none. A key with a tag is for that tag only, and counts first."""
     name = image.partition("@")[0]
-    if ":" in name.rpartition("/")[2]:
-        name = name.rpartition(":")[0]
-    return folders.get(name)
+    untagged = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
+    tagged = name if name != untagged else f"{name}:latest"
+    return folders.get(tagged) or folders.get(untagged)
 
 
 def read_image(folder: Path, base_env: Mapping[str, str] | None = None) -> ImageSource:

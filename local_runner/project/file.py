@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import os
 import re
 import tomllib
 from collections import Counter
@@ -19,6 +20,7 @@ from local_runner.specs.kubernetes import is_image
 
 if TYPE_CHECKING:
     from local_runner.project.search import SearchSettings
+from local_runner.storage.home import STARTED_IN
 
 PROJECT_FILE = "local_runner.toml"
 DEFAULT_BRANCH = "master"
@@ -54,11 +56,15 @@ class Project:
     searches: Mapping[str, SearchSettings] = field(default_factory=dict)
 
 
+class NoProject(Invalid):
+    """There is no project file in a folder or above."""
+
+
 def project_root(start: Path) -> Path:
     """The nearest folder with a project file, from `start` upward. Raises `Invalid` if there is none."""
     root = _find_root(start)
     if root is None:
-        raise Invalid(
+        raise NoProject(
             f"there is no {PROJECT_FILE} in {start.absolute()} or above",
             hint='write one (pipelines = ["*.json"] is a beginning), name spec files (-f edges.json), or see the commands: --help',
         )
@@ -70,9 +76,17 @@ def _find_root(start: Path) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)
 
 
-def images_of(home: Path) -> Mapping[str, Path]:
-    """The folders behind images (name without tag -> folder) that the project around a home names. Raises `Invalid`."""
-    return read_project(home.parent).images
+def images_of(home: Path, start: Path | None = None) -> Mapping[str, Path]:
+    """The folders behind images (name -> folder) of the project around a home, or where that has none, of that around `start`.
+
+    `start` is the folder where the command was given unless another is named. Raises `Invalid`.
+    """
+    if (home.parent / PROJECT_FILE).is_file():
+        return read_project(home.parent).images
+    try:
+        return read_project(project_root(start or Path(os.environ.get(STARTED_IN) or Path.cwd()))).images
+    except (NoProject, FileNotFoundError):  # the folder it was given in may be gone
+        return {}
 
 
 def read_project(root: Path, name: str = PROJECT_FILE) -> Project:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Invalid, NotFound, SpecError, Unavailable
-from local_runner.images.folder import code_digest, image_folder, image_notes, read_image
+from local_runner.images.folder import code_digest, image_folder, read_image
+from local_runner.images.notes import notes_here
 from local_runner.model.file_hash import FileHasher
 from local_runner.model.inputs import Pfs, leaves
 from local_runner.model.jobs import JobState
@@ -134,7 +135,7 @@ def compare(
         gets_job = any(leaf.source.repo in moving and not (isinstance(leaf, Pfs) and leaf.trigger) for leaf in leaves(spec.input))
         change = _spec_change(session, document, spec, source, code, reprocess, always_make, gets_job)
         if change is not None:
-            changed.append(dataclasses.replace(change, notes=(*notes(spec), *image_notes(spec.transform.image, project.images))))
+            changed.append(dataclasses.replace(change, notes=(*notes(spec), *notes_here(spec.transform.image, project.images))))
         elif reprocess and (row := session.pipelines.pipeline(spec.pipeline)) is not None and not row.code:
             adopt[spec.pipeline] = code
         if change is not None or gets_job:

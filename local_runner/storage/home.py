@@ -15,6 +15,7 @@ FORMAT = 1
 WITH_PARTS = 2  # the format of a home that has contents in parts, which earlier versions cannot read
 _KNOWN = (str(FORMAT), str(WITH_PARTS))
 FOLDER = ".local_runner"
+STARTED_IN = "LOCAL_RUNNER_STARTED_IN"  # a variable: the folder of the command that started an engine
 VARIABLE = "LOCAL_RUNNER_HOME"
 PROJECT_FILE = "local_runner.toml"
 _MEMORY = Path("/dev/shm")

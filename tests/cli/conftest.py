@@ -85,6 +85,7 @@ def pachctl(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     """In an empty folder, with a home of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCAL_RUNNER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("local_runner.images.notes.choose", lambda name: (ScriptedExecutor(_copy), ""))
     return Pachctl(capsys, monkeypatch, work_here(ScriptedExecutor(_copy)))
 
 

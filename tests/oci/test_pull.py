@@ -7,45 +7,19 @@ import json
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, Unavailable, Unsupported
-from local_runner.oci import registry as client
 from local_runner.oci.cache import ImageCache
 from local_runner.oci.pull import Silent, pull
 from tests.support.images import MANIFEST, FakeRegistry, Image, digest, file, folder, index_of, layer, listing, send, serving, zstd
 
 BIG = os.urandom(600_000).hex()
 Request = BaseHTTPRequestHandler
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with serving(FakeRegistry()) as registry:
-        yield registry
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> ImageCache:
-    return ImageCache(tmp_path / "images")
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of docker's config.json."""
-    for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "CONTAINERS_REGISTRIES_CONF"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    monkeypatch.setattr(client, "_PAUSE", 0.001)
-    monkeypatch.setattr(client.Registry.__init__, "__defaults__", ((), 0.001))
-    (tmp_path / "docker").mkdir()
-    return tmp_path / "docker"
 
 
 def log_in(docker: Path, host: str, **more: object) -> None:

@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from local_runner.cli.app import App, command, raw_output
+from local_runner.cli.image_notes import image_notes
 from local_runner.cli.output import GREEN, RED, YELLOW, lay_out, note
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.documents.infos import datum_info_document
@@ -114,7 +116,8 @@ def _with_meaning(one: Checked, document: SpecDocument, runner: Runner | None, p
     spec = parse_spec(merged, project)
     if not spec.transform.cmd:
         warnings.append("there is nothing to run without transform.cmd: the pipeline is made, and fails")
-    return replace(one, spec=spec, warnings=(*warnings, *notes(spec)))
+    around = Path(one.source).parent if Path(one.source).is_file() else None
+    return replace(one, spec=spec, warnings=(*warnings, *notes(spec), *image_notes(find_home(), spec.transform.image, around)))
 
 
 def _glob_errors(node: Mapping[str, Any], at: str) -> Iterator[SpecError]:

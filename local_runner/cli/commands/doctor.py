@@ -124,6 +124,27 @@ def _container_engine() -> Iterator[HostCheck]:
     yield HostCheck("container engine", OK if found else OPTIONAL, ", ".join(found) or "neither podman nor docker", remedy)
 
 
+def _images() -> Iterator[HostCheck]:
+    """The images that are kept here, and those that pipelines of the home name and nothing here stands for."""
+    from local_runner.cli.image_notes import image_notes
+    from local_runner.oci.cache import ImageCache
+    from local_runner.runner import Runner
+    from local_runner.storage.home import find_home
+
+    cache = ImageCache()
+    kept = cache.images()
+    size = human_size(sum(image.size for image in kept))
+    yield HostCheck("images", OK, f"{len(kept)} kept in {cache.folder} ({size})" if kept else f"none kept in {cache.folder}")
+    if (find_home() / "FORMAT").exists():
+        with Runner.open(find_home(), background=False, create=False) as runner:
+            used = {info.spec.transform.image for info in runner.list_pipeline()}
+        for image in sorted(used):
+            for text in image_notes(find_home(), image):
+                what, _, remedy = text.partition(" To have it: ")
+                if remedy:
+                    yield HostCheck(f"image {image}", OPTIONAL, what, remedy)
+
+
 def _places() -> Iterator[HostCheck]:
     from local_runner.storage.home import VARIABLE, Home, find_home
 
@@ -214,6 +235,6 @@ def _inotify() -> Iterator[HostCheck]:
 
 
 _LOOKS: tuple[Callable[[], Iterator[HostCheck]], ...] = (
-    *(_python, _packages, _executors, _container_engine),
+    *(_python, _packages, _executors, _container_engine, _images),
     *(_places, _shared_memory, _sqlite, _file_hash, _inotify),
 )

@@ -15,6 +15,7 @@ import click
 
 from local_runner.cli import spec_text
 from local_runner.cli.app import App, asks, command, everywhere, in_project, raw_output
+from local_runner.cli.image_notes import image_notes
 from local_runner.cli.output import note
 from local_runner.cli.specs import read_specs
 from local_runner.errors import Invalid, SpecError, Unavailable, Unsupported
@@ -89,20 +90,9 @@ def _make_one(app: App, spec: SpecDocument, project: str, *, update: bool, repro
         raise spec.locate(error) from None
     if not dry_run:
         parsed = parse_spec(effective, project)
-        for sentence in (*notes(parsed), *_image_notes(app, parsed.transform.image)):
+        for sentence in (*notes(parsed), *image_notes(app.runner.home, parsed.transform.image)):
             note(sentence)
     return effective
-
-
-def _image_notes(app: App, image: str) -> list[str]:
-    """Notes about the image of a pipeline that was just made; errors in the project's files are only notes, too."""
-    from local_runner.images.folder import image_notes
-    from local_runner.project.file import read_project
-
-    try:
-        return image_notes(image, read_project(app.runner.home.parent).images)
-    except Invalid as error:
-        return [error.message]
 
 
 @command("validate pipeline -f edges.yaml")

@@ -9,6 +9,7 @@ import click
 from local_runner.cli import spec_text
 from local_runner.cli.app import App, command, everywhere, in_project, with_times
 from local_runner.cli.flags import history_count
+from local_runner.cli.image_notes import image_notes
 from local_runner.cli.job_text import paint_state
 from local_runner.cli.output import GREEN, RED, YELLOW, note
 from local_runner.documents.infos import pipeline_info_document, spec_document
@@ -118,6 +119,7 @@ def _text(app: App, info: PipelineInfo) -> Iterator[str]:
     yield f"Input: {spec_text.input_text(details)}"
     yield f"Output Branch: {spec.output_branch}"
     yield f"Transform: {spec_text.transform_text(details)}"
+    yield from (f"Note: {text}" for text in image_notes(app.runner.home, spec.transform.image))
     yield from spec_text.egress(details)
     for label, text in (("User Spec", info.user_spec), ("Effective Spec", info.effective_spec)):
         if text:

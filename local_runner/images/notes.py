@@ -1,0 +1,21 @@
+"""What to know about the image of a pipeline, said where no engine is at hand: at creation, by `check`, `plan` and `doctor`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from local_runner.errors import LocalRunnerError
+from local_runner.executors import EXECUTOR_VARIABLE
+from local_runner.executors.table import choose
+from local_runner.images.choice import notes_of
+
+
+def notes_here(image: str, folders: Mapping[str, Path]) -> list[str]:
+    """As `notes_of`, by the executor that this process would choose; nothing where none works, which others tell."""
+    try:
+        executor, _ = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    except LocalRunnerError:
+        return []
+    return notes_of(image, folders, executor)
