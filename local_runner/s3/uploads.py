@@ -84,11 +84,9 @@ class Uploads:
         except FileNotFoundError:
             raise S3Error("NoSuchUpload") from None
         try:
-            with open(descriptor, "wb", buffering=0) as file:
+            with open(descriptor, "wb") as file:
                 while piece := source.read(PIECE):
-                    view = memoryview(piece)
-                    while view:
-                        view = view[file.write(view) :]
+                    file.write(piece)
             return self._keep(upload, Path(name), number, source.digests["md5"].hex())
         finally:
             Path(name).unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from local_runner.model.datums import DatumInfo
 from local_runner.model.jobs import JobInfo
 from local_runner.model.refs import CommitQuery, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo
+from local_runner.pipelines.transactions import to_document
 from local_runner.runner import Runner
 
 Portrait = dict[str, Any]  # "repo default/data" -> what is known of it; values are JSON
@@ -33,7 +34,7 @@ def portrait(runner: Runner) -> Portrait:
         found[f"logs {job.job}"] = [[line["datumId"], line["message"]] for line in runner.logs(job=job.job)]
     for name, created in runner.list_secret():
         found[f"secret {name}"] = [created, runner.inspect_secret(name)]
-    found |= {f"transaction {row.id}": [row.started, row.requests] for row in runner.list_transaction()}
+    found |= {f"transaction {row.id}": [row.started, [to_document(verb) for verb in row.requests]] for row in runner.list_transaction()}
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 from local_runner.errors import Unavailable
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
+from local_runner.pipelines.verbs import CreateRepo
 from tests.reliability.homes.make import DATUMS, LARGE
 from tests.reliability.portrait import portrait
 from tests.support.lab import Lab, copy
@@ -75,7 +76,7 @@ def test_new_work_stands_on_what_format_1_holds(home: Path) -> None:
     lab.pipeline("up", "data:/*", upper, update=True, reprocess=True)
     lab.run_all()
     assert lab.files("down@master")["/dir/large"] == LARGE.decode().upper()
-    assert lab.runner.finish_transaction().requests[0]["verb"] == "create_repo"
+    assert isinstance(lab.runner.finish_transaction().requests[0], CreateRepo)
     assert lab.runner.fsck() == []
     lab.close()
 
