@@ -23,8 +23,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--reliability-scale", type=float, default=1.0, metavar="N", help="attack N times as long (1: the share of CI)")
+    parser.addoption("--reliability-scale", type=float, default=0.2, metavar="N", help="attack N times as long (1: the share of CI)")
     parser.addoption("--seed", type=int, default=1, help="of the attacks: the same one makes the same choices")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "attack: goes on for as long as --reliability-scale says")
+    # Tests start a thousand commands: each would compile what it imports, 0.1 s.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "reliability_scale" in getattr(item, "fixturenames", ()):
+            item.add_marker("attack")
 
 
 @pytest.fixture(scope="session")
