@@ -1,4 +1,4 @@
-"""Homes that the first version made are read by today's code as it read them, and worked on to their end."""
+"""Homes that earlier versions made are read by today's code as it read them, and worked on to their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.scripted import ScriptedDatum
+from local_runner.model.file_hash import file_hash
 from local_runner.model.jobs import JobState
+from local_runner.model.refs import parse_commit, parse_file
 from local_runner.pipelines.verbs import CreateRepo
 from tests.reliability.homes.make import DATUMS, LARGE
 from tests.reliability.portrait import portrait
@@ -35,14 +37,14 @@ def killed(home: Path) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_of_a_home_of_format_1_is_read_as_it_was(name: str, home: Path) -> None:
+def test_all_of_a_home_that_an_earlier_version_made_is_read_as_it_was(name: str, home: Path) -> None:
     lab = Lab(unpacked(name, home))
     assert portrait(lab.runner) == json.loads((HOMES / f"{name}.json").read_text())
     lab.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_wrong_with_a_home_of_format_1(name: str, home: Path) -> None:
+def test_nothing_is_wrong_with_a_home_that_an_earlier_version_made(name: str, home: Path) -> None:
     lab = Lab(unpacked(name, home))
     (home / "drafts" / "tmpleft").unlink(missing_ok=True)  # fsck may name what a killed writer left
     assert lab.runner.fsck() == []
@@ -78,6 +80,17 @@ def test_new_work_stands_on_what_format_1_holds(home: Path) -> None:
     assert lab.files("down@master")["/dir/large"] == LARGE.decode().upper()
     assert isinstance(lab.runner.finish_transaction().requests[0], CreateRepo)
     assert lab.runner.fsck() == []
+    lab.close()
+
+
+def test_appends_of_format_2_share_what_is_there(home: Path) -> None:
+    lab = Lab(unpacked("large_appends", home))
+    assert (home / "FORMAT").read_text() == "2\n"
+    with lab.runner.modify_file(parse_commit("data@master")) as changes:
+        changes.put("/large", b"!", append=True)
+    content = b"".join(lab.runner.get_file(parse_file("data@master:/large")))
+    assert content == bytes(41_000_000) + b"moreand more!"
+    assert lab.runner.inspect_file(parse_file("data@master:/large")).hash == file_hash(content)
     lab.close()
 
 

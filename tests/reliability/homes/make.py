@@ -1,7 +1,7 @@
 """Makes the sample homes: `python -m tests.reliability.homes.make FOLDER`, with the code whose format they are to have.
 
-Those that lie here are of format 1, made by commit 3d2be43. They are never made anew: a sample of an old format is of use only if the
-old code made it. Beside each home lies its portrait, as that code read it.
+Those that lie here are of format 1, made by commit 3d2be43, and `large_appends` of format 2, by the commit that brought it. They are
+never made anew: a sample of an old format is of use only if the old code made it. Beside each home lies its portrait, as that code read it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from local_runner.engine.loop import Engine
 from local_runner.executors.scripted import ScriptedDatum
-from local_runner.model.refs import parse_branch, parse_commit, parse_repo
+from local_runner.model.refs import parse_branch, parse_commit, parse_file, parse_repo
 from local_runner.runner import Runner
 from tests.reliability.portrait import portrait_at
 from tests.support.lab import Lab, copy
@@ -100,12 +100,23 @@ def logs_and_secrets(lab: Lab) -> None:
     lab.run_all()
 
 
+def large_appends(lab: Lab) -> None:
+    """A file that is parts of others: appended to twice, and copied to a repo of its own."""
+    lab.put("data@master", {"/large": bytes(41_000_000)})  # two longest chunks, of which nothing is written, and a short one
+    for more in ("more", "and more"):
+        with lab.runner.modify_file(parse_commit("data@master")) as changes:
+            changes.put("/large", more.encode(), append=True)
+    lab.repo("kept")
+    with lab.runner.modify_file(parse_commit("kept@master")) as changes:
+        changes.copy(parse_file("data@master^:/large"), "/before")
+
+
 def _fails_on_bad(datum: ScriptedDatum) -> int:
     copy(datum)
     return int(any(path.read_bytes() == b"bad" for path in datum.out.rglob("*") if path.is_file()))
 
 
-MAKERS: tuple[Callable[[Lab], None], ...] = (repos_pipelines_jobs, killed_in_the_middle, logs_and_secrets)
+MAKERS: tuple[Callable[[Lab], None], ...] = (repos_pipelines_jobs, killed_in_the_middle, logs_and_secrets, large_appends)
 _LEFT_OUT = ("bin", "engine.log")  # made anew by each engine; they name the machine
 
 
