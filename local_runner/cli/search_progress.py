@@ -29,7 +29,7 @@ class SearchProgress(Progress):
         self._new = 0
 
     def planned(self, wanted: int, known: Sequence[Trial]) -> None:
-        self._wanted = wanted
+        self._wanted = max(wanted, len(known))
         for trial in known:
             self._note(trial)
         done = [trial for trial in known if trial.state in (DONE, FAILED)]
@@ -49,6 +49,9 @@ class SearchProgress(Progress):
         elif is_best or now - self._told_at > _PLAIN_SECONDS:
             self._told_at = now
             self._say(self.sentence())
+
+    def said(self, name: str, line: str) -> None:
+        self._say(f"{name}: {line}")
 
     def job_changed(self, info: JobInfo) -> None:
         """On a terminal only: there are many jobs, and what they come to is said point by point."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from local_runner.search.study import Study
 
 
+_LISTEN_SECONDS = 1.0  # between two looks at what running datums print
+
+
 class Watcher(Observer, Protocol):
     """Who wants to see how a search goes on: what an observer of the engine sees, and what becomes of points."""
 
@@ -39,6 +43,10 @@ class Watcher(Observer, Protocol):
     def points_out(self, count: int) -> None: ...
 
     def told(self, trial: Trial) -> None: ...
+
+    def said(self, name: str, line: str) -> None:
+        """The newest line that a point printed while it runs: an early loss, for example."""
+        ...
 
 
 class Unseen(Silent):
@@ -51,6 +59,9 @@ class Unseen(Silent):
         pass
 
     def told(self, trial: Trial) -> None:
+        pass
+
+    def said(self, name: str, line: str) -> None:
         pass
 
 
@@ -74,6 +85,8 @@ class SearchLoop:
         self._pipelines = {info.pipeline: place for place, info in enumerate(route)}
         self._has_news = True
         self._ended: set[JobRef] = set()
+        self._said: dict[str, str] = {}  # by datum
+        self._listen_at = 0.0  # of the monotonic clock
         self._is_spent = False  # the sampler has no more points
         waiting = {trial.name for trial in study.trials() if trial.state == WAITING}
         unfinished = {info.job for info in self._jobs() if not info.state.is_final}
@@ -90,6 +103,9 @@ class SearchLoop:
             self._take_in()
             self._ask()
             self._watcher.points_out(self._out)
+        if time.monotonic() >= self._listen_at:
+            self._listen()
+            self._listen_at = time.monotonic() + _LISTEN_SECONDS
         return not self._has_news and not self._batches
 
     def check_moves(self) -> None:
@@ -101,6 +117,17 @@ class SearchLoop:
             raise Refused(f"jobs of {names} do not begin", hint="`list pipeline` says which is stopped: start it and search again")
         self._ended |= over
         self._has_news = True
+
+    def _listen(self) -> None:
+        """Hand on what running datums printed last, if that is new."""
+        runner = self._study.runner
+        for job in {job for batch in self._batches for job in batch.jobs - self._ended}:
+            for running in runner.inspect_job(job).running:
+                lines = runner.last_lines(job, running.datum)[-1:]
+                name = next(filter(None, map(named_in, running.paths)), "")
+                if name and lines and self._said.get(running.datum) != lines[0]:
+                    self._said[running.datum] = lines[0]
+                    self._watcher.said(name, lines[0])
 
     @property
     def _out(self) -> int:

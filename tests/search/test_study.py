@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
 
 from local_runner.errors import Invalid, NotFound, Refused, WorkFailed
+from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.refs import RepoRef
+from local_runner.search.loop import Unseen, run_study
 from local_runner.search.points import name_of
 from local_runner.search.trials import DONE, FAILED, WAITING
 from tests.search.conftest import Bench
@@ -147,16 +150,10 @@ def test_a_point_whose_file_has_another_name_is_named(bench: Bench) -> None:
 
 
 def test_after_a_break_the_search_goes_on_where_it_was(bench: Bench) -> None:
-    class Breaks:
+    class Breaks(Unseen):
         """Ends the search when the third point is told, as Ctrl-C does."""
 
-        def __init__(self) -> None:
-            self.count = 0
-
-        def planned(self, wanted: int, known: Any) -> None: ...
-        def points_out(self, count: int) -> None: ...
-        def job_changed(self, info: Any) -> None: ...
-        def datum_ended(self, job: Any, outcome: Any) -> None: ...
+        count = 0
 
         def told(self, trial: Any) -> None:
             self.count += 1
@@ -224,17 +221,34 @@ def test_more_points_than_workers_are_never_out_with_a_sampler_that_adapts(bench
     pytest.importorskip("optuna", reason="needs the extra `search`")
     most = []
 
-    class Counts:
-        def planned(self, wanted: int, known: Any) -> None: ...
-        def told(self, trial: Any) -> None: ...
-        def job_changed(self, info: Any) -> None: ...
-        def datum_ended(self, job: Any, outcome: Any) -> None: ...
-
+    class Counts(Unseen):
         def points_out(self, count: int) -> None:
             most.append(count)
 
     bench.search(square, 6, study=bench.study(sampler=sampler), watcher=Counts())
     assert max(most) == {"random": 6, "tpe": 2}[sampler]
+
+
+def test_what_a_point_prints_is_seen_while_it_runs(bench: Bench) -> None:
+    heard = threading.Event()
+    lines = []
+
+    class Listens(Unseen):
+        def said(self, name: str, line: str) -> None:
+            lines.append((name, line))
+            heard.set()
+
+    def do(datum: ScriptedDatum) -> int:
+        datum.say("epoch 1: loss 0.5")
+        [file] = datum.input("points").rglob("*.json")
+        (datum.out / file.name).write_text('{"value": 1}')
+        return int(not heard.wait(20))
+
+    study = bench.study()
+    bench.lab.does("score", do)
+    run_study(study, 1, executor=bench.lab.executor, watcher=Listens())
+    [trial] = study.results().done
+    assert lines == [(trial.name, "epoch 1: loss 0.5")]
 
 
 def test_folds_are_data_and_the_same_points_on_others_reuse_nothing_that_differs(bench: Bench) -> None:
@@ -263,8 +277,6 @@ pipelines = ["*t.json", "score.json"]"""
         (folder / f"{fold.name}.json").write_text(json.dumps({"value": json.loads(point.read_text())["x"] + 0.1 * int(fold.name)}))
 
     def run(kfolds: int) -> list[tuple[float, ...]]:
-        from local_runner.search.loop import run_study
-
         bench.lab.does("cut", cut)
         bench.lab.does("score", score)
         study = bench.study(kfolds=kfolds)
