@@ -193,15 +193,16 @@ def speedup() -> None:
                     times = [seconds for trial in results.in_order for seconds in results.effort(trial).times]
             rows.append(("GridSearchCV", workers, run([sys.executable, PEER, "gridsearch", str(workers)], folder, ONE_THREAD).wall))
             rows.append(("joblib", workers, run([sys.executable, PEER, "joblib", str(workers)], folder, ONE_THREAD).wall))
-            make_file(folder / "Makefile")
-            rows.append(("make", workers, run(["make", f"-j{workers}"], folder, ONE_THREAD).wall))
+            if workers > 1:  # a process for each point and fold: with one at a time it takes minutes
+                make_file(folder / "Makefile")
+                rows.append(("make", workers, run(["make", f"-j{workers}"], folder, ONE_THREAD).wall))
         rows.append(("loop", 1, run([sys.executable, PEER, "loop"], Path(place), ONE_THREAD).wall))
     first = rows[0][2]
     found = [predict(times, workers, before=first - sum(times)) for workers in (1, 2, 4, 8)]
     print(table(("way", "workers", "s"), rows))
     print(f"\nof the {first:.2f} s with one worker {sum(times):.2f} s are datums; the longest takes {max(times):.2f} s")
     print(table(("workers", "predicted s", "idle share"), [(p.workers, p.seconds, p.idle_share) for p in found]))
-    measured = {name: [(workers, s) for way, workers, s in rows if way == name] for name in ("search", "GridSearchCV", "joblib", "make")}
+    measured = {name: [(workers, s) for way, workers, s in rows if way == name] for name in ("search", "GridSearchCV", "joblib")}
     lines = {name: [(workers, line[0][1] / seconds) for workers, seconds in line] for name, line in measured.items()}
     figure, axes = new_figure()
     draw_speedup(axes, {**lines, "search, predicted": [(p.workers, first / p.seconds) for p in found]})

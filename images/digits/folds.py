@@ -1,6 +1,7 @@
-"""Stage `digits`: cuts scikit-learn's 1,797 handwritten digits into folds, as a file like `k3-s0.json` says: {"k": 3, "seed": 0}.
+"""Stage `digits`: cuts handwritten digits into folds, as a file like `k3-s0.json` says: {"k": 3, "seed": 0}.
 
-For each fold a folder `k3-s0/0` with `train.csv` and `test.csv`: the 64 grey values of a digit in each row, and which digit it is.
+For each fold a folder `k3-s0/0` with `train.csv` and `test.csv`: the grey values of a digit in each row, and which digit it is. The digits
+are scikit-learn's own 1,797, or those of the input `rows` if there is one.
 """
 
 import json
@@ -13,13 +14,20 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 
+def read_rows() -> np.ndarray:
+    """Grey values, and the digit in the last column."""
+    if "rows" in os.environ:
+        return np.loadtxt(os.environ["rows"], delimiter=",", dtype=int)
+    digits = load_digits()
+    return np.column_stack([digits.data, digits.target]).astype(int)
+
+
 def main() -> None:
     source = Path(os.environ["folds"])
     asked = json.loads(source.read_text())
-    digits = load_digits()
-    rows = np.column_stack([digits.data, digits.target]).astype(int)
+    rows = read_rows()
     folds = StratifiedKFold(asked["k"], shuffle=True, random_state=asked["seed"])
-    for number, (train, test) in enumerate(folds.split(digits.data, digits.target)):
+    for number, (train, test) in enumerate(folds.split(rows, rows[:, -1])):
         folder = Path(sys.argv[1], source.stem, str(number))
         folder.mkdir(parents=True)
         np.savetxt(folder / "train.csv", rows[train], fmt="%d", delimiter=",")
