@@ -10,10 +10,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from local_runner.engine.batching.batched_run import PREMATURE_EXIT
 from local_runner.engine.batching.client import Call, NextDatumClient, NextDatumServers
 from local_runner.engine.datum_lookup import FoundDatum
-from local_runner.engine.datum_run import PREMATURE_EXIT, dot_env, stdin_bytes
-from local_runner.engine.environment import job_env
+from local_runner.engine.environment import dot_env, job_env, stdin_bytes
 from local_runner.engine.outputs import collect
 from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import Staged, stage

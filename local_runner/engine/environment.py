@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from local_runner.executors.base import Worker
 from local_runner.model.datums import Datum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.storage.home import VARIABLE
@@ -60,3 +61,14 @@ def datum_env(datum: Datum, job_id: str) -> dict[str, str]:
         if file.group_by:
             env[f"PACH_DATUM_{name}_GROUP_BY"] = file.group_by
     return env | {"PACH_DATUM_ID": datum.id} | job_env(job_id)
+
+
+def dot_env(worker: Worker, env: Mapping[str, str]) -> list[str]:
+    """The lines of `.env` and of the answer to NextDatum (reference pps 3.2): variables of worker and datum as NAME=value."""
+    told = {**worker.env, **{name: worker.translate(value) for name, value in env.items()}}
+    return [f"{name}={value}" for name, value in told.items()]
+
+
+def stdin_bytes(lines: tuple[str, ...]) -> bytes | None:
+    """Lines joined by newlines, with one at the end; no lines at all is /dev/null (reference pps 3.3)."""
+    return ("\n".join(lines) + "\n").encode() if lines else None

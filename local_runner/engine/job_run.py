@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
-from local_runner.engine.datum_run import JobContext
+from local_runner.engine.attempt import JobContext
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.entries import entry_key, entry_value, folder_range

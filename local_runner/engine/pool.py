@@ -6,8 +6,8 @@ import base64
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from local_runner.engine.attempt import JobContext
 from local_runner.engine.config import EngineConfig
-from local_runner.engine.datum_run import JobContext
 from local_runner.engine.job_run import JobRun
 from local_runner.engine.worker_request import WorkerRequests
 from local_runner.engine.worker_thread import Assignment, Event, WorkerThread

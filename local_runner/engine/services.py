@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from local_runner.engine.datum_run import dot_env, stdin_bytes
-from local_runner.engine.environment import datum_env
+from local_runner.engine.environment import datum_env, dot_env, stdin_bytes
 from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import stage
 from local_runner.engine.worker_request import MakeRequest, WorkerRequests

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local_runner import beneath
+from local_runner.engine.attempt import JobContext
 from local_runner.engine.batching.client import NextDatumServers
-from local_runner.engine.datum_run import DatumRunner, JobContext, Stopped
+from local_runner.engine.datum_run import DatumRunner
+from local_runner.engine.run_control import DatumStopped
 from local_runner.engine.s3_gateway import S3Gateway, s3_env, s3_gateway
 from local_runner.engine.staging import Scratch
 from local_runner.engine.worker_request import MakeRequest
@@ -238,18 +240,19 @@ class WorkerThread(threading.Thread):
                 try:
                     yield runner
                 finally:
-                    runner.put_back()
+                    if runner.batch:
+                        runner.batch.put_back()
 
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
-            if self._next_datum_servers and not self._abandoned:
+            if runner.batch and not self._abandoned:
                 self._warm_log = request.context.log
-                runner.start_batch(request.context)
+                runner.batch.start(request.context)
             return
         if isinstance(request, Assignment):
             self._run_set(runner, request)
-        if self._next_datum_servers:
-            runner.end_batch()
+        if runner.batch:
+            runner.batch.end()
         self._close_warm_log()
         if isinstance(request, Assignment):
             runner.clear()
@@ -262,11 +265,10 @@ class WorkerThread(threading.Thread):
         runner.begin_set(uuid.uuid4().hex, assignment.datums)
         if self._gateway:
             self._gateway.serve(assignment.datums, assignment.job if assignment.context.spec.s3_out else None)
-        run = runner.run_batched if self._next_datum_servers else runner.run
-        with contextlib.suppress(Stopped):
+        with contextlib.suppress(DatumStopped):
             for datum in assignment.datums:
                 self.current = (datum, self._database.clock())
-                self._report(Done(assignment.job, run(assignment.context, datum)))
+                self._report(Done(assignment.job, runner.run(assignment.context, datum)))
         self.current = None  # it stays where an error came between: that is the datum it befell
 
     def _close_warm_log(self) -> None:

@@ -164,7 +164,7 @@ def test_a_job_that_is_stopped_while_a_datum_is_laid_out_never_starts_its_comman
         time.sleep(0.3)  # the engine hears of it at once
         return staged
 
-    monkeypatch.setattr("local_runner.engine.datum_run.stage", stop_meanwhile)
+    monkeypatch.setattr("local_runner.engine.attempt.stage", stop_meanwhile)
     run_once(lab, copy)
     assert lab.ran == []
     assert lab.state("p") is JobState.KILLED

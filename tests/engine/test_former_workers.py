@@ -84,6 +84,6 @@ def test_a_restart_hits_the_attempt_it_was_meant_for(lab: Lab, moment: str) -> N
 
     worker = Worker()
     runner = DatumRunner(lab.runner.database, worker, "w", Path("/nowhere"))  # type: ignore[arg-type]
-    runner._present = "this" if moment == "within" else "another"
+    runner._control.begin("this" if moment == "within" else "another")
     runner.restart("this")
     assert worker.cancelled == (moment == "within")

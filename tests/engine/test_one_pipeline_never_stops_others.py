@@ -71,7 +71,7 @@ STEPS = (
     "local_runner.engine.datum_run.DatumRunner.begin_set",
     "local_runner.engine.datum_run.DatumRunner.run",
     "local_runner.engine.datum_run.DatumRunner.clear",
-    "local_runner.engine.datum_run.stage",
+    "local_runner.engine.attempt.stage",
     "local_runner.engine.datum_run.collect",
     "local_runner.engine.datum_run.seen_files",
     "local_runner.engine.datum_run.DatumRunner._outcome",
