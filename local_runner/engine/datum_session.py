@@ -21,7 +21,7 @@ from local_runner.engine.worker_request import MakeRequest
 from local_runner.engine.worker_thread import OpenWorker, open_worker
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Output, RunRequest, RunResult
-from local_runner.executors.launcher.tree import remove_leftover
+from local_runner.executors.launcher.removal import remove_leftover
 from local_runner.executors.terminal import Terminal
 from local_runner.model.file_hash import FileHasher
 from local_runner.pipelines.outcome import OutputFile

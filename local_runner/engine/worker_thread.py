@@ -23,7 +23,7 @@ from local_runner.engine.staging import Scratch
 from local_runner.engine.worker_request import MakeRequest
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, workers_disk_full
-from local_runner.executors.launcher.tree import remove_leftover
+from local_runner.executors.launcher.removal import remove_leftover
 from local_runner.model.datums import Datum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef

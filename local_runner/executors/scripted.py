@@ -15,8 +15,9 @@ from typing import Any
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest, unlaid
 from local_runner.executors.launcher.collect import Collected, Collector, collected
+from local_runner.executors.launcher.datum_folder import DatumFolder
 from local_runner.executors.launcher.messages import CHUNK, pack, unpack
-from local_runner.executors.launcher.tree import DatumFolder, Tree, TreeChanges
+from local_runner.executors.launcher.tree import Tree, TreeChanges
 from local_runner.executors.worker import link_scratch
 
 _KILLED = RunResult(-9, 0.0)

@@ -18,7 +18,8 @@ from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest, unlaid
 from local_runner.executors.launcher.collect import Collected, collected
 from local_runner.executors.launcher.messages import CHUNK, WorkerPlan, pack, unpack
-from local_runner.executors.launcher.tree import Tree, TreeChanges, remove_leftover
+from local_runner.executors.launcher.removal import remove_leftover
+from local_runner.executors.launcher.tree import Tree, TreeChanges
 from local_runner.executors.terminal import Terminal
 
 # A longer line reaches `output` in pieces: a program that never ends a line must not fill the engine's memory.

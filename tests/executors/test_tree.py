@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_runner.executors.launcher.tree import UNTOUCHED, DatumFolder, Tree, TreeChanges
+from local_runner.executors.launcher.datum_folder import DatumFolder
+from local_runner.executors.launcher.tree import UNTOUCHED, Tree, TreeChanges
 
 NAMES = st.sampled_from(["in/a", "in/b", "in/d/a", "in/d/e/c", "other/a"])
 HARMS: dict[str, Callable[[Path], None]] = {
