@@ -23,8 +23,8 @@ class FileChanges:
         self.commit: CommitRef | None = None  # that has them, once they are applied
         self._held = 0
 
-    def put(self, path: str, content: bytes | Path | Source, append: bool = False, *, tag: str = "") -> None:
-        """Write a file, or with `append` what follows its present content. Raises `Invalid` for the path.
+    def put(self, path: str, content: bytes | Path | Source, append: bool = False, *, tag: str = "") -> bytes:
+        """Write a file, or with `append` what follows its present content. Returns the hash of what was given. Raises `Invalid`.
 
         `tag` names the datum whose file it is: a path may be written once for each, until the commit is finished.
         """
@@ -34,6 +34,7 @@ class FileChanges:
         self._held += len(taken.inline or b"")
         if self._held > _INLINE_BUDGET:
             self._store()
+        return taken.name
 
     def delete(self, path: str, recursive: bool = False, *, tag: str = "") -> None:
         """Take away a file; with `recursive`, or a trailing slash, a folder. What is not there is no error."""

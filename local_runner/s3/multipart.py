@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from itertools import pairwise
 from threading import Thread
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar
 
 from local_runner.errors import LocalRunnerError
 from local_runner.runner import Runner
@@ -151,11 +151,9 @@ class Multipart:
         with changing(self._runner, bucket) as changes, contextlib.closing(Joined(parts)) as content:
             if condition:
                 changes.expect(*condition)
-            changes.put(writable_path(request.key), cast(BinaryIO, content))
-        headers = written(self._runner, bucket, request.key, changes.commit)
-        fields: list[Field] = [("Location", request.target.path), ("Bucket", bucket.name), ("Key", request.key)]
-        if "ETag" in headers:
-            fields.append(("ETag", headers["ETag"]))
+            hash = changes.put(writable_path(request.key), content)
+        tag = written(bucket, changes, hash)["ETag"]
+        fields: list[Field] = [("Location", request.target.path), ("Bucket", bucket.name), ("Key", request.key), ("ETag", tag)]
         answer = write_document("CompleteMultipartUploadResult", fields).removeprefix(HEAD)
         self._finished[upload.id] = answer
         if len(self._finished) > _REMEMBERED:
