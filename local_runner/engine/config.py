@@ -21,6 +21,7 @@ class EngineConfig:
     With `services` it lets spouts and services run as well, and then stays for ever: that is for engines in the background.
     Jobs that may not begin (`may_begin`) wait for another engine. With `ignore_failures` a datum that fails counts as one whose error
     command succeeded, so what follows runs. `next_datum_servers` answer the workers that batch, and end with the engine.
+    `env` are variables of user code that runs over the host's files, unless its image or spec says otherwise.
     `warn` is told what is wrong but stops nobody.
     """
 
@@ -32,4 +33,5 @@ class EngineConfig:
     may_begin: Callable[[JobInfo], bool] = lambda info: True
     ignore_failures: bool = False
     next_datum_servers: NextDatumServers = field(default_factory=NextDatumServers)
+    env: Mapping[str, str] = field(default_factory=dict)
     warn: Callable[[str], None] = lambda text: None

@@ -42,7 +42,7 @@ class WorkerRequests:
             image = image_source(folders, transform.image)
             way = choose_image(transform.image, folders, self.config.executor).way
             # An image that is run as it is has what it says, and nothing of the host.
-            below = {} if way in (Way.CONTAINER, Way.KEPT) else host_env() | dict(image.env if image else {})
+            below = {} if way in (Way.CONTAINER, Way.KEPT) else {**host_env(), **self.config.env, **(image.env if image else {})}
             env = worker_env(
                 spec,
                 below,

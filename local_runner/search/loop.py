@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from local_runner.search.study import Study
 
 
+# Of BLAS in each worker: workers are as many as cores, and more threads would only wait for each other.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _LISTEN_SECONDS = 1.0  # between two looks at what running datums print
 
 
@@ -249,6 +251,7 @@ def run_study(
         observer,
         may_begin=lambda info: todo.needed is None or info.job.pipeline in todo.needed,
         ignore_failures=True,  # what fails is a result
+        env=_ONE_THREAD,
         warn=say,
     )
     with engine_of(runner, config, waiting=waiting) as engine:

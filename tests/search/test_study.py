@@ -251,6 +251,17 @@ def test_what_a_point_prints_is_seen_while_it_runs(bench: Bench) -> None:
     assert lines == [(trial.name, "epoch 1: loss 0.5")]
 
 
+def test_a_worker_has_one_thread_for_its_sums_unless_the_spec_says_otherwise(bench: Bench) -> None:
+    bench.search(square, 1)
+    assert {worker.env["OMP_NUM_THREADS"] for worker in bench.lab.executor.workers} == {"1"}
+    document = json.loads((bench.root / "score.json").read_text())
+    document["transform"]["env"] = {"OMP_NUM_THREADS": "2"}
+    (bench.root / "score.json").write_text(json.dumps(document))
+    bench.search(square, 2)
+    assert bench.lab.executor.workers[-1].env["OMP_NUM_THREADS"] == "2"
+    assert bench.lab.executor.workers[-1].env["OPENBLAS_NUM_THREADS"] == "1"
+
+
 def test_folds_are_data_and_the_same_points_on_others_reuse_nothing_that_differs(bench: Bench) -> None:
     (bench.root / "score.json").unlink()
     bench.spec("cut", {"pfs": {"repo": "folds", "glob": "/*.json"}})
