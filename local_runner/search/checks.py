@@ -37,13 +37,18 @@ class Remark:
 def check_results(results: Results) -> list[Remark]:
     """All that can be said from scores alone."""
     if not results.done:
-        return [Remark("none", "no point has a score yet")]
+        sentence = f"no point has a score yet{_with_folds(results)}: search {results.settings.name}"
+        return [Remark("none", sentence), *failures(results), *strays(results)]
     return [*ties(results), *without_effect(results), *at_an_edge(results), *lead(results), *failures(results), *strays(results)]
 
 
 def check_study(runner: Runner, ledger: Ledger, results: Results) -> list[Remark]:
     """All that can be said: also of the rows that models were trained and judged by."""
     return [*check_results(results), *shared_rows(runner, ledger), *looks(results)]
+
+
+def _with_folds(results: Results) -> str:
+    return f" with the folds {results.settings.folder}" if results.settings.folder else ""
 
 
 def ties(results: Results) -> Iterator[Remark]:

@@ -82,7 +82,7 @@ class SearchLoop:
     """
 
     def __init__(self, study: Study, route: Sequence[PipelineInfo], watcher: Watcher, *, wanted: int, room: int, together: int) -> None:
-        self._study, self._route, self._watcher = study, route, watcher
+        self._study, self._watcher = study, watcher
         self._wanted, self._room, self._together = wanted, room, together
         self._pipelines = {info.pipeline: place for place, info in enumerate(route)}
         self._has_news = True

@@ -192,7 +192,7 @@ def _document(trial: Trial, effort: Effort) -> dict[str, Any]:
 def read_results(runner: Runner, ledger: Ledger, trials: Sequence[Trial]) -> Results:
     """The results of some trials of a ledger, with what each point cost."""
     settings = ledger.settings
-    efforts = read_efforts(runner, settings, trials)
+    efforts = read_efforts(runner, settings, trials) if trials else {}  # before the first run there are no pipelines
     return Results(settings, tuple(ranked(trials, settings.maximize)), efforts, tuple(ledger.problems()))
 
 

@@ -69,6 +69,16 @@ def test_check_says_only_what_puts_the_result_in_doubt(searched: Bench, capsys: 
     assert all(line.startswith(("warning: ", "note: ")) for line in capsys.readouterr().out.splitlines())
 
 
+def test_before_the_first_run_there_are_no_results(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(bench.root)
+    for words in (["results", "s"], ["check", "s"]):
+        assert main(["search", *words]) == 0
+        assert "warning: none: no point has a score yet: search s" in capsys.readouterr().out
+    assert main(["search", "compare", "s"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
