@@ -13,11 +13,11 @@ from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Executor
 from local_runner.images.folder import image_folder, image_notes
 from local_runner.oci.reference import DOCKER_HUB, parse_reference
+from local_runner.specs.effective import DEFAULT_IMAGE
 
 # Official images of Docker Hub with nothing in them but a system and its programs, or a Python.
 _SYSTEMS = frozenset({"ubuntu", "debian", "alpine", "busybox", "bash", "fedora", "centos", "rockylinux", "almalinux", "amazonlinux"})
 _PYTHON = "python"
-BUILT_IN = "ubuntu:20.04"  # what a spec without an image gets (reference pps 5.4)
 
 
 class Way(enum.Enum):
@@ -51,7 +51,7 @@ def choose_image(image: str, folders: Mapping[str, Path], executor: Executor) ->
         return ImageChoice(image, Way.CONTAINER)
     if image_folder(image, folders):
         return ImageChoice(image, Way.FOLDER)
-    if image in ("", BUILT_IN) or not executor.capabilities.runs_programs:
+    if image in ("", DEFAULT_IMAGE) or not executor.capabilities.runs_programs:
         return ImageChoice(image, Way.HOST)
     if engine := executor.engine_with(image):
         return ImageChoice(image, Way.CONTAINER, f"image {image}: it runs in a container of {engine}, which has it")

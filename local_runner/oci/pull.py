@@ -119,6 +119,10 @@ def _keep(cache: ImageCache, source: _Source, references: Sequence[Reference], p
     _check_platform(config.platform, platform or host_platform(), what)
     if len(config.layers) != len(source.layers):
         raise Invalid(f"{what} has {len(source.layers)} layers, and its configuration speaks of {len(config.layers)}")
+    here = [cache.find(str(reference)) for reference in references]
+    if all(kept and (kept.id, kept.digest) == (digest_of(source.config), source.digest) for kept in here):
+        progress.begins(what, 0, 0)
+        return [kept for kept in here if kept]
     missing = {digest: number for number, digest in enumerate(config.layers) if not cache.has_layer(digest)}
     progress.begins(what, len(missing), sum(max(0, source.layers[number].size) for number in missing.values()))
     _bring(cache, source, missing, what, progress)

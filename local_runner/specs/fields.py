@@ -104,7 +104,7 @@ MESSAGES: Mapping[str, tuple[Field, ...]] = {
     "Project": (Field("name", "string", HONOURED, "", "2.5"),),
     "TFJob": (Field("tf_job", "string", REFUSED, "clusters refuse it too"),),
     "Transform": (
-        Field("image", "string", EMULATED, "a folder under images/, or a container image, by executor"),
+        Field("image", "string", EMULATED, "a folder under [images], an engine's image, one that is kept here, or this host (IMAGES.md)"),
         Field("cmd", "string[]", HONOURED, "run as it is, without a shell"),
         Field("err_cmd", "string[]", HONOURED, "run after each failed attempt"),
         Field("env", MAP, HONOURED, ""),

@@ -197,7 +197,7 @@ class TestStackedImage(WhatEveryImageHas, ExecutorContract, IsolationContract):
 
 
 @needs_sandbox
-class TestMergedImage(WhatEveryImageHas, IsolationContract):
+class TestMergedImage(WhatEveryImageHas):
     """Where the kernel does not stack."""
 
     @pytest.fixture(autouse=True)
