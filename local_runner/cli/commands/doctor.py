@@ -86,7 +86,7 @@ def _packages() -> Iterator[HostCheck]:
         target = f"'{_DISTRIBUTION}[{extra}]'" if extra else _DISTRIBUTION
         remedy = f"pip install {target}" if lacking else ""
         state = OK if not lacking else OPTIONAL if extra else MISSING
-        yield HostCheck(f"extra {extra}" if extra else "packages", state, ", ".join(lacking) or f"all {len(wanted)} are installed", remedy)
+        yield HostCheck(f"extra {extra}" if extra else "packages", state, ", ".join(lacking) or "installed", remedy)
 
 
 def _executors() -> Iterator[HostCheck]:
