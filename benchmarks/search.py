@@ -74,8 +74,8 @@ def stage(seconds: Callable[[float], float]) -> ScriptedExecutor:
     return ScriptedExecutor(do)
 
 
-def search_large(folder: Path, workers: int) -> Took:
-    command = [sys.executable, "-m", "local_runner", "search", "large", "-j", str(workers), "-q"]
+def search(name: str, folder: Path, workers: int) -> Took:
+    command = [sys.executable, "-m", "local_runner", "search", name, "-j", str(workers), "-q"]
     return run(command, project(folder), {"PYTHONPATH": str(ROOT)})
 
 
@@ -83,8 +83,8 @@ def grid() -> None:
     ours, theirs = [], []
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as folder:
-            ours.append(search_large(Path(folder), 2))
-            theirs.append(run([sys.executable, PEER, "gridsearch", "2"], Path(folder), ONE_THREAD))
+            ours.append(search("large", Path(folder), 2))
+            theirs.append(run([sys.executable, PEER, "svm_large", "gridsearch", "2"], Path(folder), ONE_THREAD))
     ratio = median([took.wall for took in ours]) / median([took.wall for took in theirs])
     named = (("search large -j 2, from empty", ours), ("GridSearchCV(n_jobs=2)", theirs))
     rows = [(name, min(t.wall for t in took), median([t.wall for t in took]), median([t.cpu for t in took])) for name, took in named]
@@ -186,17 +186,19 @@ def speedup() -> None:
         for workers in (1, 2):
             folder = Path(place, str(workers))
             folder.mkdir()
-            rows.append(("search", workers, search_large(folder, workers).wall))
+            rows.append(("search", workers, search("small", folder, workers).wall))
             if workers == 1:
                 with Runner.open(folder / ".local_runner", background=False) as runner:
-                    results = open_study(runner, "large", project=read_project(folder)).results()
+                    results = open_study(runner, "small", project=read_project(folder)).results()
                     times = [seconds for trial in results.in_order for seconds in results.effort(trial).times]
-            rows.append(("GridSearchCV", workers, run([sys.executable, PEER, "gridsearch", str(workers)], folder, ONE_THREAD).wall))
-            rows.append(("joblib", workers, run([sys.executable, PEER, "joblib", str(workers)], folder, ONE_THREAD).wall))
+            rows.append(
+                ("GridSearchCV", workers, run([sys.executable, PEER, "svm_small", "gridsearch", str(workers)], folder, ONE_THREAD).wall)
+            )
+            rows.append(("joblib", workers, run([sys.executable, PEER, "svm_small", "joblib", str(workers)], folder, ONE_THREAD).wall))
             if workers > 1:  # a process for each point and fold: with one at a time it takes minutes
                 make_file(folder / "Makefile")
                 rows.append(("make", workers, run(["make", f"-j{workers}"], folder, ONE_THREAD).wall))
-        rows.append(("loop", 1, run([sys.executable, PEER, "loop"], Path(place), ONE_THREAD).wall))
+        rows.append(("loop", 1, run([sys.executable, PEER, "svm_small", "loop"], Path(place), ONE_THREAD).wall))
     first = rows[0][2]
     found = [predict(times, workers, before=first - sum(times)) for workers in (1, 2, 4, 8)]
     print(table(("way", "workers", "s"), rows))
@@ -212,9 +214,9 @@ def speedup() -> None:
 
 def make_file(file: Path) -> None:
     """A Makefile with a target for each point and fold."""
-    grid = json.loads((ROOT / "parameters" / "svm_large.json").read_text())
+    grid = json.loads((ROOT / "parameters" / "svm_small.json").read_text())
     names = [f"{k}_{c}_{g}_{f}" for k in grid["kernel"] for c in grid["C"] for g in grid["gamma"] for f in range(3)]
-    rules = (f"{name}:\n\t{sys.executable} {PEER} one {' '.join(name.split('_'))} > {name}\n" for name in names)
+    rules = (f"{name}:\n\t{sys.executable} {PEER} svm_small one {' '.join(name.split('_'))} > {name}\n" for name in names)
     file.write_text(f"all: {' '.join(names)}\n" + "".join(rules))
 
 

@@ -1,6 +1,7 @@
-"""Peers of the search `large` on the digits: GridSearchCV(n_jobs=N), joblib, one loop, or a Makefile of one process a point and fold.
+"""Peers of a grid search on the digits: GridSearchCV(n_jobs=N), joblib, one loop, or a Makefile of one process a point and fold.
 
-digits_grid.py gridsearch|joblib|loop N     |     digits_grid.py one KERNEL C GAMMA FOLD  (what the Makefile runs)
+digits_grid.py svm_large gridsearch|joblib|loop N
+digits_grid.py svm_large one KERNEL C GAMMA FOLD      # what the Makefile runs
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-GRID = json.loads((Path(__file__).parents[2] / "parameters" / "svm_large.json").read_text())
+GRID = json.loads((Path(__file__).parents[2] / "parameters" / f"{sys.argv[1]}.json").read_text())
 FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
 
 
@@ -47,4 +48,4 @@ def main(way: str, *rest: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[2:])

@@ -262,6 +262,20 @@ def test_a_worker_has_one_thread_for_its_sums_unless_the_spec_says_otherwise(ben
     assert bench.lab.executor.workers[-1].env["OPENBLAS_NUM_THREADS"] == "1"
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+def test_no_point_is_asked_for_twice_and_a_finite_space_is_asked_for_whole(bench: Bench, sampler: str, seed: int) -> None:
+    if sampler == "tpe":
+        pytest.importorskip("optuna", reason="needs the extra `search`")
+    bench.project(space="x = { low = 0, high = 3 }\ny = ['a', 'b']\nz = { choices = [1, 2], when = { y = 'a' } }")
+    study = bench.study(sampler=sampler, seed=seed)
+    study.prepare()
+    asked = [trial.name for _ in range(8) for trial in study.ask(2)]
+    assert len(asked) == len(set(asked)) == 4 * 2 + 4
+    # Somebody else, too, finds nothing left to ask for.
+    assert bench.study(sampler="random", seed=seed + 1).ask() == []
+
+
 def test_folds_are_data_and_the_same_points_on_others_reuse_nothing_that_differs(bench: Bench) -> None:
     (bench.root / "score.json").unlink()
     bench.spec("cut", {"pfs": {"repo": "folds", "glob": "/*.json"}})
