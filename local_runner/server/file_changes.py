@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
-from local_runner.errors import Invalid, Unavailable, Unsupported
+from local_runner.errors import Invalid, Unsupported
 from local_runner.model.refs import CommitQuery, FileQuery
 from local_runner.repos.file_changes import FileChanges
 from local_runner.server import refs
 from local_runner.server.call import Call
 from local_runner.server.schema import Message
+from local_runner.server.web import opened
 from local_runner.storage.intake import Stream
 
 
@@ -55,15 +56,7 @@ def _copy(commit: CommitQuery | None, changes: FileChanges, request: Message) ->
 
 def _fetch(changes: FileChanges, path: str, tag: str, source: Message) -> None:
     """Put what a URL leads to. Raises `Unsupported`, `Unavailable`."""
-    scheme = source.URL.partition("://")[0].lower()
-    if scheme not in ("http", "https") or source.recursive:
-        what = f"{scheme} URLs" if scheme not in ("http", "https") else "URLs recursively"
-        raise Unsupported(f"cannot read {what}: {source.URL}", hint="fetch it with the store's own client, and put the local file")
-    import urllib.request
-    from urllib.error import URLError
-
-    try:
-        with urllib.request.urlopen(source.URL, timeout=60) as content:
-            changes.put(path, content, append=True, tag=tag)
-    except (URLError, ValueError, OSError) as error:
-        raise Unavailable(f"error retrieving content from {source.URL}: {getattr(error, 'reason', error)}") from None
+    if source.recursive:
+        raise Unsupported(f"cannot read URLs recursively: {source.URL}", hint="put each file by a URL of its own")
+    with opened(source.URL) as content:
+        changes.put(path, content, append=True, tag=tag)

@@ -20,6 +20,7 @@ from local_runner.server import (
     reflection,
     repos,
     secrets,
+    templates,
     transactions,
 )
 from local_runner.server.call import Handler
@@ -94,6 +95,7 @@ PPS: Mapping[str, Handler] = {
     "ListPipeline": pipelines.list_pipeline,
     "ListSecret": secrets.list_secret,
     "PipelinesSummary": pipelines.pipelines_summary,
+    "RenderTemplate": templates.render_template,
     "RerunPipeline": pipelines.rerun_pipeline,
     "RestartDatum": datums.restart_datum,
     "RunCron": pipelines.run_cron,
@@ -157,7 +159,6 @@ REFUSED: Mapping[str, str] = {
     "pps_v2.API/GetKubeEvents": f"{_PODS}, and no events about them",
     "pps_v2.API/ListTask": "datums are handed to workers directly, not as tasks",
     "pps_v2.API/QueryLoki": "there is no Loki; GetLogs answers",
-    "pps_v2.API/RenderTemplate": "templates are rendered by `create pipeline --jsonnet`",
     "pps_v2.API/RunLoadTest": "load tests are for clusters",
     "pps_v2.API/RunLoadTestDefault": "load tests are for clusters",
     "pps_v2.API/RunPipeline": "upstream has taken it away; RerunPipeline makes a new version",

@@ -55,6 +55,15 @@ def test_nothing_is_made_by_a_dry_run(client: ApiClient) -> None:
     assert client("pps_v2.API/ListPipeline") == []
 
 
+def test_a_template_is_rendered(client: ApiClient) -> None:
+    pytest.importorskip("_jsonnet", reason="the extra jsonnet is not installed")
+    template = 'function(name) {pipeline: {name: name}, transform: {cmd: ["do"]}, input: {pfs: {repo: "data", glob: "/*"}}}'
+    found = client("pps_v2.API/RenderTemplate", template=template, args={"name": "edges"})
+    assert json.loads(found["json"]) == EDGES
+    assert found["specs"][0]["pipeline"]["name"] == "edges"
+    assert client.error("pps_v2.API/RenderTemplate", template=template)[0] == "INVALID_ARGUMENT"
+
+
 def test_a_job_is_listed_waited_for_and_shown(edges: ApiClient) -> None:
     info = job(edges)
     assert (info["state"], info["data_total"], info["data_processed"]) == ("JOB_SUCCESS", "2", "2")
