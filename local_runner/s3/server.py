@@ -18,6 +18,8 @@ from local_runner.errors import Invalid, Refused, Unavailable
 from local_runner.runner import Runner
 from local_runner.s3.buckets import HomeBuckets
 from local_runner.s3.connection import Connection
+from local_runner.s3.documents import error_document
+from local_runner.s3.errors import S3Error
 from local_runner.s3.routes import Gateway
 from local_runner.s3.uploads import Uploads
 
@@ -25,10 +27,6 @@ PORT = 30600  # of the gateway of a cluster
 MAX_CONNECTIONS = 256
 UPLOADS = "s3-uploads"  # a folder of the home
 _DRAIN_SECONDS = 10.0  # for requests under way, when the server is closed
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: 118\r\n\r\n"
-    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>SlowDown</Code><Message>Too many connections.</Message></Error>\n'
-)
 
 
 class Listener(ThreadingMixIn, HTTPServer):
@@ -65,7 +63,7 @@ class Listener(ThreadingMixIn, HTTPServer):
         if is_full:
             with contextlib.suppress(OSError):
                 request.settimeout(1)
-                request.sendall(_BUSY)
+                request.sendall(_too_many())
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -168,6 +166,13 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise Invalid(f"{certificate} and {key} are no certificate and key for TLS: {error}") from None
     return context
+
+
+def _too_many() -> bytes:
+    """The whole answer to a connection that gets no thread."""
+    document = error_document(S3Error("SlowDown", "There are too many connections."))
+    head = f"HTTP/1.1 503 SlowDown\r\nContent-Type: application/xml\r\nConnection: close\r\nContent-Length: {len(document)}\r\n\r\n"
+    return head.encode() + document
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local_runner import errors
 from local_runner.errors import ContentLost, Refused, Unavailable
 from local_runner.s3 import connection as connection_room
 from local_runner.s3.documents import read_document
-from local_runner.s3.errors import CODES, S3Error
+from local_runner.s3.errors import CODES, S3Error, as_s3_error
 from local_runner.s3.server import serve_s3
 from tests.s3.conftest import Gateway
 from tests.support.lab import Lab
@@ -195,6 +196,43 @@ def test_many_clients_at_once_leave_no_thread_and_no_descriptor(ready: Gateway) 
         time.sleep(0.02)
     assert threading.active_count() <= threads
     assert descriptors() <= files + spare
+
+
+def test_one_connection_too_many_is_told_to_come_later(ready: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_runner.s3.server.MAX_CONNECTIONS", 0)
+    answer = ready.say(b"", end=False)
+    assert (answer.status, answer.code) == (503, "SlowDown")
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (errors.RepoNotFound("r"), 404, "NoSuchBucket"),
+        (errors.Invalid("wrong"), 400, "InvalidArgument"),
+        (errors.Refused("not now"), 400, "InvalidRequest"),
+        (errors.Busy("somebody writes"), 503, "SlowDown"),
+        (errors.DiskFull("full"), 507, "InsufficientStorage"),
+        (errors.ContentLost("00"), 500, "InternalError"),
+        (errors.Unavailable("gone"), 503, "ServiceUnavailable"),
+        (errors.Unsupported("never"), 501, "NotImplemented"),
+        (errors.LocalRunnerError("something else"), 500, "InternalError"),
+        (OSError(28, "No space left on device"), 507, "InsufficientStorage"),
+        (OSError(5, "Input/output error"), 500, "InternalError"),
+    ],
+)
+def test_each_error_of_the_runner_is_one_of_s3(
+    ready: Gateway, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str
+) -> None:
+    def fail(request: object) -> None:
+        if isinstance(error, errors.LocalRunnerError):
+            raise as_s3_error(error)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ready.server._listener.gateway, "answer", fail)
+        answer = ready.ask("GET", "/data/there")
+    assert (answer.status, answer.code) == (status, code)
 
 
 def test_a_gateway_that_is_closed_ends_what_it_began(lab: Lab) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from local_runner.engine.s3_gateway import S3Gateway
 from local_runner.executors.base import Executor
 from local_runner.executors.process import ProcessExecutor
 from local_runner.executors.sandbox import SandboxExecutor
@@ -162,6 +163,23 @@ def test_a_container_reaches_its_gateway_through_its_own_loopback_interface(home
         assert "from the bucket" in machine.printed("p")
         assert machine.files("p@master") == {"/b": "back"}
         machine.close()
+
+
+def test_a_gateway_that_is_killed_costs_a_worker_and_no_job(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve, killed = S3Gateway.serve, []
+
+    def kill_once(self: S3Gateway, *arguments: Any) -> None:
+        if not killed:
+            killed.append(self)
+            self._process.kill()
+            self._process.wait()
+        serve(self, *arguments)
+
+    monkeypatch.setattr(S3Gateway, "serve", kill_once)
+    machine.put("data@master", {"/a": "1"})
+    run(machine, "p", "s3 GET in/a > /pfs/out/a", input=S3_INPUT)
+    assert killed
+    assert machine.files("p@master") == {"/a": "1"}
 
 
 def test_pretend_user_code_is_led_to_its_gateway_too(lab: Lab) -> None:
