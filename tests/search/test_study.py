@@ -14,7 +14,7 @@ from local_runner.model.refs import RepoRef
 from local_runner.search.loop import Unseen, run_study
 from local_runner.search.points import name_of
 from local_runner.search.trials import DONE, FAILED, WAITING
-from tests.search.conftest import Bench
+from tests.search.conftest import Bench, scored
 
 
 def square(point: dict[str, Any]) -> float:
@@ -274,6 +274,40 @@ def test_no_point_is_asked_for_twice_and_a_finite_space_is_asked_for_whole(bench
     assert len(asked) == len(set(asked)) == 4 * 2 + 4
     # Somebody else, too, finds nothing left to ask for.
     assert bench.study(sampler="random", seed=seed + 1).ask() == []
+
+
+def test_points_that_failed_under_another_engine_are_results_and_those_beside_them_are_scored(bench: Bench) -> None:
+    """An engine in the background does not go on after a failed datum, as on a cluster: its job fails, with all that was in it."""
+
+    def score(point: dict[str, Any]) -> float:
+        if point["x"] % 2:
+            raise ValueError("odd")
+        return square(point)
+
+    bench.search(square, 1)
+    study = bench.study(sampler="grid")
+    study.ask(20)
+    bench.lab.does("score", scored(score))
+    bench.lab.run_all()
+    assert bench.lab.job("score").state.word == "failure"
+    found = bench.search(score, 10)
+    assert len(found.done) + len(found.failed) == 10
+    assert {trial.point["x"] for trial in found.failed} <= {1, 3, 5, 7, 9}
+    assert {trial.point["x"] for trial in found.done} >= {0, 2, 4, 6, 8}
+
+
+def test_tell_waits_for_the_pipelines_and_says_why_a_point_failed(bench: Bench) -> None:
+    def score(point: dict[str, Any]) -> float:
+        raise ValueError("no room")
+
+    bench.search(square, 1)
+    study = bench.study()
+    [trial] = study.ask()
+    bench.lab.does("score", scored(score))
+    bench.lab.run_all()
+    told = study.tell(trial)
+    assert told.failure is not None
+    assert told.failure.words == ("no room",)
 
 
 def test_folds_are_data_and_the_same_points_on_others_reuse_nothing_that_differs(bench: Bench) -> None:
