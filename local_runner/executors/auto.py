@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,22 +14,30 @@ from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.container_engines import ENGINES
 from local_runner.executors.sandbox import SandboxExecutor
 
+_REMEMBERED = 5.0  # seconds: a job asks for each of its workers
+
 
 class AutoExecutor(SandboxExecutor):
     """A sandbox, unless a request says that its image is an engine's."""
 
     def engine_with(self, image: str) -> str:
-        """The engine that has an image, "" if none has; it is asked anew until one does: 0.2 s the first time, then 0.05 s."""
-        if image not in self._found and (container := self._container) is not None:
-            try:
-                if container.engine.image(image) is not None:
-                    self._found[image] = container.engine.program
-            except LocalRunnerError:  # one that has stopped since has nothing to offer
-                return ""
-        return self._found.get(image, "")
+        """The engine that has an image, "" if none has; that is asked anew after a while. 0.2 s the first time, then 0.05 s."""
+        engine, until = self._found.get(image, ("", 0.0))
+        if not engine and time.monotonic() >= until:
+            engine = self._ask(image)
+            self._found[image] = engine, time.monotonic() + _REMEMBERED
+        return engine
+
+    def _ask(self, image: str) -> str:
+        container = self._container
+        try:
+            return container.engine.program if container and container.engine.image(image) is not None else ""
+        except LocalRunnerError:  # one that has stopped since has nothing to offer
+            return ""
 
     @cached_property
-    def _found(self) -> dict[str, str]:
+    def _found(self) -> dict[str, tuple[str, float]]:
+        """For each image the engine that has it, and until when that nobody has it is taken for granted."""
         return {}
 
     @cached_property

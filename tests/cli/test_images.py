@@ -248,3 +248,16 @@ def test_pipelines_run_in_their_images_or_say_what_is_missing(tmp_path, place):
     jobs = json.loads(run("list", "job", "-p", "missing", "--raw").stdout)
     assert jobs["state"] == "JOB_FAILURE"
     assert missing_words("acme/other:1") in jobs["reason"]
+
+
+def test_an_engine_is_asked_once_for_many_workers_and_again_later(monkeypatch):
+    asked, now = [], [100.0]
+    executor = AutoExecutor()
+    has = [""]
+    monkeypatch.setattr(AutoExecutor, "_ask", lambda self, image: asked.append(image) or has[0])
+    monkeypatch.setattr("local_runner.executors.auto.time.monotonic", lambda: now[0])
+    assert [executor.engine_with("acme/scan:1") for _ in range(3)] == ["", "", ""]
+    has[0] = "podman"
+    now[0] += 10
+    assert [executor.engine_with("acme/scan:1") for _ in range(3)] == ["podman"] * 3
+    assert len(asked) == 2

@@ -100,7 +100,6 @@ def test_a_digest_is_held_to(registry: FakeRegistry, cache: ImageCache) -> None:
 
 
 def test_layers_packed_with_zstd_are_pulled(registry: FakeRegistry, cache: ImageCache) -> None:
-    pytest.importorskip("backports.zstd")
     name = registry.push("acme/scan:1", Image(IMAGE.layers, pack=zstd))
     pull(cache, name)
     assert files_of(cache, name) == {"a": "2", "d": "/"}

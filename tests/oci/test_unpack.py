@@ -258,7 +258,6 @@ def test_what_gzip_packed_in_many_members_is_one_layer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frames", [1, 3])
 def test_what_zstd_packed_is_a_layer(tmp_path: Path, frames: int) -> None:
-    pytest.importorskip("backports.zstd" if streams.sys.version_info < (3, 14) else "compression.zstd")
     step = len(CONTENT) // frames + 1
     packed = b"".join(zstd(CONTENT[at : at + step]) for at in range(0, len(CONTENT), step))
     assert unpacked(tmp_path / "a", CONTENT, packed).files == 6
