@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Unavailable
+from local_runner.executors.auto import AutoExecutor
 from local_runner.executors.base import Executor, Worker
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.container_engines import ENGINE_VARIABLE, OWNER_LABEL, find_engine
 from local_runner.executors.resources import Resources
+from local_runner.images.choice import Way, choose_image
 from tests.contracts.executor import Bench, ExecutorContract, is_alive, soon, unique_sleep, worker_request
 from tests.contracts.isolation import IsolationContract
 from tests.support.containers import IMAGE, executor_of, imported, needs, packed
@@ -70,6 +72,15 @@ class ContainerContract(ExecutorContract, IsolationContract):
             bench = Bench(worker, tmp_path)
             assert bench.run(programs[0]).accepted()
             assert "executable file not found" in bench.run("python3").error
+
+    def test_auto_runs_an_image_that_an_engine_has_in_a_container(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(ENGINE_VARIABLE, self.program)
+        auto = AutoExecutor()
+        with imported(self.program, ("sh", "cat")) as image:
+            assert (auto.engine_with(image), auto.engine_with("acme/no-such-image:1")) == (self.program, "")
+            assert choose_image(image, {}, auto).way is Way.CONTAINER
+            with self.open(auto, tmp_path, image=image, env={"PATH": "/bin"}, in_container=True) as worker:
+                assert "executable file not found" in Bench(worker, tmp_path).run("ls").error
 
     # What user code can do
 
