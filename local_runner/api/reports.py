@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,12 +22,14 @@ if TYPE_CHECKING:  # only the commands that explain need them
 class HomeStatus(NamedTuple):
     """How a home is: its pipelines, unfinished jobs and repos.
 
-    `home` is its path, `usage` what it takes on the disk, in bytes; `engine` names the process that works on it, "" if none does.
+    `home` is its path, `usage` what it takes on the disk, in bytes; `engine` names the process that works on it, "" if none does;
+    `server` is where clients reach it, "" if nothing serves it.
     """
 
     home: str
     usage: Usage
     engine: str
+    server: str
     pipelines: list[PipelineStatus]
     jobs: list[JobInfo]
     repos: list[RepoStatus]
@@ -53,12 +57,22 @@ class Reports(Access):
                 str(self.home),
                 usage(self.database.home),
                 self.engine_holder(),
+                self.server_url(),
                 pipeline_status(session, projects),
                 [info for info in session.pipelines.unfinished_jobs() if projects is None or info.job.pipeline.project in projects],
                 repo_status(session, projects),
             )
 
         return self._look(look)
+
+    def server_url(self) -> str:
+        """Where the server of this home listens; "" if there is none."""
+        home = self.database.home
+        if not FileLock(home.server_lock).is_taken():
+            return ""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return str(json.loads(home.server_file.read_text()).get("url", ""))
+        return ""
 
     def engine_holder(self) -> str:
         """The process that is the engine of this home, as a sentence names it; "" if there is none."""

@@ -19,6 +19,7 @@ def status_document(found: HomeStatus, changed: Sequence[str], forecasts: Sequen
     return {
         "home": {"path": found.home, "bytes": found.usage._asdict()},
         "engine": found.engine,
+        "server": found.server,
         "changed": list(changed),
         "pipelines": [
             {

@@ -16,7 +16,7 @@ from local_runner.api.stop import Stop
 from local_runner.errors import LocalRunnerError
 from local_runner.runner import Runner
 from local_runner.server.call import Call
-from local_runner.server.schema import Method, methods, parse
+from local_runner.server.schema import Method, message_class, methods, parse
 from local_runner.server.table import handlers, refusal
 from local_runner.server.threads import CallThreads
 
@@ -75,6 +75,9 @@ class Server:
             raise OSError(f"cannot listen on {where}")
 
     def start(self) -> None:
+        """Begin to answer, with all that is loaded on demand loaded: the first client is not to wait for it."""
+        for method in methods().values():
+            message_class(method.request)
         self._server.start()
 
     def stop(self, grace: float = 5.0) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from local_runner.api.stop import Stop
 from local_runner.errors import Busy, LocalRunnerError, Unavailable
@@ -41,9 +41,7 @@ class ServerProcess:
         home.server_lock.touch()
         self._lock = FileLock(home.server_lock)
         if not self._lock.try_acquire():
-            raise Busy(
-                f"{self._lock.holder()} serves {home.path} already", hint=f"it listens on {read_url(home.server_file) or 'some port'}"
-            )
+            raise Busy(f"{self._lock.holder()} serves {home.path} already", hint=f"it listens on {runner.server_url() or 'some port'}")
         self._log = _Log(home.server_log)
         self._ended = Stop()
         self._clock = threading.Thread(target=_watch_clock, args=(runner, self._ended, self._log), name="clock")
@@ -71,15 +69,9 @@ class ServerProcess:
         self._ended.set()
         self._server.stop()
         self._clock.join()
+        self._log.close()
         self._file.unlink(missing_ok=True)
         self._lock.release()
-
-
-def read_url(file: Path) -> str:
-    """Where a server that was started said it listens; "" if none did."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return str(json.loads(file.read_text()).get("url", ""))
-    return ""
 
 
 def _bracketed(host: str) -> str:
@@ -108,6 +100,13 @@ class _Log:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._file: TextIO | None = None
+
+    def close(self) -> None:
+        with self._lock:
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
 
     def call(self, call: Done) -> None:
         self.line(f"{call.code} {call.path} {call.seconds * 1000:.1f}ms{f' {call.error}' if call.error else ''}")
@@ -116,10 +115,12 @@ class _Log:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         said = f"{now} {text}".encode("unicode_escape").decode() + "\n"
         with self._lock, contextlib.suppress(OSError):
-            with self._path.open("a") as file:
-                file.write(said)
-                size = file.tell()
-            if size > _LARGEST_LOG:
+            if self._file is None:
+                self._file = self._path.open("a", buffering=1)  # a line at a time
+            self._file.write(said)
+            if self._file.tell() > _LARGEST_LOG:
+                self._file.close()
+                self._file = None
                 self._path.replace(self._path.with_suffix(".log.1"))
 
 

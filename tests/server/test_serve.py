@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from local_runner.runner import Runner
-from local_runner.server.process import read_url
 from tests.support.api_client import ApiClient
 
 SERVE = (sys.executable, "-m", "local_runner", "serve", "--port", "0")
@@ -43,7 +42,8 @@ def test_it_says_where_it_listens_and_what_to_paste(home: Path, process: subproc
     line = process.stdout.readline().strip()
     assert line == f"export PACH_CONFIG={home / 'pachctl.json'}"
     context = json.loads((home / "pachctl.json").read_text())["v2"]["contexts"]["local"]
-    assert context["pachd_address"] == f"grpc://127.0.0.1:{found}" == read_url(home / "server.json")
+    with Runner.open(home, background=False) as runner:
+        assert context["pachd_address"] == f"grpc://127.0.0.1:{found}" == runner.server_url() == runner.status().server
     assert (home / "pachctl.json").stat().st_mode & 0o777 == 0o600
 
 

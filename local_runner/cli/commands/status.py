@@ -57,6 +57,8 @@ def _text(app: App, found: HomeStatus, changed: Sequence[str], job_forecasts: Se
     parts = ", ".join(f"{name} {human_size(getattr(sizes, name))}" for name in ("records", "objects", "logs"))
     yield f"home: {found.home}, {human_size(sizes.total)} ({parts})"
     yield f"engine: {found.engine or 'none runs'}"
+    if found.server:
+        yield f"server: {found.server}"
     yield from (f"changed: {sentence}" for sentence in changed)
     coming: dict[PipelineRef, list[JobForecast]] = {}
     for job_forecast in job_forecasts:
