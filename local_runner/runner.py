@@ -67,7 +67,7 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
         is told whom a write waits for. `clock` says what time it is, in seconds since the epoch.
         """
         check_argument("home", home, Path | None)
-        database = Database(open_home(home or find_home(), create), waiting, clock)
+        database = Database(open_home(home or find_home(), create=create), waiting, clock)
         return cls(database, background=background, transactional=transactional, start_engine=start_engine)
 
     def close(self) -> None:

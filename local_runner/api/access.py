@@ -173,12 +173,12 @@ class Access:
             reason = said[-1] if said else "it said nothing"
             raise Unavailable(f"the engine in the background ended with status {status}: {reason}", hint=f"all it said is in {log}")
 
-    def has_work(self, services: bool = True, only: Container[PipelineRef] | None = None) -> bool:
+    def has_work(self, *, services: bool = True, only: Container[PipelineRef] | None = None) -> bool:
         """Whether there is something for an engine to do; with `services`, also if that is only to let spouts and services run.
 
         `only` leaves other pipelines out.
         """
-        return self._look(lambda session: has_work(session, services, only))
+        return self._look(lambda session: has_work(session, services=services, only=only))
 
     def next_tick(self) -> float | None:
         """When the next clock strikes, that of a cron input or of a trigger, in seconds since the epoch; None if there is none."""

@@ -60,15 +60,15 @@ class Pipelines(Access):
     def stop_pipeline(self, pipeline: PipelineRef) -> None:
         self.change(lambda txn: pipelines.stop_pipeline(txn, pipeline))
 
-    def delete_pipeline(self, pipeline: PipelineRef, force: bool = False, keep_repo: bool = False, must_exist: bool = False) -> None:
+    def delete_pipeline(self, pipeline: PipelineRef, *, force: bool = False, keep_repo: bool = False, must_exist: bool = False) -> None:
         """Stop it, then remove it; if it cannot be removed it stays stopped, as on a cluster."""
         if not must_exist and self._look(lambda session: session.pipelines.pipeline(pipeline)) is None:
             return
         self.stop_pipeline(pipeline)
-        self.change(lambda txn: pipelines.delete_pipeline(txn, pipeline, force, keep_repo))
+        self.change(lambda txn: pipelines.delete_pipeline(txn, pipeline, force=force, keep_repo=keep_repo))
 
-    def rerun_pipeline(self, pipeline: PipelineRef, reprocess: bool = False) -> None:
-        self.change(lambda txn: pipelines.rerun_pipeline(txn, pipeline, reprocess))
+    def rerun_pipeline(self, pipeline: PipelineRef, *, reprocess: bool = False) -> None:
+        self.change(lambda txn: pipelines.rerun_pipeline(txn, pipeline, reprocess=reprocess))
 
     def run_cron(self, pipeline: PipelineRef) -> None:
         self.changed += cron.run_cron(self.database, pipeline)
@@ -82,6 +82,7 @@ class Pipelines(Access):
         self,
         document: Mapping[str, Any] | None,
         project: str | None = None,
+        *,
         regenerate: bool = False,
         reprocess: bool = False,
         dry_run: bool = False,
@@ -92,7 +93,7 @@ class Pipelines(Access):
             affected = pipelines.set_defaults(txn, document, project)
             if regenerate and not dry_run:
                 for pipeline in affected:
-                    pipelines.rerun_pipeline(txn, pipeline, reprocess)
+                    pipelines.rerun_pipeline(txn, pipeline, reprocess=reprocess)
             if dry_run:
                 raise _DryRun(affected)
             return affected
@@ -104,7 +105,7 @@ class Pipelines(Access):
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
-    def inspect_job(self, job: JobRef, wait: bool = False) -> JobInfo:
+    def inspect_job(self, job: JobRef, *, wait: bool = False) -> JobInfo:
         """With `wait`, block until it is over."""
 
         def over(session: Session) -> JobInfo | None:
@@ -122,7 +123,7 @@ class Pipelines(Access):
     ) -> Iterator[JobInfo]:
         return self._stream(lambda session: jobs.list_job(session, projects, pipeline, inputs, history))
 
-    def inspect_job_set(self, id: str, wait: bool = False, watch: Callable[[JobSetInfo], None] = lambda info: None) -> JobSetInfo:
+    def inspect_job_set(self, id: str, *, wait: bool = False, watch: Callable[[JobSetInfo], None] = lambda info: None) -> JobSetInfo:
         """With `wait`, block until all its jobs are over, and let `watch` see each change; a set without jobs is empty, not an error."""
 
         def over(session: Session) -> JobSetInfo | None:
@@ -202,8 +203,8 @@ class Pipelines(Access):
         datum: str = "",
         inputs: Sequence[str] = (),
         since: float | None = None,
-        follow: bool = False,
         *,
+        follow: bool = False,
         attempt: int = 0,
         tail: int | None = None,
         wanted: Callable[[Mapping[str, Any]], bool] = lambda record: True,

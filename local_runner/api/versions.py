@@ -40,8 +40,8 @@ class Versions(Access):
         with self.database.write() as session:
             session.repos.set_setting(CURRENT_PROJECT, name)
 
-    def create_project(self, name: str, description: str = "", update: bool = False) -> None:
-        self.change(lambda txn: lifecycle.create_project(txn, name, description, update))
+    def create_project(self, name: str, description: str = "", *, update: bool = False) -> None:
+        self.change(lambda txn: lifecycle.create_project(txn, name, description, update=update))
 
     def inspect_project(self, name: str) -> ProjectInfo:
         return self._look(lambda session: lifecycle.inspect_project(session, name))
@@ -49,12 +49,12 @@ class Versions(Access):
     def list_project(self) -> list[ProjectInfo]:
         return self._look(lambda session: session.repos.projects())
 
-    def delete_project(self, name: str, force: bool = False) -> None:
-        self.change(lambda txn: lifecycle.delete_project(txn, name, force))
+    def delete_project(self, name: str, *, force: bool = False) -> None:
+        self.change(lambda txn: lifecycle.delete_project(txn, name, force=force))
 
     # -- repos ---------------------------------------------------------------------------------------------------------
 
-    def create_repo(self, repo: RepoRef, description: str = "", update: bool = False) -> None:
+    def create_repo(self, repo: RepoRef, description: str = "", *, update: bool = False) -> None:
         self._do(verbs.CreateRepo(repo, description, update))
 
     def inspect_repo(self, repo: RepoRef) -> RepoInfo:
@@ -64,13 +64,13 @@ class Versions(Access):
         """Sorted by project and name; `type` "" is all types."""
         return self._look(lambda session: lifecycle.list_repo(session, projects, type))
 
-    def delete_repo(self, repo: RepoRef, force: bool = False) -> bool:
+    def delete_repo(self, repo: RepoRef, *, force: bool = False) -> bool:
         """Delete a repo; returns False if there was none."""
         return self._do(verbs.DeleteRepo(repo, force))
 
-    def delete_repos(self, projects: Sequence[str] | None = None, force: bool = False) -> list[RepoRef]:
+    def delete_repos(self, projects: Sequence[str] | None = None, *, force: bool = False) -> list[RepoRef]:
         """Delete all repos, or those of some projects: all of them or, on an error, none. Returns what was deleted."""
-        return self.change(lambda txn: lifecycle.delete_repos(txn, projects, force))
+        return self.change(lambda txn: lifecycle.delete_repos(txn, projects, force=force))
 
     # -- branches ------------------------------------------------------------------------------------------------------
 
@@ -88,10 +88,10 @@ class Versions(Access):
     def inspect_branch(self, branch: BranchRef) -> BranchInfo:
         return self._look(lambda session: branches.inspect_branch(session, branch))
 
-    def list_branch(self, repo: RepoRef, reverse: bool = False) -> list[BranchInfo]:
-        return self._look(lambda session: branches.list_branch(session, commits.find_repo(session, repo), reverse))
+    def list_branch(self, repo: RepoRef, *, reverse: bool = False) -> list[BranchInfo]:
+        return self._look(lambda session: branches.list_branch(session, commits.find_repo(session, repo), reverse=reverse))
 
-    def delete_branch(self, branch: BranchRef, force: bool = False) -> None:
+    def delete_branch(self, branch: BranchRef, *, force: bool = False) -> None:
         self._do(verbs.DeleteBranch(branch, force))
 
     # -- commits -------------------------------------------------------------------------------------------------------
@@ -99,10 +99,10 @@ class Versions(Access):
     def start_commit(self, branch: BranchRef, parent: CommitQuery | None = None, description: str = "") -> CommitRef:
         return self._do(verbs.StartCommit(branch, parent, description))
 
-    def finish_commit(self, commit: CommitQuery, description: str = "", error: str = "", force: bool = False) -> None:
+    def finish_commit(self, commit: CommitQuery, description: str = "", error: str = "", *, force: bool = False) -> None:
         self._do(verbs.FinishCommit(commit, description, error, force))
 
-    def inspect_commit(self, commit: CommitQuery, wait: bool | CommitState = False) -> CommitInfo:
+    def inspect_commit(self, commit: CommitQuery, *, wait: bool | CommitState = False) -> CommitInfo:
         """With `wait`, block until it is in that state, or finished: an output commit when its job is over."""
         state = CommitState.FINISHED if wait is True else wait or CommitState.STARTED
         ref = self._look(lambda session: commits.resolve(session, commit).ref)
@@ -120,16 +120,17 @@ class Versions(Access):
         to: CommitQuery | None = None,
         from_: CommitQuery | None = None,
         number: int = 0,
+        *,
         reverse: bool = False,
         origin: str = "",
     ) -> Iterator[CommitInfo]:
-        return self._stream(lambda session: commits.list_commit(session, repo, to, from_, number, reverse, origin))
+        return self._stream(lambda session: commits.list_commit(session, repo, to, from_, number, reverse=reverse, origin=origin))
 
-    def list_commits(self, origin: str = "", reverse: bool = False) -> Iterator[CommitInfo]:
+    def list_commits(self, origin: str = "", *, reverse: bool = False) -> Iterator[CommitInfo]:
         """Those of all repos, newest first."""
-        return self._stream(lambda session: commits.list_commits(session, origin, reverse))
+        return self._stream(lambda session: commits.list_commits(session, origin, reverse=reverse))
 
-    def inspect_commit_set(self, id: str, wait: bool = False) -> CommitSetInfo:
+    def inspect_commit_set(self, id: str, *, wait: bool = False) -> CommitSetInfo:
         """With `wait`, block until all its commits are finished."""
 
         def finished(session: Session) -> CommitSetInfo | None:
@@ -147,10 +148,10 @@ class Versions(Access):
     def drop_commit_set(self, id: str) -> None:
         self._do(verbs.DropCommitSet(id))
 
-    def squash_commit(self, commit: CommitQuery, recursive: bool = False) -> None:
+    def squash_commit(self, commit: CommitQuery, *, recursive: bool = False) -> None:
         self._do(verbs.RemoveCommit(commit, recursive, squash=True))
 
-    def drop_commit(self, commit: CommitQuery, recursive: bool = False) -> None:
+    def drop_commit(self, commit: CommitQuery, *, recursive: bool = False) -> None:
         self._do(verbs.RemoveCommit(commit, recursive, squash=False))
 
     def clear_commit(self, commit: CommitQuery) -> None:
@@ -173,7 +174,7 @@ class Versions(Access):
         seen = set(there if only_new else there[: there.index(last) + 1] if last else [])
 
         def fresh(session: Session) -> list[CommitInfo] | None:
-            found = list(commits.list_commit(session, repo, None, None, 0, True, origin))
+            found = list(commits.list_commit(session, repo, None, None, 0, reverse=True, origin=origin))
             new = [replace(c, size_upper_bound=0) for c in found if c.commit.id not in seen and branch in ("", c.branch)]
             return new or None
 

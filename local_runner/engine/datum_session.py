@@ -82,7 +82,7 @@ class DatumSession:
         )
         if self._client is None:
             return self._opened.worker.run(request)
-        with self._answered(self._client, once):
+        with self._answered(self._client, once=once):
             result = self._opened.worker.run(request)
         if self._broken:
             raise self._broken
@@ -117,7 +117,7 @@ class DatumSession:
         return self._staged
 
     @contextlib.contextmanager
-    def _answered(self, client: NextDatumClient, once: bool) -> Iterator[None]:
+    def _answered(self, client: NextDatumClient, *, once: bool) -> Iterator[None]:
         client.listen()
         thread = threading.Thread(target=self._answer, args=(client, once), name="NextDatum", daemon=True)
         thread.start()
@@ -128,7 +128,7 @@ class DatumSession:
             thread.join()
             client.pause()
 
-    def _answer(self, client: NextDatumClient, once: bool) -> None:
+    def _answer(self, client: NextDatumClient, *, once: bool) -> None:
         try:
             while client.next_call(None):
                 told = dot_env(self._opened.worker, self.entry.env)

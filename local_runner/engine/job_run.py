@@ -58,7 +58,7 @@ class JobRun:
     """
 
     def __init__(
-        self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog, target: Path | None = None, ignore_failures: bool = False
+        self, info: JobInfo, spec: PipelineSpec, salt: str, log: JobLog, target: Path | None = None, *, ignore_failures: bool = False
     ) -> None:
         self.info = info
         self.spec = spec

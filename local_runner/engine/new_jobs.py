@@ -107,7 +107,7 @@ class NewJobs:
             row.salt,
             JobLog(self._database.home.logs, info.job, clock=self._database.clock),
             target,
-            self._config.ignore_failures,
+            ignore_failures=self._config.ignore_failures,
         )
         with self._database.read() as session:
             run.prepare(session)

@@ -85,7 +85,7 @@ def stage(
     """
     staged = Staged(Tree(f".scratch/{place}/{datum.id}/pfs/{datum.id}"), Parts(scratch, owner))
     try:
-        return _Staging(staged).stage(database, datum, roots, env, s3_out)
+        return _Staging(staged).stage(database, datum, roots, env, s3_out=s3_out)
     except BaseException:
         staged.close()
         raise
@@ -156,7 +156,7 @@ class _Staging:
         self._files: list[tuple[str, bytes]] = []
         self._inline = 0
 
-    def stage(self, database: Database, datum: Datum, roots: Roots, env: Sequence[str], s3_out: bool) -> Staged:
+    def stage(self, database: Database, datum: Datum, roots: Roots, env: Sequence[str], *, s3_out: bool) -> Staged:
         staged, relative = self._staged, self._staged.tree.folder
         self._links = {name: f"{relative}/{name}" for name in ("out", ".env") if name != "out" or not s3_out}
         variables = "".join(f"{line}\n" for line in env).encode()

@@ -88,7 +88,7 @@ def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
     session.pipelines.add_pipeline(row)
     if old:
         stop_jobs_of(txn, spec.pipeline, "updated")
-    _connect(txn, spec, row.stopped)
+    _connect(txn, spec, stopped=row.stopped)
     return row
 
 
@@ -102,7 +102,7 @@ def _check_inputs(txn: Transaction, spec: PipelineSpec) -> None:
             create_repo(txn, leaf.source.repo, f"Cron tick repo for pipeline {spec.pipeline}.")
 
 
-def _connect(txn: Transaction, spec: PipelineSpec, stopped: bool) -> None:
+def _connect(txn: Transaction, spec: PipelineSpec, *, stopped: bool) -> None:
     """Make the branches of a pipeline stand on its inputs, which makes it work; or on nothing, if it is stopped."""
     session = txn.session
     sources, never = sources_of(spec)
@@ -152,7 +152,7 @@ def list_pipeline(
     rows = [find_pipeline(session, pipeline)] if pipeline else session.pipelines.pipelines()
     rows = [row for row in rows if projects is None or row.pipeline.project in projects]
     if commit:
-        return [pipeline_info(session, then, True) for row in rows for then in _version_in(session, row, commit)]
+        return [pipeline_info(session, then, then=True) for row in rows for then in _version_in(session, row, commit)]
     found: list[PipelineInfo] = []
     for row in rows:
         versions = session.pipelines.versions(row.pipeline) if history else [row]
@@ -193,7 +193,7 @@ def stop_pipeline(txn: Transaction, ref: PipelineRef) -> None:
     stop_jobs_of(txn, ref, "stopped")
 
 
-def delete_pipeline(txn: Transaction, ref: PipelineRef, force: bool = False, keep_repo: bool = False) -> None:
+def delete_pipeline(txn: Transaction, ref: PipelineRef, *, force: bool = False, keep_repo: bool = False) -> None:
     """Remove a stopped pipeline, its jobs and repos; `keep_repo` leaves the output as a plain repo. Raises `Refused`, `NotFound`."""
     session = txn.session
     spec = spec_of(find_pipeline(session, ref))
@@ -207,10 +207,10 @@ def delete_pipeline(txn: Transaction, ref: PipelineRef, force: bool = False, kee
         row = session.repos.repo(leaf.source.repo)
         if isinstance(leaf, Cron) and row:
             doomed.append(row)
-    remove_repos(txn, doomed, force)
+    remove_repos(txn, doomed, force=force)
 
 
-def rerun_pipeline(txn: Transaction, ref: PipelineRef, reprocess: bool = False) -> PipelineRow:
+def rerun_pipeline(txn: Transaction, ref: PipelineRef, *, reprocess: bool = False) -> PipelineRow:
     """A new version with the same spec. Raises `NotFound`."""
     row = find_pipeline(txn.session, ref)
     return create_pipeline(txn, Request(json.loads(row.user_spec), ref.project, update=True, reprocess=reprocess, code=row.code))

@@ -72,7 +72,7 @@ def _is_idle(row: PipelineRow, last: JobInfo | None) -> bool:
     return row.state is PipelineState.RUNNING and '"autoscaling":true' in row.effective_spec and (last is None or last.state.is_final)
 
 
-def pipeline_info(session: Session, row: PipelineRow, then: bool = False) -> PipelineInfo:
+def pipeline_info(session: Session, row: PipelineRow, *, then: bool = False) -> PipelineInfo:
     """A version of a pipeline as it is reported: with the last job there is, or with `then` the last one up to that version."""
     jobs = session.pipelines.jobs(row.pipeline)
     last = next((info for info in jobs if not then or info.pipeline_version <= row.version), None)

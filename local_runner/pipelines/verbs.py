@@ -33,7 +33,7 @@ class CreateRepo:
     update: bool = False
 
     def apply(self, txn: Transaction) -> None:
-        repos.create_repo(txn, self.repo, self.description, self.update)
+        repos.create_repo(txn, self.repo, self.description, update=self.update)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class DeleteRepo:
     force: bool = False
 
     def apply(self, txn: Transaction) -> bool:
-        return bool(repos.delete_repo(txn, self.repo, self.force))
+        return bool(repos.delete_repo(txn, self.repo, force=self.force))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class DeleteBranch:
     force: bool = False
 
     def apply(self, txn: Transaction) -> None:
-        branches.delete_branch(txn, self.branch, self.force)
+        branches.delete_branch(txn, self.branch, force=self.force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class FinishCommit:
     force: bool = False
 
     def apply(self, txn: Transaction) -> None:
-        row = commits.finish_commit(txn, commits.resolve(txn.session, self.commit), self.description, self.error, self.force)
+        row = commits.finish_commit(txn, commits.resolve(txn.session, self.commit), self.description, self.error, force=self.force)
         if has_datums(txn.session, row.ref.repo):
             forget_finished(txn, row.ref)
 
@@ -128,7 +128,7 @@ class RemoveCommit:
     squash: bool = True
 
     def apply(self, txn: Transaction) -> None:
-        forget_removed(txn, commits.remove_commit(txn, self.commit, self.recursive, self.squash))
+        forget_removed(txn, commits.remove_commit(txn, self.commit, recursive=self.recursive, squash=self.squash))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def judge(session: Session, job: JobRef, row: PipelineRow) -> Verdict:
     return Verdict(False, JobState.UNRUNNABLE, failed) if failed else Verdict(not waits_for, waits_for=waits_for)
 
 
-def has_work(session: Session, services: bool = True, only: Container[PipelineRef] | None = None) -> bool:
+def has_work(session: Session, *, services: bool = True, only: Container[PipelineRef] | None = None) -> bool:
     """Whether there is a pipeline to start, a job that does not merely wait for an open commit, or a tick that is due.
 
     With `services` also if it is only to let a spout or a service run; `only` leaves other pipelines out.

@@ -63,7 +63,7 @@ def create_branch(
         session.repos.set_trigger(row.key, trigger)
 
 
-def delete_branch(txn: Transaction, ref: BranchRef, force: bool = False) -> None:
+def delete_branch(txn: Transaction, ref: BranchRef, *, force: bool = False) -> None:
     """Take a branch away; its commits stay.
 
     Raises `Refused`, unless it is forced, if others stand on it, or if a trigger ties it to another branch, at whichever end.
@@ -100,7 +100,7 @@ def inspect_branch(session: Session, ref: BranchRef) -> BranchInfo:
     return branch_info(session, find_branch(session, ref))
 
 
-def list_branch(session: Session, repo: RepoRow, reverse: bool = False) -> list[BranchInfo]:
+def list_branch(session: Session, repo: RepoRow, *, reverse: bool = False) -> list[BranchInfo]:
     """The branches of a repo, newest first."""
     rows = session.repos.branches(repo.key)
     return [branch_info(session, row) for row in (reversed(rows) if reverse else rows)]

@@ -54,7 +54,7 @@ def check(session: Session, *, contents: bool = True) -> list[Finding]:
     found += guarded(_pieces, session, broken)
     view = _View(session, frozenset(broken))
     found += [finding for sentence in _SENTENCES for finding in guarded(sentence, view)]
-    found += guarded(_files, view, contents)
+    found += guarded(_files, view, contents=contents)
     return list(dict.fromkeys(found))
 
 
@@ -98,9 +98,9 @@ class _Pieces:
                 yield name
 
 
-def _files(view: _View, contents: bool) -> Iterator[Finding]:
+def _files(view: _View, *, contents: bool) -> Iterator[Finding]:
     """An entry of a tree must name a content that is there, has its size and hashes to its name."""
-    for lost in _lost(view, contents):
+    for lost in _lost(view, contents=contents):
         row, path, _ = lost.files[0]
         more = f", as that of {len(lost.files) - 1} more" if len(lost.files) > 1 else ""
         yield Finding(f"{row.ref}:{path}", f"its content {lost.name.hex()}{more} {lost.problem}")
@@ -115,10 +115,10 @@ def broken_trees(session: Session) -> set[bytes]:
 
 def lost_contents(session: Session) -> list[LostContent]:
     """The contents that files have and the store has not, or not whole. Trees that cannot be walked are left out."""
-    return list(_lost(_View(session, frozenset(broken_trees(session))), True))
+    return list(_lost(_View(session, frozenset(broken_trees(session))), contents=True))
 
 
-def _lost(view: _View, contents: bool) -> Iterator[LostContent]:
+def _lost(view: _View, *, contents: bool) -> Iterator[LostContent]:
     session = view.session
     wanted: dict[bytes, tuple[int, list[tuple[CommitRow, str, str]]]] = {}
     previous: Root = None

@@ -154,7 +154,7 @@ def check_first_of_set(txn: Transaction, repo: RepoRow) -> None:
         raise second_of_set(txn, repo.ref)
 
 
-def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error: str = "", force: bool = False) -> CommitRow:
+def finish_commit(txn: Transaction, row: CommitRow, description: str = "", error: str = "", *, force: bool = False) -> CommitRow:
     """Close a commit and check its content; a violation is noted as the commit's error, not raised.
 
     It is only finishing until the one it builds on is finished. Raises `Refused` if it is closed, or the output of a pipeline that is
@@ -221,7 +221,7 @@ def clear_commit(txn: Transaction, row: CommitRow) -> None:
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def commit_info(session: Session, row: CommitRow, upper_bound: bool = False) -> CommitInfo:
+def commit_info(session: Session, row: CommitRow, *, upper_bound: bool = False) -> CommitInfo:
     """A commit as it is reported; a cluster fills the upper bound of the size in lists only."""
     bound = 0
     if upper_bound:
@@ -261,7 +261,7 @@ def _has_branch(session: Session, row: CommitRow) -> bool:
 
 
 def list_commit(
-    session: Session, repo: RepoRef, to: CommitQuery | None, from_: CommitQuery | None, number: int, reverse: bool, origin: str
+    session: Session, repo: RepoRef, to: CommitQuery | None, from_: CommitQuery | None, number: int, *, reverse: bool, origin: str
 ) -> Iterator[CommitInfo]:
     """Commits of a repo, newest first; with `to`, it and its ancestors down to `from_`, which is left out. Raises `NotFound`, `Invalid`."""
     found = find_repo(session, repo)
@@ -283,7 +283,7 @@ def list_commit(
         yield commit_info(session, row, upper_bound=True)
 
 
-def list_commits(session: Session, origin: str = "", reverse: bool = False) -> Iterator[CommitInfo]:
+def list_commits(session: Session, origin: str = "", *, reverse: bool = False) -> Iterator[CommitInfo]:
     """Commits of all repos, newest first."""
     rows = (row for id in session.commits.set_ids() for row in reversed(session.commits.of_set(id)))
     chosen = [row for row in rows if not origin or row.origin == origin]
@@ -339,14 +339,14 @@ def drop_commit_set(txn: Transaction, commit_id: str) -> list[CommitRef]:
     return _remove(txn, _removable_set(txn.session, commit_id), squash=False)
 
 
-def remove_commit(txn: Transaction, query: CommitQuery, recursive: bool, squash: bool) -> list[CommitRef]:
+def remove_commit(txn: Transaction, query: CommitQuery, *, recursive: bool, squash: bool) -> list[CommitRef]:
     """Squash or drop one commit and all that stand on it. Returns what was removed. Raises `Refused`."""
     row = resolve(txn.session, query)
     rows = [row, *txn.session.commits.subvenance([row.key])]
     if len(rows) > 1 and not recursive:
         verb = "squash" if squash else "drop"
         raise Refused(f"cannot {verb} commit ({row.ref}) with subvenance without recursive", hint="--recursive removes those too")
-    return _remove(txn, rows, squash)
+    return _remove(txn, rows, squash=squash)
 
 
 def _removable_set(session: Session, commit_id: str) -> list[CommitRow]:
@@ -358,7 +358,7 @@ def _removable_set(session: Session, commit_id: str) -> list[CommitRow]:
     return own
 
 
-def _remove(txn: Transaction, rows: Sequence[CommitRow], squash: bool) -> list[CommitRef]:
+def _remove(txn: Transaction, rows: Sequence[CommitRow], *, squash: bool) -> list[CommitRef]:
     session = txn.session
     for row in rows:
         if row.ref.repo.type == SPEC and row.origin == ORIGIN_USER:

@@ -23,7 +23,7 @@ class FileChanges:
         self.commit: CommitRef | None = None  # that has them, once they are applied
         self._held = 0
 
-    def put(self, path: str, content: bytes | Path | Source, append: bool = False, *, tag: str = "") -> bytes:
+    def put(self, path: str, content: bytes | Path | Source, *, append: bool = False, tag: str = "") -> bytes:
         """Write a file, or with `append` what follows its present content. Returns the hash of what was given. Raises `Invalid`.
 
         `tag` names the datum whose file it is: a path may be written once for each, until the commit is finished.
@@ -36,12 +36,12 @@ class FileChanges:
             self._store()
         return taken.name
 
-    def delete(self, path: str, recursive: bool = False, *, tag: str = "") -> None:
+    def delete(self, path: str, *, recursive: bool = False, tag: str = "") -> None:
         """Take away a file; with `recursive`, or a trailing slash, a folder. What is not there is no error."""
         folder = recursive and not path.endswith("/")
         self.changes.append(check_change(Delete(path + "/" if folder else path, check_tag(tag))))
 
-    def copy(self, source: FileQuery, path: str, append: bool = False, *, tag: str = "") -> None:
+    def copy(self, source: FileQuery, path: str, *, append: bool = False, tag: str = "") -> None:
         """Write a file or folder of some commit under another path; a missing source copies nothing."""
         self.changes.append(check_change(Copy(source, path, append, check_tag(tag))))
 

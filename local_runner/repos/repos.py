@@ -21,7 +21,7 @@ _RESERVED = "__filesets__"
 CURRENT_PROJECT = "current project"  # a setting: the project of names that mention none
 
 
-def create_project(txn: Transaction, name: str, description: str = "", update: bool = False) -> None:
+def create_project(txn: Transaction, name: str, description: str = "", *, update: bool = False) -> None:
     """An update changes the description. Raises `AlreadyExists`, or for an update `NotFound`: unlike that of a repo it makes none."""
     check_project(name)
     if update:
@@ -41,7 +41,7 @@ def inspect_project(session: Session, name: str) -> ProjectInfo:
     return info
 
 
-def delete_project(txn: Transaction, name: str, force: bool = False) -> None:
+def delete_project(txn: Transaction, name: str, *, force: bool = False) -> None:
     """Raises `Refused` while repos remain, unless it is forced, which takes them along, and the pipelines with their jobs."""
     inspect_project(txn.session, name)
     remaining = txn.session.repos.repos([name])
@@ -56,7 +56,7 @@ def delete_project(txn: Transaction, name: str, force: bool = False) -> None:
         txn.session.repos.add_project(ProjectInfo(DEFAULT_PROJECT, "", txn.now))
 
 
-def create_repo(txn: Transaction, ref: RepoRef, description: str = "", update: bool = False) -> RepoRow:
+def create_repo(txn: Transaction, ref: RepoRef, description: str = "", *, update: bool = False) -> RepoRow:
     """Raises `AlreadyExists` unless it is an update, which makes it if need be and else changes the description."""
     check_name(ref.name)
     inspect_project(txn.session, ref.project)
@@ -73,22 +73,22 @@ def create_repo(txn: Transaction, ref: RepoRef, description: str = "", update: b
     return existing._replace(description=description)
 
 
-def delete_repo(txn: Transaction, ref: RepoRef, force: bool = False) -> bool:
+def delete_repo(txn: Transaction, ref: RepoRef, *, force: bool = False) -> bool:
     """Remove a repo with its commits, and its meta and spec repos with it; False if there was none. Raises `Refused`."""
     session = txn.session
     if session.repos.repo(ref) is None:
         return False
     _check_no_pipeline(session, ref)
-    remove_repos(txn, related_repos(session, ref), force)
+    remove_repos(txn, related_repos(session, ref), force=force)
     return True
 
 
-def delete_repos(txn: Transaction, projects: Sequence[str] | None = None, force: bool = False) -> list[RepoRef]:
+def delete_repos(txn: Transaction, projects: Sequence[str] | None = None, *, force: bool = False) -> list[RepoRef]:
     """Remove all repos, of some projects if those are named, or none of them. Returns what was removed. Raises `Refused`."""
     rows = txn.session.repos.repos(projects)
     for row in rows:
         _check_no_pipeline(txn.session, row.ref)
-    remove_repos(txn, rows, force)
+    remove_repos(txn, rows, force=force)
     return [row.ref for row in rows]
 
 
@@ -105,13 +105,13 @@ def related_repos(session: Session, ref: RepoRef) -> list[RepoRow]:
     return [row for type in types if (row := session.repos.repo(ref._replace(type=type)))]
 
 
-def remove_repos(txn: Transaction, rows: Sequence[RepoRow], force: bool) -> None:
+def remove_repos(txn: Transaction, rows: Sequence[RepoRow], *, force: bool) -> None:
     """Remove repos, their branches from the lowest in the graph upward. Raises `Refused` if others stand on one, unless forced."""
     repos = txn.session.repos
     branches = {branch.key: branch for row in rows for branch in repos.branches(row.key)}
     graph = {key: [source.branch.key for source in repos.sources(key)] for key in branches}
     for key, _ in reversed(list(sources_first(graph))):
-        delete_branch(txn, branches[key].ref, force)
+        delete_branch(txn, branches[key].ref, force=force)
     for row in rows:
         txn.bereft.update(dict.fromkeys(txn.session.commits.unfinished_on(row.key)))
         txn.session.repos.remove_repo(row.key)
@@ -127,7 +127,7 @@ def list_repo(session: Session, projects: Sequence[str] | None = None, kind: str
     return [_repo_info(session, row, exact=False) for row in session.repos.repos(projects, kind)]
 
 
-def _repo_info(session: Session, row: RepoRow, exact: bool) -> RepoInfo:
+def _repo_info(session: Session, row: RepoRow, *, exact: bool) -> RepoInfo:
     """The size is that of the newest finished commit on master."""
     size = 0
     master = session.repos.branch(BranchRef(row.ref, "master"))

@@ -112,7 +112,7 @@ class Study:
 
         route = find_route(self.runner, self.settings)
         pipelines = [info.pipeline for info in route]
-        self.runner.wait_until(lambda session: None if self.runner.has_work(False, pipelines) else True)
+        self.runner.wait_until(lambda session: None if self.runner.has_work(services=False, only=pipelines) else True)
         self.refresh()
         if self.ledger.trial(name).state == WAITING:
             jobs = [next(iter(self.runner.list_job(pipeline=pipeline))) for pipeline in pipelines]

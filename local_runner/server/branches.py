@@ -32,12 +32,12 @@ def inspect_branch(call: Call, request: Message) -> Message:
 
 
 def list_branch(call: Call, request: Message) -> Iterator[Message]:
-    found = call.runner.list_branch(refs.repo(refs.given(request, "repo")), request.reverse)
+    found = call.runner.list_branch(refs.repo(refs.given(request, "repo")), reverse=request.reverse)
     return (infos.branch_info(call, info) for info in found)
 
 
 def delete_branch(call: Call, request: Message) -> Message:
-    call.runner.delete_branch(refs.branch(refs.given(request, "branch")), request.force)
+    call.runner.delete_branch(refs.branch(refs.given(request, "branch")), force=request.force)
     return nothing()
 
 

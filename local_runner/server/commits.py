@@ -23,7 +23,7 @@ def start_commit(call: Call, request: Message) -> Message:
 
 
 def finish_commit(call: Call, request: Message) -> Message:
-    call.runner.finish_commit(refs.commit(refs.given(request, "commit")), request.description, request.error, request.force)
+    call.runner.finish_commit(refs.commit(refs.given(request, "commit")), request.description, request.error, force=request.force)
     return nothing()
 
 
@@ -34,7 +34,7 @@ def clear_commit(call: Call, request: Message) -> Message:
 
 def inspect_commit(call: Call, request: Message) -> Message:
     commit = refs.commit(refs.given(request, "commit"))
-    return infos.commit_info(call, call.runner.inspect_commit(commit, _state(request.wait)))
+    return infos.commit_info(call, call.runner.inspect_commit(commit, wait=_state(request.wait)))
 
 
 def _state(number: int) -> CommitState:
@@ -69,24 +69,24 @@ def _listed(call: Call, request: Message, origin: str) -> Iterator[CommitInfo]:
     if not request.HasField("repo"):
         return call.runner.list_commits(origin=origin, reverse=request.reverse)
     from_, to = refs.commit_or_none(request, "from"), refs.commit_or_none(request, "to")
-    return call.runner.list_commit(refs.repo(request.repo), to, from_, 0, request.reverse, origin)
+    return call.runner.list_commit(refs.repo(request.repo), to, from_, 0, reverse=request.reverse, origin=origin)
 
 
 def subscribe_commit(call: Call, request: Message) -> Iterator[Message]:
     repo, state = refs.repo(refs.given(request, "repo")), _state(request.state)
     found = call.runner.subscribe_commit(repo, request.branch, refs.commit_or_none(request, "from"), _origin(request.origin_kind))
     for info in found:
-        reached = call.runner.inspect_commit(CommitQuery(info.commit.repo, id=info.commit.id), state)
+        reached = call.runner.inspect_commit(CommitQuery(info.commit.repo, id=info.commit.id), wait=state)
         yield infos.commit_info(call, reached)
 
 
 def squash_commit(call: Call, request: Message) -> Message:
-    call.runner.squash_commit(refs.commit(refs.given(request, "commit")), request.recursive)
+    call.runner.squash_commit(refs.commit(refs.given(request, "commit")), recursive=request.recursive)
     return new("pfs_v2.SquashCommitResponse")
 
 
 def drop_commit(call: Call, request: Message) -> Message:
-    call.runner.drop_commit(refs.commit(refs.given(request, "commit")), request.recursive)
+    call.runner.drop_commit(refs.commit(refs.given(request, "commit")), recursive=request.recursive)
     return new("pfs_v2.DropCommitResponse")
 
 

@@ -35,4 +35,4 @@ def _set(call: Call, request: Message, text: str, project: str | None) -> list[P
     if request.reprocess and not request.regenerate:
         raise Invalid("reprocess: must be false if regenerate is false")
     document = read_defaults(text, "defaults") if text.strip() else None
-    return call.runner.set_defaults(document, project, request.regenerate, request.reprocess, request.dry_run)
+    return call.runner.set_defaults(document, project, regenerate=request.regenerate, reprocess=request.reprocess, dry_run=request.dry_run)

@@ -51,7 +51,7 @@ def _copy(commit: CommitQuery | None, changes: FileChanges, request: Message) ->
     source = refs.given(request, "src")
     here = commit is not None and not source.HasField("commit")
     found = FileQuery(commit, refs.path(source.path)) if here and commit else refs.file(source)
-    changes.copy(found, refs.path(request.dst), request.append, tag=request.datum)
+    changes.copy(found, refs.path(request.dst), append=request.append, tag=request.datum)
 
 
 def _fetch(changes: FileChanges, path: str, tag: str, source: Message) -> None:

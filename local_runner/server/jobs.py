@@ -14,7 +14,7 @@ from local_runner.server.schema import Message, new, nothing
 
 
 def inspect_job(call: Call, request: Message) -> Message:
-    info = call.runner.inspect_job(refs.job(refs.given(request, "job")), request.wait)
+    info = call.runner.inspect_job(refs.job(refs.given(request, "job")), wait=request.wait)
     return _info(call, info, request.details)
 
 
@@ -54,7 +54,7 @@ def _is_beyond(created: float, request: Message) -> bool:
 def inspect_job_set(call: Call, request: Message) -> Iterator[Message]:
     """The jobs of a set, upstream first; with `wait`, each as soon as it is over."""
     for info in call.runner.inspect_job_set(refs.given(request, "job_set").id).jobs:
-        yield _info(call, call.runner.inspect_job(info.job, request.wait), request.details)
+        yield _info(call, call.runner.inspect_job(info.job, wait=request.wait), request.details)
 
 
 def list_job_set(call: Call, request: Message) -> Iterator[Message]:

@@ -25,7 +25,7 @@ def get_logs(call: Call, request: Message) -> Iterator[Message]:
         request.datum.id,
         list(request.data_filters),
         since if since is None or since > 0 else None,
-        request.follow,
+        follow=request.follow,
         tail=request.tail or None,
     )
     return map(_message, found)

@@ -72,7 +72,9 @@ def delete_pipeline(call: Call, request: Message) -> Message:
     if request.all:
         _delete(call, call.runner.list_pipeline(), request)
     else:
-        call.runner.delete_pipeline(refs.pipeline(refs.given(request, "pipeline")), request.force, request.keep_repo, request.must_exist)
+        call.runner.delete_pipeline(
+            refs.pipeline(refs.given(request, "pipeline")), force=request.force, keep_repo=request.keep_repo, must_exist=request.must_exist
+        )
     return nothing()
 
 
@@ -92,7 +94,7 @@ def _delete(call: Call, found: list[PipelineInfo], request: Message) -> None:
         left = []
         for info in found:
             try:
-                call.runner.delete_pipeline(info.pipeline, request.force, request.keep_repo)
+                call.runner.delete_pipeline(info.pipeline, force=request.force, keep_repo=request.keep_repo)
             except LocalRunnerError as error:  # another may read it
                 left.append(info)
                 last = error
@@ -114,7 +116,7 @@ def stop_pipeline(call: Call, request: Message) -> Message:
 
 
 def rerun_pipeline(call: Call, request: Message) -> Message:
-    call.runner.rerun_pipeline(refs.pipeline(refs.given(request, "pipeline")), request.reprocess)
+    call.runner.rerun_pipeline(refs.pipeline(refs.given(request, "pipeline")), reprocess=request.reprocess)
     return nothing()
 
 

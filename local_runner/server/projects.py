@@ -10,7 +10,7 @@ from local_runner.server.schema import Message, new, nothing
 
 
 def create_project(call: Call, request: Message) -> Message:
-    call.runner.create_project(refs.given(request, "project").name, request.description, request.update)
+    call.runner.create_project(refs.given(request, "project").name, request.description, update=request.update)
     return nothing()
 
 
@@ -29,5 +29,5 @@ def list_project(call: Call, request: Message) -> Iterator[Message]:
 
 
 def delete_project(call: Call, request: Message) -> Message:
-    call.runner.delete_project(refs.given(request, "project").name, request.force)
+    call.runner.delete_project(refs.given(request, "project").name, force=request.force)
     return nothing()

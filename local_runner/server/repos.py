@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def create_repo(call: Call, request: Message) -> Message:
-    call.runner.create_repo(refs.repo(refs.given(request, "repo")), request.description, request.update)
+    call.runner.create_repo(refs.repo(refs.given(request, "repo")), request.description, update=request.update)
     return nothing()
 
 
@@ -28,14 +28,14 @@ def list_repo(call: Call, request: Message) -> Iterator[Message]:
 
 
 def delete_repo(call: Call, request: Message) -> Message:
-    deleted = call.runner.delete_repo(refs.repo(refs.given(request, "repo")), request.force)
+    deleted = call.runner.delete_repo(refs.repo(refs.given(request, "repo")), force=request.force)
     return new("pfs_v2.DeleteRepoResponse", deleted=deleted)
 
 
 def delete_repos(call: Call, request: Message) -> Message:
     """Of some projects; of all of them only if that is said."""
     projects = None if request.all else refs.projects(request.projects) or []
-    deleted = call.runner.delete_repos(projects, request.force)
+    deleted = call.runner.delete_repos(projects, force=request.force)
     return new("pfs_v2.DeleteReposResponse", repos=map(infos.repo, deleted))
 
 

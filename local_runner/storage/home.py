@@ -109,7 +109,7 @@ def find_home(start: Path | None = None) -> Path:
     return here / FOLDER
 
 
-def open_home(path: Path, create: bool = True) -> Home:
+def open_home(path: Path, *, create: bool = True) -> Home:
     """The home at this path, made if it is not there; what a killed maker left is completed. A home that cannot be written can be read.
 
     Raises `Unavailable` where none can be made, or it has a newer format, or is not there and not to be made.

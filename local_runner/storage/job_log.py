@@ -30,7 +30,7 @@ _BLOCK, _SHORT = 64 * 1024, 160
 class JobLog:
     """Takes what the datums of one job print; safe for several threads. The file appears with the first line."""
 
-    def __init__(self, folder: Path, job: JobRef, most: int | None = None, rolls: bool = False, clock: Clock = wall_clock) -> None:
+    def __init__(self, folder: Path, job: JobRef, most: int | None = None, *, rolls: bool = False, clock: Clock = wall_clock) -> None:
         """`most` is how many bytes of what each datum prints are kept; as the home of the folder says, if it is None.
 
         One that `rolls`, of a command that stays, keeps the newest, once or twice as many. `clock` says when a line was printed.

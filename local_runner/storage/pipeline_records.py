@@ -89,7 +89,7 @@ class PipelineRecords:
         values = (*row.pipeline, *row[1:6], row.state.value, row.reason, int(row.stopped), row.created, row.updated, row.code)
         self._db.execute(f"INSERT INTO pipeline VALUES ({', '.join('?' * len(values))})", values)
 
-    def set_pipeline_state(self, ref: PipelineRef, state: PipelineState, reason: str = "", stopped: bool | None = None) -> None:
+    def set_pipeline_state(self, ref: PipelineRef, state: PipelineState, reason: str = "", *, stopped: bool | None = None) -> None:
         """Set the state of a pipeline's newest version."""
         self._db.execute(
             "UPDATE pipeline SET state = ?, reason = ?, stopped = coalesce(?, stopped) WHERE project = ? AND name = ?"

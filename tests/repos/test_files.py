@@ -17,7 +17,7 @@ def put(lab: Lab, *files: tuple[str, str], append: bool = False) -> None:
 
 def copy(lab: Lab, source: str, path: str, append: bool = False) -> None:
     with lab.runner.modify_file(parse_commit("data@master")) as change:
-        change.copy(parse_file(source), path, append)
+        change.copy(parse_file(source), path, append=append)
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ class World:
         self._runner.create_pipeline(spec(name, shape), project=PROJECT, update=True, reprocess=reprocess)
 
     def _delete_pipeline(self, name: str, force: bool, keep: bool) -> None:
-        self._runner.delete_pipeline(PipelineRef(PROJECT, name), force, keep)
+        self._runner.delete_pipeline(PipelineRef(PROJECT, name), force=force, keep_repo=keep)
 
     def _stop_pipeline(self, name: str) -> None:
         self._runner.stop_pipeline(PipelineRef(PROJECT, name))
@@ -185,7 +185,7 @@ class World:
             self._runner.clear_commit(CommitQuery(_repo(name), id=job.id))
 
     def _delete_project(self, force: bool) -> None:
-        self._runner.delete_project(PROJECT, force)
+        self._runner.delete_project(PROJECT, force=force)
 
     def _delete_all(self) -> None:
         self._runner.delete_all()
@@ -214,7 +214,7 @@ class World:
         self._runner.create_repo(_repo(name, type))
 
     def _delete_repo(self, name: str, type: str, force: bool) -> None:
-        self._runner.delete_repo(_repo(name, type), force)
+        self._runner.delete_repo(_repo(name, type), force=force)
 
     def _start_commit(self, branch: Any) -> None:
         self._runner.start_commit(_branch(branch))
@@ -229,7 +229,7 @@ class World:
         self._runner.create_branch(BranchRef(_repo(repo), branch), trigger=Trigger(branch=watched, commits=1))
 
     def _delete_branch(self, branch: Any, force: bool) -> None:
-        self._runner.delete_branch(_branch(branch), force)
+        self._runner.delete_branch(_branch(branch), force=force)
 
     def _squash_set(self, place: int) -> None:
         for commit in self._set(place):
@@ -241,11 +241,11 @@ class World:
 
     def _squash(self, name: str, type: str, place: int, recursive: bool) -> None:
         for commit in self._commit(name, type, place):
-            self._runner.squash_commit(commit, recursive)
+            self._runner.squash_commit(commit, recursive=recursive)
 
     def _drop(self, name: str, type: str, place: int, recursive: bool) -> None:
         for commit in self._commit(name, type, place):
-            self._runner.drop_commit(commit, recursive)
+            self._runner.drop_commit(commit, recursive=recursive)
 
     def _stop_job(self, name: str, place: int) -> None:
         for job in self._job(name, place):

@@ -93,7 +93,7 @@ def list_branch(app: App, repo: str) -> None:
 @in_project
 def delete_branch(app: App, branch: str, force: bool) -> None:
     """Delete a branch; its commits stay."""
-    app.runner.delete_branch(app.branch(branch), force)
+    app.runner.delete_branch(app.branch(branch), force=force)
 
 
 def describe_trigger(trigger: Trigger) -> str:

@@ -155,7 +155,7 @@ def squash_commit(app: App, commit: str, recursive: bool, yes: bool) -> None:
     if is_id(commit):
         app.runner.squash_commit_set(commit)
     else:
-        app.runner.squash_commit(app.commit(commit), recursive)
+        app.runner.squash_commit(app.commit(commit), recursive=recursive)
 
 
 @command("delete commit 5f93d03b65fa421996185e53f7f8b1e4", transactional=True)
@@ -169,7 +169,7 @@ def delete_commit(app: App, commit: str, recursive: bool, yes: bool) -> None:
     if is_id(commit):
         app.runner.drop_commit_set(commit)
     else:
-        app.runner.drop_commit(app.commit(commit), recursive)
+        app.runner.drop_commit(app.commit(commit), recursive=recursive)
 
 
 @command("find commit images@master:/liberty.jpg")

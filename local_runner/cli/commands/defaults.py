@@ -77,7 +77,7 @@ def _replace(app: App, project: str | None, source: str, regenerate: bool, repro
 
 
 def _set(app: App, document: dict[str, Any] | None, project: str | None, regenerate: bool, reprocess: bool, dry_run: bool) -> None:
-    affected = app.runner.set_defaults(document, project, regenerate or reprocess, reprocess, dry_run)
+    affected = app.runner.set_defaults(document, project, regenerate=regenerate or reprocess, reprocess=reprocess, dry_run=dry_run)
     if not (regenerate or reprocess):
         return
     app.out.line("affected pipelines:" if affected else "no affected pipelines")

@@ -102,7 +102,7 @@ def copy_file(app: App, source: str, target: str, append: bool, src_project: str
     """Copy a file or a folder within a repo or to another one."""
     origin, goal = app.file(source, src_project), app.file(target, dest_project)
     with app.runner.modify_file(goal.commit) as changes:
-        changes.copy(origin, goal.path, append)
+        changes.copy(origin, goal.path, append=append)
 
 
 @command("delete file images@master:/drafts -r", waits=True)
@@ -113,7 +113,7 @@ def delete_file(app: App, file: str, recursive: bool) -> None:
     """Delete a file, or with -r (or a slash at the end) a folder."""
     commit, path = app.target(file)
     with app.runner.modify_file(commit) as changes:
-        changes.delete(path, recursive)
+        changes.delete(path, recursive=recursive)
 
 
 @command("inspect file images@master:/liberty.jpg")

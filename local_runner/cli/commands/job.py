@@ -40,7 +40,7 @@ _RESOURCES = ("resource_requests", "resource_limits", "sidecar_resource_requests
 @in_project
 def inspect_job(app: App, job: str, wait: bool) -> None:
     """Show a job: how it went, what it read and ran."""
-    info = app.runner.inspect_job(app.job(job), wait)
+    info = app.runner.inspect_job(app.job(job), wait=wait)
     pipeline = app.runner.job_pipeline(info.job)
     app.out.show_one(info, lambda info: job_info_document(info, pipeline), lambda info: _text(app, info, pipeline))
 

@@ -178,7 +178,7 @@ def stop_pipeline(app: App, pipeline: str) -> None:
 @in_project
 def rerun_pipeline(app: App, pipeline: str, reprocess: bool) -> None:
     """Make a new version with the same spec, and a job for it."""
-    app.runner.rerun_pipeline(app.pipeline(pipeline), reprocess)
+    app.runner.rerun_pipeline(app.pipeline(pipeline), reprocess=reprocess)
 
 
 @command("run cron nightly", waits=True)
@@ -209,11 +209,11 @@ def delete_pipeline(
         for info in doomed:  # what is stopped stands on nothing, so that the order does not matter
             app.runner.stop_pipeline(info.pipeline)
         for info in doomed:
-            app.runner.delete_pipeline(info.pipeline, force, keep_repo)
+            app.runner.delete_pipeline(info.pipeline, force=force, keep_repo=keep_repo)
     elif all_pipelines or all_projects:
         raise Invalid(f"cannot use the --all{'' if all_pipelines else '-projects'} flag with an argument")
     else:
-        app.runner.delete_pipeline(app.pipeline(pipeline), force, keep_repo, must_exist=True)
+        app.runner.delete_pipeline(app.pipeline(pipeline), force=force, keep_repo=keep_repo, must_exist=True)
 
 
 @command("run pipeline edges", hidden=True)

@@ -86,7 +86,7 @@ def delete_project(app: App, project_name: str, force: bool, yes: bool) -> None:
         raise Refused(f"cannot delete project with {len(repos)} repos")
     for repo in repos:
         app.runner.delete_repo(repo.repo)
-    app.runner.delete_project(project_name, force)
+    app.runner.delete_project(project_name, force=force)
     if project_name == app.runner.current_project:
         note(f"warning: deleted current project {project_name}; choose another: config update context --project PROJECT")
 

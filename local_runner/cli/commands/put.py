@@ -125,7 +125,7 @@ class _Putting:
     def put(self, path: str, source: str) -> None:
         if self.unpack and is_archive(source):
             for name, content in untar(source, self.stack):
-                self.changes.put(name, content, self.append)
+                self.changes.put(name, content, append=self.append)
         elif self.split:
             _put_split(self.app, self.changes, FileQuery(self.commit, path), source, self.append, self.split)
         elif source == STDIN or is_url(source):
@@ -135,15 +135,15 @@ class _Putting:
 
     def _put_file(self, path: str, content: bytes | Path | BinaryIO) -> None:
         if isinstance(content, bytes):
-            self.changes.put(path, content, self.append)
+            self.changes.put(path, content, append=self.append)
             self.meter.add(len(content))
         elif not isinstance(content, Path):
-            self.changes.put(path, self.meter.reader(content), self.append)
+            self.changes.put(path, self.meter.reader(content), append=self.append)
         elif self.meter.live:
             with content.open("rb", buffering=0) as stream:
-                self.changes.put(path, self.meter.reader(stream), self.append)
+                self.changes.put(path, self.meter.reader(stream), append=self.append)
         else:
-            self.changes.put(path, content, self.append)
+            self.changes.put(path, content, append=self.append)
 
 
 def _put_split(app: App, changes: FileChanges, folder: FileQuery, source: str, append: bool, split: Split) -> None:

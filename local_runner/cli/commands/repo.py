@@ -95,7 +95,7 @@ def delete_repo(app: App, repo: str | None, all_repos: bool, force: bool, yes: b
             raise Invalid("either a repo name or the --all flag needs to be provided", hint="`list repo` says which there are")
         doomed = app.runner.list_repo(app.projects(all_projects))
         app.confirm_loss(f"This will delete {', '.join(str(info.repo) for info in doomed) or 'nothing'}", yes)
-        app.runner.delete_repos(app.projects(all_projects), force)
+        app.runner.delete_repos(app.projects(all_projects), force=force)
     elif all_repos or all_projects:
         raise Invalid(f"cannot use the --all{'' if all_repos else '-projects'} flag with an argument")
     else:
@@ -105,7 +105,7 @@ def delete_repo(app: App, repo: str | None, all_repos: bool, force: bool, yes: b
 def _delete(app: App, repo: RepoRef, force: bool, yes: bool) -> None:
     if force:
         app.confirm_loss(f"This will delete {repo}, and leave those that depend on it without", yes)
-    if app.runner.delete_repo(repo, force) or app.runner.active_transaction():  # which may hold what makes it
+    if app.runner.delete_repo(repo, force=force) or app.runner.active_transaction():  # which may hold what makes it
         note("Repo deleted.")
     else:
         raise NotFound("No repo deleted.", hint=f"there is no repo {repo}; see `list repo`")
