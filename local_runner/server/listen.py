@@ -22,6 +22,7 @@ from local_runner.server.threads import CallThreads
 
 LOOPBACK = "127.0.0.1"
 _LARGEST = 64 << 20  # bytes of a message; clients send 20 MiB at most
+_LONGEST_TEXT = 1200  # characters of an error; each may take nine bytes on the wire
 _MOST_CALLS = 512  # at once, those that wait included
 _TRANSACTION, _TOKEN, _AGENT = "pach-transaction", "authn-token", "user-agent"
 _OPTIONS = (
@@ -174,7 +175,7 @@ class _Watched:
             code = "CANCELLED"
         self._done(Done(self._method.path, code, time.monotonic() - self._begun, text))
         if error is not None and not isinstance(error, GeneratorExit):
-            self._context.abort(getattr(grpc.StatusCode, code), text)
+            self._context.abort(getattr(grpc.StatusCode, code), _shortened(text))
 
 
 class _Unauthenticated(LocalRunnerError):
@@ -182,6 +183,11 @@ class _Unauthenticated(LocalRunnerError):
 
     def __init__(self) -> None:
         super().__init__("no authentication token (try logging in): this server asks for the token it was started with")
+
+
+def _shortened(text: str) -> str:
+    """A text that fits into the trailers of an answer, of which clients take 8 KiB."""
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]}…{text[-_LONGEST_TEXT // 4 :]}"
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -10,6 +10,7 @@ from local_runner.server import (
     branches,
     commits,
     datums,
+    debug,
     defaults,
     files,
     health,
@@ -119,6 +120,7 @@ TRANSACTION: Mapping[str, Handler] = {
 
 SERVICES: Mapping[str, Mapping[str, Handler]] = {
     "admin_v2.API": {"InspectCluster": admin.inspect_cluster},
+    "debug_v2.Debug": {"Dump": debug.dump, "DumpV2": debug.dump_v2, "GetDumpV2Template": debug.get_dump_v2_template},
     "grpc.health.v1.Health": {"Check": health.check, "Watch": health.watch},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": reflection.server_reflection_info},
     "pfs_v2.API": PFS,
@@ -134,7 +136,12 @@ _PODS = "there are no pods"
 REFUSED: Mapping[str, str] = {
     "admin_v2.API/RestartPachyderm": "there is nothing to restart; the engine starts whenever there is work",
     "auth_v2.API": "the auth service is not activated",
-    "debug_v2.Debug": f"{_PODS} to look into; `logs` and engine.log in the home say what happened",
+    "debug_v2.Debug/Binary": f"{_PODS} with a binary to take",
+    "debug_v2.Debug/Profile": "the server is not profiled; Dump says where its threads are",
+    "debug_v2.Debug/RunPFSLoadTest": "load tests are for clusters",
+    "debug_v2.Debug/RunPFSLoadTestDefault": "load tests are for clusters",
+    "debug_v2.Debug/SetLogLevel": "there is one level of logs",
+    "debug_v2.Debug/Trace": "the server is not traced; Dump says where its threads are",
     "enterprise_v2.API": "there is no enterprise server, and nothing to activate",
     "identity_v2.API": "the auth service is not activated",
     "license_v2.API": "the auth service is not activated",

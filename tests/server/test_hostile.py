@@ -128,3 +128,10 @@ def test_a_path_that_leads_elsewhere_is_not_written(home_with_data: ApiClient, p
 
 def test_a_read_beyond_the_end_is_empty(home_with_data: ApiClient) -> None:
     assert home_with_data("pfs_v2.API/GetFile", file=file("data", "/a"), offset=99) == []
+
+
+def test_an_error_about_a_long_name_reaches_the_client(client: ApiClient) -> None:
+    code, text = client.error("pfs_v2.API/InspectRepo", repo={"name": "é" * 100_000})
+    assert code == "NOT_FOUND"
+    assert "…" in text
+    assert text.endswith("not found")
