@@ -67,6 +67,10 @@ class Access:
         found._transaction, found._stop = transaction, stop or self._stop
         return found
 
+    def close_thread(self) -> None:
+        """Close what the calling thread has open of the home, when the thread is about to end; all is closed with the runner."""
+        self.database.close_thread()
+
     def change(self, work: Callable[[Transaction], _T], set_id: str = "") -> _T:
         """Do some work as one change, all of it under one commit set id or none of it; then start an engine if there is work for one."""
         with self.database.write() as session:

@@ -220,7 +220,7 @@ def _in_background(work: Callable[[], _T], runner: Runner) -> Future[_T]:
         except BaseException as error:
             future.set_exception(error)
         finally:
-            runner.database.close_thread()
+            runner.close_thread()
 
     Thread(target=run, name="s3-complete").start()
     return future

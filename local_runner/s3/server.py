@@ -74,7 +74,7 @@ class Listener(ThreadingMixIn, HTTPServer):
         finally:
             with self._lock:
                 self._open.discard(request)
-            self.runner.database.close_thread()
+            self.runner.close_thread()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke: nobody is left to be told."""

@@ -59,7 +59,7 @@ class Server:
 
     def __init__(self, runner: Runner, address: Address, done: Callable[[Done], None] = lambda call: None) -> None:
         """Raises `OSError` if the port is taken."""
-        self._threads = CallThreads(runner.database.close_thread)
+        self._threads = CallThreads(runner.close_thread)
         self._server = grpc.server(
             self._threads, handlers=(_Calls(runner, address.token, done),), options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
         )
