@@ -7,9 +7,10 @@ import os
 import re
 import shlex
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,20 @@ def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
     chosen = [name for name in NAMES if any(f"[{name}]" in item.nodeid for item in request.session.items)]
     command = f"{shlex.quote(sys.executable)} -m local_runner"
     # Not in threads: they would read the environment while pytest changes it.
-    with ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(AT_ONCE, get_context("spawn"), initializer=_end_with_the_run) as pool:
         yield {name: pool.submit(_play, name, command) for name in chosen}
+
+
+def _end_with_the_run() -> None:
+    """Have this process end when the one that runs the tests does, also if that is killed: nothing plays on."""
+    run = parent_process()
+    assert run is not None
+
+    def wait() -> None:
+        run.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _play(name: str, command: str) -> list[dict[str, object]]:

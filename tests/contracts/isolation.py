@@ -20,7 +20,7 @@ import pytest
 
 from local_runner.executors.base import MOST_PROCESSES, Executor, Worker
 from local_runner.executors.resources import Resources
-from tests.contracts.executor import PATH, Bench, is_alive, unique_sleep
+from tests.contracts.bench import PATH, Bench, is_alive, unique_sleep
 
 # Tries to get itself more processes and then forks until it may no more: the others sleep, each in a session of its own, and the one
 # that began ends with a status.

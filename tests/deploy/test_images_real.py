@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.executors.container_engines import BUILDERS, ENGINE_VARIABLE
-from tests.contracts.executor import soon
+from tests.contracts.bench import soon
 from tests.deploy.conftest import Deployment
 from tests.support.containers import needs_builder, packed
 

@@ -17,7 +17,8 @@ from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.container_engines import ENGINE_VARIABLE, OWNER_LABEL, find_engine
 from local_runner.executors.resources import Resources
 from local_runner.images.choice import Way, choose_image
-from tests.contracts.executor import Bench, ExecutorContract, is_alive, soon, unique_sleep, worker_request
+from tests.contracts.bench import Bench, is_alive, soon, unique_sleep, worker_request
+from tests.contracts.executor import ExecutorContract
 from tests.contracts.isolation import IsolationContract
 from tests.support.containers import IMAGE, executor_of, imported, needs, packed
 

@@ -17,7 +17,8 @@ from local_runner.executors.base import Executor, Worker
 from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.oci.cache import ImageCache
 from local_runner.oci.pull import load
-from tests.contracts.executor import PATH, Bench, ExecutorContract, worker_request
+from tests.contracts.bench import PATH, Bench, worker_request
+from tests.contracts.executor import ExecutorContract
 from tests.contracts.isolation import IsolationContract
 from tests.executors.test_sandbox import needs_root, needs_sandbox
 from tests.support.images import PROGRAMS, USERS, Entry, Image, file, folder, layer, link, of_this_machine

@@ -7,7 +7,8 @@ import pytest
 
 from local_runner.executors.process import ProcessExecutor, mirror, translator
 from local_runner.executors.resources import Resources
-from tests.contracts.executor import Bench, ExecutorContract
+from tests.contracts.bench import Bench
+from tests.contracts.executor import ExecutorContract
 
 
 class TestProcessExecutor(ExecutorContract):

@@ -18,7 +18,8 @@ from local_runner.executors.base import MOST_PROCESSES, Executor, Worker, Worker
 from local_runner.executors.resources import Resources
 from local_runner.executors.sandbox import SandboxExecutor, arrange
 from local_runner.executors.users import UserFiles, find_user
-from tests.contracts.executor import PATH, Bench, ExecutorContract, unique_sleep
+from tests.contracts.bench import PATH, Bench, unique_sleep
+from tests.contracts.executor import ExecutorContract
 from tests.contracts.isolation import BOMB, IsolationContract
 
 # The calls keyctl and add_key of x86_64; what to do with a key, and this user's own keyring.

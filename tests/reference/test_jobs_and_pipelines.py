@@ -14,7 +14,7 @@ from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import CommitQuery, PipelineRef, RepoRef, parse_branch, parse_commit, parse_repo
 from local_runner.model.repos import Trigger
 from local_runner.model.units import rfc3339
-from tests.contracts.executor import soon
+from tests.contracts.bench import soon
 from tests.reference.datums import Input, pfs
 from tests.support.lab import Do, Lab, copy
 

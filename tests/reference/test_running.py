@@ -15,7 +15,7 @@ import pytest
 from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import PipelineRef
-from tests.contracts.executor import is_alive, soon, unique_sleep
+from tests.contracts.bench import is_alive, soon, unique_sleep
 from tests.reference.datums import fill, pfs
 from tests.reference.machine import Machine, best_executor
 
