@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -20,26 +20,21 @@ from local_runner.engine.job_run import TIMED_OUT, JobRun, Phase
 from local_runner.engine.new_jobs import NewJobs, is_unfinished
 from local_runner.engine.pool import Pool
 from local_runner.engine.services import Services
+from local_runner.engine.start import executor_remarks, start_pipeline
 from local_runner.engine.worker_request import WorkerRequests
 from local_runner.engine.worker_thread import Done, Event, Free, WorkerEnded
 from local_runner.errors import DiskFull, LocalRunnerError, Unavailable, WorkerLost
-from local_runner.executors.base import Executor
 from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState, RunningDatum
-from local_runner.model.pipelines import PipelineSpec, PipelineState
+from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef
 from local_runner.pipelines.cron import TickFailed, make_ticks
-from local_runner.pipelines.job_end import end_job
-from local_runner.pipelines.pipelines import NO_COMMAND
-from local_runner.pipelines.stored_specs import spec_of
 from local_runner.pipelines.triggers import fire_triggers
 from local_runner.planning.agenda import Agenda, read_agenda
 from local_runner.repos.transaction import Transaction
-from local_runner.specs.notes import remote_egress
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database
-from local_runner.storage.pipeline_records import PipelineRow
 from local_runner.storage.wakeup import Wakeup
 
 # Outcomes are written this often, and at the end of a step: a kill costs at most what came since. Datums have random places in the
@@ -255,19 +250,7 @@ class Engine:
         """Set new pipelines to running, or to failure if they have no command."""
         for row in self._agenda.rows.values():
             if row.state is PipelineState.STARTING:
-                self._guard.for_pipeline(row.pipeline, partial(self._start_pipeline, row))
-
-    def _start_pipeline(self, row: PipelineRow) -> None:
-        works = bool(spec_of(row).transform.cmd)
-        with self._database.write() as session:
-            state = PipelineState.RUNNING if works else PipelineState.FAILURE
-            session.pipelines.set_pipeline_state(row.pipeline, state, "" if works else NO_COMMAND)
-            if not works:
-                txn = Transaction(session, new_id(), session.clock())
-                for job in self._agenda.unfinished:
-                    info = session.pipelines.job(job) if job.pipeline == row.pipeline else None
-                    if info is not None and not info.state.is_final:
-                        end_job(txn, info, JobState.KILLED, NO_COMMAND)
+                self._guard.for_pipeline(row.pipeline, partial(start_pipeline, self._database, row, self._agenda.unfinished))
 
     def _keep_services(self) -> None:
         if self._config.services:
@@ -362,7 +345,7 @@ class Engine:
 
     def _write_remarks(self, run: JobRun) -> None:
         run.missing_image = self._requests.missing_image(run.spec)
-        for remark in (*_remarks(run.spec, self._config.executor), *self._requests.remarks(run.spec)):
+        for remark in (*executor_remarks(run.spec, self._config.executor), *self._requests.remarks(run.spec)):
             run.log.worker("", Datum("", ()), remark)
 
     def _write_news(self) -> None:
@@ -407,10 +390,3 @@ class Engine:
         self._pool.release(job)
         if run is not None:
             run.log.close()
-
-
-def _remarks(spec: PipelineSpec, executor: Executor) -> Iterator[str]:
-    """The first lines of a job's log: what its spec asks for and does not get here."""
-    if spec.transform.user and not executor.capabilities.runs_as_user:
-        yield f"transform.user: the executor {executor.name} cannot run commands as {spec.transform.user}; root's sandbox could"
-    yield from remote_egress(spec)
