@@ -10,7 +10,7 @@ import pytest
 
 from local_runner.project import watch as watching
 from local_runner.project.file import read_project
-from local_runner.project.watch import Watcher, changes
+from local_runner.project.watch import ProjectWatcher, changes
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def watcher(project: Path) -> Watcher:
-    return Watcher(lambda: read_project(project), [project / "local_runner.toml"])
+def watcher(project: Path) -> ProjectWatcher:
+    return ProjectWatcher(lambda: read_project(project), [project / "local_runner.toml"])
 
 
 EDITS: dict[str, Callable[[Path], object]] = {

@@ -40,7 +40,7 @@ class Pipelines(Access):
         """Create a pipeline, or a new version of one; returns its effective spec. With `dry_run` nothing else happens."""
         effective = self._look(lambda session: pipelines.effective(session, document, project))
         if not dry_run:
-            request = pipelines.Request(document, project, update, reprocess, code)
+            request = pipelines.PipelineRequest(document, project, update, reprocess, code)
             self._do(CreatePipeline(request))
         return effective
 

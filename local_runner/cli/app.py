@@ -50,7 +50,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _LOCAL = frozenset({"--file", "--input", "--input-file", "--output", "--directory"})  # flags that take files of this machine
 
 
-class Whole(click.ParamType):  # type: ignore[type-arg]  # it has some in newer versions only
+class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # it has some in newer versions only
     """A whole number from `least` on, up to where the store ends counting."""
 
     name = "integer"
@@ -65,7 +65,7 @@ class Whole(click.ParamType):  # type: ignore[type-arg]  # it has some in newer 
         return number
 
 
-NUMBER, COUNT = Whole(-(2**63)), Whole()
+NUMBER, COUNT = WholeNumber(-(2**63)), WholeNumber()
 
 _SHOWN = 200  # characters of a wrong argument in a message
 

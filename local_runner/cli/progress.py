@@ -20,7 +20,7 @@ _PLAIN_SECONDS = 5.0  # between two lines about one job where nothing can be red
 _BAR = 24  # cells
 
 
-class Progress:
+class RunProgress:
     """An observer of the engine. Use as a context manager; the display is gone when it ends.
 
     `has_failed` says whether a job failed, `failures` counts failed datums by pipeline.
@@ -36,7 +36,7 @@ class Progress:
         self.has_failed = False
         self.failures: Counter[str] = Counter()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunProgress:
         if not self._quiet and sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb":
             from rich.console import Console  # 60 ms, for terminals only
             from rich.live import Live

@@ -17,7 +17,7 @@ from local_runner.cli.output import note
 from local_runner.cli.settings import EXECUTOR_VARIABLE, jobs_from_environment
 
 if TYPE_CHECKING:
-    from local_runner.cli.progress import Progress
+    from local_runner.cli.progress import RunProgress
     from local_runner.model.jobs import JobInfo
     from local_runner.project.file import Project
     from local_runner.project.update import Changes
@@ -109,7 +109,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
     if any(info.spec.transform.datum_batching for info in runner.list_pipeline()):
         next_datum_servers.start()  # before what takes another 50 ms to import
 
-    from local_runner.cli.progress import Progress
+    from local_runner.cli.progress import RunProgress
     from local_runner.engine.config import EngineConfig
     from local_runner.engine_host import engine_of
     from local_runner.executors.table import choose
@@ -125,7 +125,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
         waited.append(holder)
         note(f"waiting for {holder or 'another process'}, which is at work in {runner.home}")
 
-    with Progress(flags.quiet) as progress:
+    with RunProgress(flags.quiet) as progress:
 
         def is_needed(info: JobInfo) -> bool:
             return todo.needed is None or info.job.pipeline in todo.needed
@@ -167,7 +167,7 @@ def _jobs(runner: Runner) -> list[JobInfo]:
     return list(reversed(list(runner.list_job(history=-1))))
 
 
-def _left(progress: Progress, jobs: list[JobInfo], todo: Changes, flags: Flags) -> str:
+def _left(progress: RunProgress, jobs: list[JobInfo], todo: Changes, flags: Flags) -> str:
     """A sentence about what the run left undone, and why; "" if nothing."""
     if progress.failures and flags.ignore_errors:
         return f"failed datums were ignored: {', '.join(f'{count} of {name}' for name, count in progress.failures.items())}"

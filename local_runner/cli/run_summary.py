@@ -40,10 +40,10 @@ def show_jobs(ended: Sequence[JobInfo], began: float) -> None:
 
 def wait_for_jobs(runner: Runner, sets: Iterable[str]) -> None:
     """Stay until the jobs of these commit sets have ended, with progress. Raises `WorkFailed` if one did not succeed."""
-    from local_runner.cli.progress import Progress
+    from local_runner.cli.progress import RunProgress
 
     ended: list[JobInfo] = []
-    with Progress(quiet=False) as progress:
+    with RunProgress(quiet=False) as progress:
         known: dict[JobRef, JobInfo] = {}
 
         def watch(found: JobSetInfo) -> None:

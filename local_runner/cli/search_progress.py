@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from local_runner.cli.progress import Progress
+from local_runner.cli.progress import RunProgress
 from local_runner.model.jobs import JobInfo
 from local_runner.model.space import show_value, shown
 from local_runner.model.units import human_duration
@@ -15,7 +15,7 @@ from local_runner.search.trials import DONE, FAILED, Trial
 _PLAIN_SECONDS = 2.0  # between two lines about points that are not the best
 
 
-class SearchProgress(Progress):
+class SearchProgress(RunProgress):
     """The display of a run, with a line about points; where nothing can be redrawn, a line for each new best and now and then."""
 
     def __init__(self, quiet: bool, maximize: bool) -> None:

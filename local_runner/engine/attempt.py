@@ -18,7 +18,7 @@ from local_runner.model.refs import JobRef
 from local_runner.pipelines.outcome import OutputFile
 from local_runner.planning.prepare import Roots
 from local_runner.storage.database import Database
-from local_runner.storage.job_log import JobLog, Lines
+from local_runner.storage.job_log import JobLog, LogLines
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Attempt:
     """One try of a datum: what user code was given, and what came of it."""
 
     given: PreparedDatum
-    lines: Lines
+    lines: LogLines
     download_time: float
     left: TreeChanges = UNTOUCHED
     error: str = ""

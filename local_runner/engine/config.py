@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_runner.engine.batching.client import NextDatumServers
-from local_runner.engine.observers import Observer, Silent
+from local_runner.engine.observers import Observer, SilentObserver
 from local_runner.executors.base import Executor
 from local_runner.model.jobs import JobInfo
 
@@ -28,7 +28,7 @@ class EngineConfig:
     executor: Executor
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     images: Callable[[], Mapping[str, Path]] = dict
-    observer: Observer = field(default_factory=Silent)
+    observer: Observer = field(default_factory=SilentObserver)
     services: bool = False
     may_begin: Callable[[JobInfo], bool] = lambda info: True
     ignore_failures: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from local_runner.engine.batching.batched_run import PREMATURE_EXIT
-from local_runner.engine.batching.client import Call, NextDatumClient, NextDatumServers
+from local_runner.engine.batching.client import NextDatumCall, NextDatumClient, NextDatumServers
 from local_runner.engine.datum_lookup import FoundDatum
 from local_runner.engine.environment import dot_env, job_env, stdin_bytes
 from local_runner.engine.outputs import collect
@@ -44,7 +44,7 @@ class DatumSession:
         self._opened = opened
         self._client = client
         self._staged: Staged | None = None
-        self._asked: Call | None = None  # the NextDatum that ended the datum
+        self._asked: NextDatumCall | None = None  # the NextDatum that ended the datum
         self._broken: LocalRunnerError | OSError | None = None  # what kept it from being answered
         self._number = 0
         if client:

@@ -22,7 +22,7 @@ from local_runner.engine.pool import Pool
 from local_runner.engine.services import Services
 from local_runner.engine.start import executor_remarks, start_pipeline
 from local_runner.engine.worker_request import WorkerRequests
-from local_runner.engine.worker_thread import Done, Event, Free, WorkerEnded
+from local_runner.engine.worker_thread import DatumEnded, Event, Free, WorkerEnded
 from local_runner.errors import DiskFull, LocalRunnerError, Unavailable, WorkerLost
 from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
@@ -206,7 +206,7 @@ class Engine:
     def _put(self, event: Event | Copied) -> None:
         self._events.put(event)
         # A no-op datum takes a millisecond: waking the engine for each would cost more. The set's end wakes it.
-        if not isinstance(event, Done):
+        if not isinstance(event, DatumEnded):
             self._wakeup.notify()
 
     def _drain(self) -> None:
@@ -216,9 +216,9 @@ class Engine:
                 event = self._events.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(event, (Done, Copied)):
+            if isinstance(event, (DatumEnded, Copied)):
                 run = self._runs.get(event.job)
-                if run is not None and isinstance(event, Done):
+                if run is not None and isinstance(event, DatumEnded):
                     run.note(event.outcome)
                     self._to_tell.append(partial(self._config.observer.datum_ended, event.job, event.outcome))
                 elif run is not None and isinstance(event, Copied):

@@ -17,7 +17,7 @@ class Observer(Protocol):
     def datum_ended(self, job: JobRef, outcome: Outcome) -> None: ...
 
 
-class Silent:
+class SilentObserver:
     def job_changed(self, info: JobInfo) -> None:
         pass
 

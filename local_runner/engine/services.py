@@ -50,20 +50,20 @@ class ServiceThread(threading.Thread):
         self._database, self._executor, self._spec, self._notify = database, executor, service, notify
         self._log = JobLog(database.home.logs, service.job, rolls=True, clock=database.clock)
         self._pause = FIRST_PAUSE
-        self._dismissed = threading.Event()
+        self._told_to_stop = threading.Event()
         self._process: Process | None = None
         self.has_ended = False  # of itself, and well
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """Kill its command; returns when it is gone."""
-        self._dismissed.set()
+        self._told_to_stop.set()
         if self._process is not None:
             self._process.kill()
         self.join()
 
     def run(self) -> None:
         try:
-            while not self._dismissed.is_set() and not self.has_ended:
+            while not self._told_to_stop.is_set() and not self.has_ended:
                 try:
                     with self._worker() as opened:
                         self._stay(opened)
@@ -88,16 +88,16 @@ class ServiceThread(threading.Thread):
     def _stay(self, opened: OpenWorker) -> None:
         spec = self._spec.spec
         request = self._lay_out(opened)
-        while not self._dismissed.is_set():
+        while not self._told_to_stop.is_set():
             self._process = opened.worker.start(request)
-            if self._dismissed.is_set():  # before the process was known
+            if self._told_to_stop.is_set():  # before the process was known
                 self._process.kill()
             result = self._process.wait()
             assert result is not None
             if result.accepted(spec.transform.accept_return_code):
                 self.has_ended = True
                 return
-            if not self._dismissed.is_set():
+            if not self._told_to_stop.is_set():
                 self._rest(result.reason)
 
     def _lay_out(self, opened: OpenWorker) -> RunRequest:
@@ -114,7 +114,7 @@ class ServiceThread(threading.Thread):
 
     def _rest(self, reason: str) -> None:
         self._log.worker(self.name, self._spec.datum, f"the command ended: {reason}; it is started again in {self._pause:.0f} s")
-        self._dismissed.wait(self._pause)
+        self._told_to_stop.wait(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
@@ -147,7 +147,7 @@ class Services:
         # One that was deleted and created anew begins at version 1 again; its spec commit is another.
         spouts = {(row.pipeline, row.version, row.spec_commit): row for row in live}
         wanted = spouts.keys() | {(job.pipeline, rows[job.pipeline].version, job.id) for job in unfinished if job.pipeline in rows}
-        self._dismiss(self._all.keys() - wanted)
+        self._stop(self._all.keys() - wanted)
         return [row for key, row in spouts.items() if key not in self._all or self._all[key].has_ended]
 
     def attend(self, row: PipelineRow) -> None:
@@ -175,20 +175,20 @@ class Services:
 
     def serve(self, service: ServiceSpec) -> None:
         """Start a service, when the one before it is gone: only one can listen."""
-        self._dismiss(key for key in self._all if key[0] == service.job.pipeline)
+        self._stop(key for key in self._all if key[0] == service.job.pipeline)
         self._start((service.job.pipeline, service.version, service.job.id), service)
 
     def close(self) -> None:
         """End them all."""
-        self._dismiss(list(self._all))
+        self._stop(list(self._all))
 
     def _start(self, key: Key, service: ServiceSpec) -> None:
         self._all[key] = ServiceThread(self._database, self._executor, service, self._notify)
         self._all[key].start()
 
-    def _dismiss(self, keys: Iterable[Key]) -> None:
+    def _stop(self, keys: Iterable[Key]) -> None:
         for key in list(keys):
-            self._all.pop(key).dismiss()
+            self._all.pop(key).stop()
 
     def _note_end(self, row: PipelineRow) -> None:
         """Record that a spout ended well, so that the next engine does not start it again."""

@@ -33,7 +33,7 @@ from local_runner.storage.job_log import JobLog
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class DatumEnded:
     """A datum ended."""
 
     job: JobRef
@@ -56,7 +56,7 @@ class WorkerEnded:
     datum: Datum | None
 
 
-Event = Done | Free | WorkerEnded
+Event = DatumEnded | Free | WorkerEnded
 
 
 class OpenWorker(NamedTuple):
@@ -268,7 +268,7 @@ class WorkerThread(threading.Thread):
         with contextlib.suppress(DatumStopped):
             for datum in assignment.datums:
                 self.current = (datum, self._database.clock())
-                self._report(Done(assignment.job, runner.run(assignment.context, datum)))
+                self._report(DatumEnded(assignment.job, runner.run(assignment.context, datum)))
         self.current = None  # it stays where an error came between: that is the datum it befell
 
     def _close_warm_log(self) -> None:

@@ -14,7 +14,7 @@ _CARRIERS = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
 _LONGEST_CARRIER = 1 << 20
 
 
-class Entry:
+class TarEntry:
     """Something in the tar file, good until the next is asked for."""
 
     __slots__ = ("_stream", "_what", "header", "path")
@@ -35,7 +35,7 @@ class Entry:
             yield piece
 
 
-def entries(source: Readable, what: str) -> Iterator[Entry]:
+def entries(source: Readable, what: str) -> Iterator[TarEntry]:
     """Everything in a tar file, in its order. Raises `Invalid` for what is none, and for what is made to do harm."""
     try:
         with tarfile.open(fileobj=cast(Any, source), mode="r|", bufsize=CHUNK, tarinfo=_Header, errorlevel=2) as tar:
@@ -44,7 +44,7 @@ def entries(source: Readable, what: str) -> Iterator[Entry]:
                 tar.members = []  # type: ignore[attr-defined]  # else all are kept
                 if header.issparse():
                     raise Invalid(f"{what}: {header.name!a} is a sparse file, which images do not have")
-                yield Entry(header, stream, what)
+                yield TarEntry(header, stream, what)
     except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as why:
         raise Invalid(f"{what} is no tar file that can be read: {why or type(why).__name__}", hint="it was damaged; get it again") from None
 

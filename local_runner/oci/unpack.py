@@ -17,7 +17,7 @@ from typing import Any
 from local_runner import beneath
 from local_runner.errors import DiskFull, Invalid, Unavailable
 from local_runner.oci.streams import Checked, Readable, unpacked
-from local_runner.oci.tar import Entry, entries, inside
+from local_runner.oci.tar import TarEntry, entries, inside
 
 # How layers say what of those below is gone (OCI image-spec, layer.md).
 _WHITEOUT, _OPAQUE, _INTERNAL = ".wh.", ".wh..wh..opq", ".wh..wh."
@@ -102,7 +102,7 @@ class _Unpacking:
             os.close(self.here[1])
         self.here = ("", -1)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: TarEntry) -> None:
         """Raises OSError, `Invalid`."""
         parent, _, name = entry.path.rpartition("/")
         self.files += 1
@@ -166,7 +166,7 @@ class _Unpacking:
             self._folder(parent)
             self.whiteouts.add(f"{parent}/{gone}".lstrip("/"))
 
-    def _add_folder(self, folder: int, name: str, entry: Entry) -> None:
+    def _add_folder(self, folder: int, name: str, entry: TarEntry) -> None:
         try:
             os.mkdir(name, _OPEN, dir_fd=folder)
         except FileExistsError:
@@ -175,10 +175,10 @@ class _Unpacking:
                 os.mkdir(name, _OPEN, dir_fd=folder)
         self._note_folder(entry.path, entry)
 
-    def _note_folder(self, path: str, entry: Entry) -> None:
+    def _note_folder(self, path: str, entry: TarEntry) -> None:
         self.folders[path] = (entry.header.mode & _MODE, entry.header.mtime, *self._owner(entry))
 
-    def _add_file(self, folder: int, name: str, entry: Entry) -> None:
+    def _add_file(self, folder: int, name: str, entry: TarEntry) -> None:
         try:
             file = os.open(name, _FILE, 0o600, dir_fd=folder)
         except FileExistsError:
@@ -196,7 +196,7 @@ class _Unpacking:
         finally:
             os.close(file)
 
-    def _add_link(self, folder: int, name: str, entry: Entry) -> None:
+    def _add_link(self, folder: int, name: str, entry: TarEntry) -> None:
         if not entry.header.linkname:
             raise Invalid(f"{self.what} is refused: the link {entry.path!a} leads to nothing")
         try:
@@ -209,7 +209,7 @@ class _Unpacking:
             with self._tolerant():
                 os.chown(name, user, group, dir_fd=folder, follow_symlinks=False)
 
-    def _add_hard_link(self, folder: int, name: str, entry: Entry) -> None:
+    def _add_hard_link(self, folder: int, name: str, entry: TarEntry) -> None:
         parent, _, target = inside(entry.header.linkname, self.what).rpartition("/")
         if f"{parent}/{target}".lstrip("/") == entry.path:
             return
@@ -270,7 +270,7 @@ class _Unpacking:
             return False
         return True
 
-    def _owner(self, entry: Entry) -> tuple[int, int]:
+    def _owner(self, entry: TarEntry) -> tuple[int, int]:
         user, group = entry.header.uid, entry.header.gid
         if not (0 <= user < _NO_OWNER and 0 <= group < _NO_OWNER):
             raise Invalid(f"{self.what} is refused: {entry.path!a} belongs to nobody there can be ({user}:{group})")

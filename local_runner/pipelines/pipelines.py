@@ -29,7 +29,7 @@ NO_COMMAND = "nothing to run: no transform.cmd"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PipelineRequest:
     """A spec to create or update a pipeline with. `code` says, as JSON, which files stand behind its image."""
 
     document: Mapping[str, Any]
@@ -50,7 +50,7 @@ def effective(session: Session, document: Mapping[str, Any], project: str) -> di
     return effective_spec(user_spec(document, project), json.loads(get_defaults(session)), json.loads(get_defaults(session, project)))
 
 
-def create_pipeline(txn: Transaction, request: Request) -> PipelineRow:
+def create_pipeline(txn: Transaction, request: PipelineRequest) -> PipelineRow:
     """Create a pipeline, or make a new version of one. Raises `AlreadyExists`, `SpecError`, `NotFound`, `Refused`."""
     from local_runner.specs.effective import spec_json, user_spec
     from local_runner.specs.parse import parse_new_spec
@@ -213,7 +213,7 @@ def delete_pipeline(txn: Transaction, ref: PipelineRef, *, force: bool = False, 
 def rerun_pipeline(txn: Transaction, ref: PipelineRef, *, reprocess: bool = False) -> PipelineRow:
     """A new version with the same spec. Raises `NotFound`."""
     row = find_pipeline(txn.session, ref)
-    return create_pipeline(txn, Request(json.loads(row.user_spec), ref.project, update=True, reprocess=reprocess, code=row.code))
+    return create_pipeline(txn, PipelineRequest(json.loads(row.user_spec), ref.project, update=True, reprocess=reprocess, code=row.code))
 
 
 def cron_inputs(session: Session, ref: PipelineRef) -> list[Cron]:

@@ -146,7 +146,7 @@ class StopJob:
 class CreatePipeline:
     """Create or update a pipeline; the result is its new version."""
 
-    request: pipelines.Request
+    request: pipelines.PipelineRequest
 
     def apply(self, txn: Transaction) -> int:
         return pipelines.create_pipeline(txn, self.request).version

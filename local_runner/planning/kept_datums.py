@@ -16,7 +16,7 @@ from local_runner.pipelines.datum_index import DatumRecord, read_datum_index, re
 from local_runner.pipelines.job_commits import output_commit
 from local_runner.pipelines.meta import files_path, meta_path, parse_meta
 from local_runner.pipelines.outcome import Outcome, OutputFile
-from local_runner.planning.plan import Kept
+from local_runner.planning.plan import KeptDatum
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.objects import Content
@@ -26,9 +26,9 @@ _REACH = 100  # jobs looked back at: the latest of them has taken over what thos
 _FEW = 100  # datums whose datum_index are looked up one by one; of more, all datum_index are read
 
 
-def find_kept(session: Session, job: JobRef, base: CommitRow | None, datums: Sequence[Datum], salt: str) -> dict[str, Kept]:
+def find_kept(session: Session, job: JobRef, base: CommitRow | None, datums: Sequence[Datum], salt: str) -> dict[str, KeptDatum]:
     """The datums of a job that succeeded with the same content in a failed job since the base: id -> the newest success."""
-    found: dict[str, Kept] = {}
+    found: dict[str, KeptDatum] = {}
     if not datums or os.environ.get(KEEP_VARIABLE, "").lower() in ("0", "no", "false"):
         return found
     missing: dict[str, bytes] = {}
@@ -37,7 +37,7 @@ def find_kept(session: Session, job: JobRef, base: CommitRow | None, datums: Seq
         own = bytes.fromhex(info.job.id)
         for name, record in list(_records(session, meta, missing)):
             if record.job == own and record.state is DatumState.PROCESSED and record.hash == missing.get(name):
-                found[name] = Kept(info.job.id, info.state.word, meta.key, output.key)
+                found[name] = KeptDatum(info.job.id, info.state.word, meta.key, output.key)
                 del missing[name]
         if not missing:
             break
@@ -72,7 +72,7 @@ def _records(session: Session, meta: CommitRow, wanted: Mapping[str, bytes]) -> 
             yield name, record
 
 
-def kept_outcome(session: Session, kept: Kept, datum: Datum) -> Outcome:
+def kept_outcome(session: Session, kept: KeptDatum, datum: Datum) -> Outcome:
     """The outcome of a kept datum, as if it had run now. Raises `LocalRunnerError` if its output is gone."""
     meta, output = session.commits.at(kept.meta), session.commits.at(kept.output)
     document = session.trees.get(meta.tree, entry_key(meta_path(datum.id), datum.id))

@@ -60,7 +60,7 @@ UNCHANGED = "same input files as when it succeeded"
 GONE = "its input files are gone"
 
 
-class Kept(NamedTuple):
+class KeptDatum(NamedTuple):
     """The earlier success of a datum that is not run again: id and end of that job, and the keys of its meta and output commit."""
 
     job: str
@@ -86,7 +86,7 @@ class Plan:
     again: tuple[tuple[Datum, str], ...]
     remove: tuple[str, ...]
     reuse: tuple[str, ...]
-    kept: Mapping[str, Kept] = field(default_factory=dict)
+    kept: Mapping[str, KeptDatum] = field(default_factory=dict)
 
     def steps(self) -> Iterator[Step]:
         """All steps in the order they happen."""

@@ -20,7 +20,7 @@ from local_runner.model.jobs import JobState
 from local_runner.model.names import DEFAULT_PROJECT, clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef, RepoRef
-from local_runner.pipelines.pipelines import Request, create_pipeline, effective
+from local_runner.pipelines.pipelines import PipelineRequest, create_pipeline, effective
 from local_runner.pipelines.stored_specs import spec_of
 from local_runner.project.file import DEFAULT_BRANCH, InputRepo, Project
 from local_runner.repos.commits import content_root
@@ -62,7 +62,7 @@ class FilesChanged:
 class SpecChanged:
     """A pipeline that has to be created or updated, and why; `notes` are what to know about its spec."""
 
-    request: Request
+    request: PipelineRequest
     pipeline: PipelineRef
     reason: str
     notes: tuple[str, ...] = ()
@@ -281,17 +281,17 @@ def _spec_change(
     row = session.pipelines.pipeline(spec.pipeline)
     project = spec.pipeline.project
     if row is None:
-        return SpecChanged(Request(document, project, code=code), spec.pipeline, "new pipeline")
+        return SpecChanged(PipelineRequest(document, project, code=code), spec.pipeline, "new pipeline")
     changed_code = "--always-make" if always_make else _code_reason(row.code, code) if row.code and reprocess else ""
     same_spec = spec_json(user_spec(document, project)) == row.user_spec
     if changed_code:
-        return SpecChanged(Request(document, project, update=True, reprocess=True, code=code), spec.pipeline, changed_code)
+        return SpecChanged(PipelineRequest(document, project, update=True, reprocess=True, code=code), spec.pipeline, changed_code)
     kept = row.code or code
     if not same_spec:
-        return SpecChanged(Request(document, project, update=True, code=kept), spec.pipeline, f"{source.name} changed")
+        return SpecChanged(PipelineRequest(document, project, update=True, code=kept), spec.pipeline, f"{source.name} changed")
     # A job that comes anyway, or never as long as it is stopped, is not to be asked for.
     if not gets_job and not row.stopped and (failed := _failed_last(session, spec)):
-        return SpecChanged(Request(document, project, update=True, code=kept), spec.pipeline, f"{failed}, so it is tried again")
+        return SpecChanged(PipelineRequest(document, project, update=True, code=kept), spec.pipeline, f"{failed}, so it is tried again")
     return None
 
 

@@ -64,7 +64,7 @@ def changes(before: Stamps, after: Stamps, root: Path) -> list[str]:
 
 
 @dataclass
-class Watcher:
+class ProjectWatcher:
     """Watches the project that `read` reads, and `anchors`: the files that say what it is, looked at even while it cannot be read."""
 
     read: Callable[[], Project]
@@ -99,10 +99,10 @@ class Watcher:
             began = time.monotonic()
             found = self.look()
             if found != seen:
-                return self._settled(found)
+                return self._unchanged_for_a_while(found)
             time.sleep(max(PAUSE, (time.monotonic() - began) * _SHARE))
 
-    def _settled(self, found: Stamps) -> Stamps:
+    def _unchanged_for_a_while(self, found: Stamps) -> Stamps:
         while True:
             time.sleep(_SETTLING)
             again = self.look()

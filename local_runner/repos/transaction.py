@@ -10,7 +10,7 @@ from local_runner.model.refs import META, SPEC, CommitRef, RepoRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.repos.provenance import sources_first
 from local_runner.storage.database import Session
-from local_runner.storage.repo_records import BranchRow, Source
+from local_runner.storage.repo_records import BranchRow, BranchSource
 
 
 @dataclass
@@ -74,7 +74,7 @@ def second_of_set(txn: Transaction, repo: RepoRef) -> Refused:
     return Refused(text, hint="do one of them in a transaction of its own")
 
 
-def may_write_output(txn: Transaction, repo: RepoRef, sources: Sequence[Source]) -> bool:
+def may_write_output(txn: Transaction, repo: RepoRef, sources: Sequence[BranchSource]) -> bool:
     """Whether this happens in the worker of the present version of the spout whose output the branch of these sources is (pps 4.8)."""
     if txn.spout is None or has_datums(txn.session, repo):
         return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from local_runner.engine.config import EngineConfig
-from local_runner.engine.observers import Observer, Silent
+from local_runner.engine.observers import Observer, SilentObserver
 from local_runner.engine_host import engine_of
 from local_runner.errors import Refused, WorkFailed
 from local_runner.model.jobs import JobInfo, JobState
@@ -51,7 +51,7 @@ class Watcher(Observer, Protocol):
         ...
 
 
-class Unseen(Silent):
+class Unseen(SilentObserver):
     """Nobody looks."""
 
     def planned(self, wanted: int, known: Sequence[Trial]) -> None:

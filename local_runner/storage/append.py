@@ -8,7 +8,7 @@ from itertools import chain
 from local_runner.model.file_hash import hash_of_chunks
 from local_runner.storage.intake import Stream
 from local_runner.storage.objects import WORTH_SHARING, Content, Objects
-from local_runner.storage.stored_file import Part, first_bytes
+from local_runner.storage.stored_file import FilePart, first_bytes
 from local_runner.storage.sums import BLOCK, Summer, covers
 
 _MOST_PARTS = 64  # more would make reading slow: then it is stored whole again
@@ -54,7 +54,7 @@ def _append_sharing(objects: Objects, there: bytes, more: bytes) -> Content | No
         kept + rest.size,
         sums=sums[: begin // BLOCK * 4] + summer.sums(),
         chunks=all_chunks,
-        parts=(*first_bytes(parts or [Part(there, 0, size)], kept), Part(rest.name, 0, rest.size)),
+        parts=(*first_bytes(parts or [FilePart(there, 0, size)], kept), FilePart(rest.name, 0, rest.size)),
     )
 
 

@@ -40,17 +40,17 @@ class JobLog:
         self.lock = threading.RLock()
         self.most = _most(folder.parent) if most is None else most
         self._file = LogFile(log_path(folder, job))
-        self._latest: dict[str, Lines] = {}  # by worker
-        self._waiting: set[Lines] = set()
+        self._latest: dict[str, LogLines] = {}  # by worker
+        self._waiting: set[LogLines] = set()
         self._timer: threading.Timer | None = None
 
-    def begin(self, worker: str, datum: Datum) -> Lines:
+    def begin(self, worker: str, datum: Datum) -> LogLines:
         """Begin the lines of an attempt; the attempts of a datum are those of one worker in a row."""
         with self.lock:
             before = self._latest.get(worker)
             if before is None or before.datum.id != datum.id:
                 before = None
-            lines = Lines(self, self._file, worker, datum, before.attempt + 1 if before else 1, before.printed if before else 0)
+            lines = LogLines(self, self._file, worker, datum, before.attempt + 1 if before else 1, before.printed if before else 0)
             self._latest[worker] = lines
             return lines
 
@@ -59,7 +59,7 @@ class JobLog:
         with self.lock:
             lines = self._latest.get(worker)
             if lines is None or lines.datum.id != datum.id:
-                lines = Lines(self, self._file, worker, datum, 0)
+                lines = LogLines(self, self._file, worker, datum, 0)
             lines.remark(message)
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class JobLog:
             self._write_waiting()
             self._file.close()
 
-    def write_later(self, lines: Lines) -> None:
+    def write_later(self, lines: LogLines) -> None:
         """Write waiting lines after a pause. To be called with the lock held."""
         self._waiting.add(lines)
         if self._timer is None:
@@ -89,7 +89,7 @@ class JobLog:
                     continue
 
 
-class Lines:
+class LogLines:
     """Writes what an attempt prints into a log, block by block, and keeps its last lines for error messages."""
 
     def __init__(self, log: JobLog, file: LogFile, worker: str, datum: Datum, attempt: int, printed: int = 0) -> None:

@@ -21,8 +21,8 @@ from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
 from local_runner.storage.home import Home, disk_full, need_parts
 from local_runner.storage.intake import OpenFile, Source, bring_in
-from local_runner.storage.stored_file import Part, StoredFile, pack_chunks, pack_parts, unpack_chunks, unpack_parts
-from local_runner.storage.sums import BLOCK, Known, Summer, ahead, blocks, covers, fits, sums_of
+from local_runner.storage.stored_file import FilePart, StoredFile, pack_chunks, pack_parts, unpack_chunks, unpack_parts
+from local_runner.storage.sums import BLOCK, KnownContents, Summer, ahead, blocks, covers, fits, sums_of
 
 # Below this SQLite is faster than a file of one's own (10 000 files of 1 kB: 0.1 s against 0.5 s), and fewer inodes are used.
 INLINE_BYTES = 64 * 1024
@@ -40,7 +40,7 @@ class Content(NamedTuple):
     inline: bytes | None = None
     sums: bytes | None = None
     chunks: tuple[Chunk, ...] = ()
-    parts: tuple[Part, ...] = ()  # of other contents, which it is stored as
+    parts: tuple[FilePart, ...] = ()  # of other contents, which it is stored as
 
 
 class ObjectFiles:
@@ -49,7 +49,7 @@ class ObjectFiles:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.arrivals = Arrivals(home)
-        self.known = Known()
+        self.known = KnownContents()
 
     def take(self, source: bytes | Source | Path) -> Content:
         """Read content to its end and hash it; if it is large it is stored when this returns, else the caller stores `inline`.
@@ -140,7 +140,7 @@ class Objects:
         values = (content.name, pack_chunks(content.chunks), pack_parts(content.parts))
         connection.execute("INSERT OR REPLACE INTO large VALUES (?, ?, ?)", values)
 
-    def large(self, name: bytes) -> tuple[list[Chunk], list[Part]] | None:
+    def large(self, name: bytes) -> tuple[list[Chunk], list[FilePart]] | None:
         """The chunks of a large content, and of which parts it is; None if nothing is known, as of one that an earlier version stored."""
         if not has_large(self._connection):
             return None
@@ -258,7 +258,7 @@ class Objects:
     def _open(self, name: bytes) -> StoredFile:
         """A file of its own, if there is one, else parts of others."""
         with contextlib.suppress(FileNotFoundError):
-            return StoredFile([Part(name, 0, _ALL)], self.files.path)
+            return StoredFile([FilePart(name, 0, _ALL)], self.files.path)
         with contextlib.suppress(FileNotFoundError, sqlite3.DatabaseError):
             found = self.large(name)
             if found and found[1]:

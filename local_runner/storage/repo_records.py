@@ -31,7 +31,7 @@ class BranchRow(NamedTuple):
     repo: int
 
 
-class Source(NamedTuple):
+class BranchSource(NamedTuple):
     """A branch that another one stands on directly."""
 
     branch: BranchRow
@@ -152,15 +152,15 @@ class RepoRecords:
 
     # -- what branches stand on --------------------------------------------------------------------------------------
 
-    def sources(self, branch: int) -> list[Source]:
+    def sources(self, branch: int) -> list[BranchSource]:
         """Direct provenance, in the order it was given."""
         query = _BRANCH.format(", s.never") + " JOIN branch_source s ON s.source = b.key WHERE s.branch = ? ORDER BY s.position"
-        return [Source(_branch(row), bool(row[9])) for row in self._db.execute(query, (branch,))]
+        return [BranchSource(_branch(row), bool(row[9])) for row in self._db.execute(query, (branch,))]
 
-    def dependants(self, branch: int) -> list[Source]:
+    def dependants(self, branch: int) -> list[BranchSource]:
         """Branches that stand directly on this one."""
         query = _BRANCH.format(", s.never") + " JOIN branch_source s ON s.branch = b.key WHERE s.source = ? ORDER BY b.key"
-        return [Source(_branch(row), bool(row[9])) for row in self._db.execute(query, (branch,))]
+        return [BranchSource(_branch(row), bool(row[9])) for row in self._db.execute(query, (branch,))]
 
     def set_sources(self, branch: int, sources: Iterable[tuple[int, bool]]) -> None:
         """Replace the direct provenance by (branch, never) pairs."""

@@ -17,7 +17,7 @@ from local_runner.storage.sums import Fingerprint, fingerprint
 _PART, _CHUNK = struct.Struct(">32sQQ"), struct.Struct(">32sQ")
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """So many bytes from an offset on of the file of another content."""
 
     name: bytes
@@ -25,18 +25,18 @@ class Part(NamedTuple):
     size: int
 
 
-def pack_parts(parts: Iterable[Part]) -> bytes:
+def pack_parts(parts: Iterable[FilePart]) -> bytes:
     """As they lie in the records: 48 bytes each, and a CRC-32; none are nothing."""
     packed = b"".join(_PART.pack(*part) for part in parts)
     return packed + zlib.crc32(packed).to_bytes(4, "big") if packed else b""
 
 
-def unpack_parts(packed: bytes) -> list[Part]:
+def unpack_parts(packed: bytes) -> list[FilePart]:
     """Raises `ValueError` for what is damaged: nobody knows what it needs."""
     content, sum_of_it = packed[:-4], packed[-4:]
     if packed and (len(content) % _PART.size or zlib.crc32(content).to_bytes(4, "big") != sum_of_it):
         raise ValueError("the parts of a large content are damaged")
-    return [Part(*fields) for fields in _PART.iter_unpack(content)]
+    return [FilePart(*fields) for fields in _PART.iter_unpack(content)]
 
 
 def pack_chunks(chunks: Iterable[Chunk]) -> bytes:
@@ -51,7 +51,7 @@ def unpack_chunks(packed: bytes) -> list[Chunk]:
     return [Chunk(*fields) for fields in _CHUNK.iter_unpack(packed)]
 
 
-def first_bytes(parts: Sequence[Part], size: int) -> list[Part]:
+def first_bytes(parts: Sequence[FilePart], size: int) -> list[FilePart]:
     """The parts that are the first `size` bytes."""
     found = []
     for part in parts:
@@ -65,7 +65,7 @@ def first_bytes(parts: Sequence[Part], size: int) -> list[Part]:
 class StoredFile:
     """A large content that is open to be read. Use as a context manager."""
 
-    def __init__(self, parts: Sequence[Part], path: Callable[[bytes], Path]) -> None:
+    def __init__(self, parts: Sequence[FilePart], path: Callable[[bytes], Path]) -> None:
         """Raises `FileNotFoundError` if the file of a part is not there."""
         self._files = ExitStack()
         self._parts: list[tuple[int, int, int]] = []  # descriptor, offset, size

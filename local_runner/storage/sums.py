@@ -112,7 +112,7 @@ def fingerprint(descriptor: int) -> Fingerprint:
     return Fingerprint(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-class Known:
+class KnownContents:
     """Remembers contents that this process has verified, with their files' fingerprints. Safe for threads."""
 
     def __init__(self) -> None:

@@ -383,16 +383,16 @@ def test_whoever_else_is_at_work_is_named_and_waited_for(project: Folder, monkey
 def edits(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What somebody does each time `watch` waits; then comes Ctrl-C."""
     waiting: list[Callable[[], object]] = []
-    real = watching.Watcher.wait
+    real = watching.ProjectWatcher.wait
 
-    def wait(watcher: watching.Watcher, seen: watching.Stamps) -> watching.Stamps:
+    def wait(watcher: watching.ProjectWatcher, seen: watching.Stamps) -> watching.Stamps:
         if not waiting:
             raise KeyboardInterrupt
         waiting.pop(0)()
         return real(watcher, seen)
 
     monkeypatch.setattr(watching, "PAUSE", 0)
-    monkeypatch.setattr(watching.Watcher, "wait", wait)
+    monkeypatch.setattr(watching.ProjectWatcher, "wait", wait)
     return waiting
 
 

@@ -14,7 +14,7 @@ from local_runner.engine_host import engine_of
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import PipelineRef, parse_commit, parse_repo
-from local_runner.pipelines.pipelines import Request, create_pipeline, delete_pipeline
+from local_runner.pipelines.pipelines import PipelineRequest, create_pipeline, delete_pipeline
 from local_runner.repos.check import check
 from local_runner.repos.transaction import Transaction
 from local_runner.runner import Runner
@@ -121,7 +121,7 @@ def test_a_pipeline_that_is_created_anew_at_once_runs_with_what_it_says_now(lab:
 
         def anew(txn: Transaction) -> None:  # both at once, so that no engine sees one of them alone
             delete_pipeline(txn, P)
-            create_pipeline(txn, Request(document, "default"))
+            create_pipeline(txn, PipelineRequest(document, "default"))
 
         lab.runner.change(anew)
         stays.go.set()

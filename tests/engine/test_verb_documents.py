@@ -10,7 +10,7 @@ from local_runner.errors import Unavailable, Unsupported
 from local_runner.model.refs import Ancestry, BranchRef, CommitQuery, JobRef, PipelineRef, RepoRef
 from local_runner.model.repos import Trigger
 from local_runner.pipelines import verbs
-from local_runner.pipelines.pipelines import Request
+from local_runner.pipelines.pipelines import PipelineRequest
 from local_runner.pipelines.transactions import from_document, to_document
 from tests.support.lab import Lab
 
@@ -32,7 +32,7 @@ VERBS = st.one_of(
     st.builds(verbs.DropCommitSet, word),
     st.builds(verbs.RemoveCommit, commit, st.booleans(), st.booleans()),
     st.builds(verbs.StopJob, st.builds(JobRef, st.builds(PipelineRef, word, word), word), word),
-    st.builds(verbs.CreatePipeline, st.builds(Request, document, word, st.booleans(), st.booleans(), word)),
+    st.builds(verbs.CreatePipeline, st.builds(PipelineRequest, document, word, st.booleans(), st.booleans(), word)),
 )
 
 

@@ -40,7 +40,7 @@ _COLOURS = {"honoured": GREEN, "emulated": YELLOW, "ignored": YELLOW}
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedSpec:
     """One spec. `spec` is there if nothing is wrong with it. A text that cannot be read any further is an error without a document."""
 
     source: str
@@ -66,8 +66,8 @@ def check(app: App, sources: Sequence[str], args: Sequence[str], all_datums: boo
     runner = _home(app)
     project = named_project or (app.project if runner else DEFAULT_PROJECT)
     checked = [one for source in sources for one in _examine(source, args, runner, project)]
-    foreseen = runner.prospects([one.spec for one in checked if one.spec]) if runner else {}
-    found = [(one, foreseen.get(one.spec.pipeline) if one.spec else None) for one in checked]
+    prospects = runner.prospects([one.spec for one in checked if one.spec]) if runner else {}
+    found = [(one, prospects.get(one.spec.pipeline) if one.spec else None) for one in checked]
     if app.out.raw:
         app.out.documents(_document(one, prospect) for one, prospect in found)
     else:
@@ -86,7 +86,7 @@ def _home(app: App) -> Runner | None:
     return app.runner if (find_home() / "FORMAT").exists() else None
 
 
-def _examine(source: str, args: Sequence[str], runner: Runner | None, project: str) -> Iterator[Checked]:
+def _examine(source: str, args: Sequence[str], runner: Runner | None, project: str) -> Iterator[CheckedSpec]:
     name = "standard input" if source == STDIN else source
     found = 0
     try:
@@ -95,15 +95,15 @@ def _examine(source: str, args: Sequence[str], runner: Runner | None, project: s
             text = render_jsonnet(text, source, parse_args(args), read_text)
         for document, errors in examine_documents(text, name):
             found += 1
-            one = Checked(name, tuple(errors), document, tuple(uses(document.values)))
+            one = CheckedSpec(name, tuple(errors), document, tuple(uses(document.values)))
             yield one if one.errors else _with_meaning(one, document, runner, project)
         if not found:
-            yield Checked(name, (SpecError("it holds no spec", where=name),))
+            yield CheckedSpec(name, (SpecError("it holds no spec", where=name),))
     except LocalRunnerError as error:
-        yield Checked(name, (error,))
+        yield CheckedSpec(name, (error,))
 
 
-def _with_meaning(one: Checked, document: SpecDocument, runner: Runner | None, project: str) -> Checked:
+def _with_meaning(one: CheckedSpec, document: SpecDocument, runner: Runner | None, project: str) -> CheckedSpec:
     """Check a spec whose fields are right as a whole: add its errors and warnings, or its typed form."""
     user = user_spec(document.values, project)
     defaults, missing = _defaults(runner, user["pipeline"]["project"]["name"])
@@ -158,7 +158,7 @@ def _sentence(error: LocalRunnerError) -> str:
     return ": ".join(filter(None, parts))
 
 
-def _text(app: App, one: Checked, prospect: Prospect | None, limit: int | None) -> Iterator[str]:
+def _text(app: App, one: CheckedSpec, prospect: Prospect | None, limit: int | None) -> Iterator[str]:
     for error in one.errors:
         yield _sentence(error).replace("error:", app.out.paint("error:", RED), 1)
     if one.document is None:
@@ -183,7 +183,7 @@ def _needed(uses: Sequence[Use]) -> str:
     return "" if since == OLDEST or any(not use.since for use in uses) else since
 
 
-def _document(one: Checked, prospect: Prospect | None) -> dict[str, Any]:
+def _document(one: CheckedSpec, prospect: Prospect | None) -> dict[str, Any]:
     return {
         "source": one.source,
         "pipeline": _name(one.document) if one.document else "",

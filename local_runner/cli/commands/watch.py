@@ -17,7 +17,7 @@ from local_runner.cli.output import note
 from local_runner.cli.project_run import Flags, bring_up, run_flags
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.project.file import PROJECT_FILE, chosen_project, project_root
-from local_runner.project.watch import Watcher, changes
+from local_runner.project.watch import ProjectWatcher, changes
 
 _SHOWN_CHANGES = 5
 
@@ -33,7 +33,7 @@ def watch(app: App, **given: Any) -> None:
     anchors = flags.files or (project_root(start) / PROJECT_FILE,)
     with contextlib.suppress(Invalid):  # what can be mended; not a file that is not there
         chosen_project(start, flags.files)
-    watcher = Watcher(partial(chosen_project, start, flags.files), anchors)
+    watcher = ProjectWatcher(partial(chosen_project, start, flags.files), anchors)
     with terminable():
         while True:
             seen = watcher.begin()
@@ -46,7 +46,7 @@ def watch(app: App, **given: Any) -> None:
             flags = dataclasses.replace(flags, always_make=False)
 
 
-def _bring_up(app: App, watcher: Watcher, flags: Flags) -> None:
+def _bring_up(app: App, watcher: ProjectWatcher, flags: Flags) -> None:
     """Run the project once; an error is printed, and watching goes on."""
     try:
         with ExitStack() as stack:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from local_runner.engine.attempt import Attempt, JobContext, PreparedDatum, Preparer
-from local_runner.engine.batching.client import Call, NextDatumClient
+from local_runner.engine.batching.client import NextDatumCall, NextDatumClient
 from local_runner.engine.environment import job_env, stdin_bytes
 from local_runner.engine.run_control import RunControl
 from local_runner.errors import LocalRunnerError
@@ -39,7 +39,7 @@ class BatchedRun:
         self._preparer = preparer
         self._name = name
         self._running: _Running | None = None
-        self._call: Call | None = None  # the process asks for its next datum, and has no answer yet
+        self._call: NextDatumCall | None = None  # the process asks for its next datum, and has no answer yet
         self._upcoming: deque[Datum] = deque()
         self._ready: deque[PreparedDatum] = deque()  # prepared ahead of their turn; all but the last were sent
 
@@ -101,7 +101,7 @@ class BatchedRun:
         self._offer(attempt.given)
         if self._call is None:
             first = self._next_call(running.process, None)  # it starts, which is no datum's time (reference pps 2.8)
-            if not isinstance(first, Call):
+            if not isinstance(first, NextDatumCall):
                 self.end()
                 return replace(first, seconds=time.monotonic() - began)
             self._call = first  # its error is ignored: there was no datum before it
@@ -114,18 +114,18 @@ class BatchedRun:
         began = call.moment if call.given else time.monotonic()
         self._get_ready(context)
         then = self._next_call(running.process, None if timeout is None else began + timeout)
-        seconds = (then.moment if isinstance(then, Call) else time.monotonic()) - began
-        if isinstance(then, Call) and not then.error:
+        seconds = (then.moment if isinstance(then, NextDatumCall) else time.monotonic()) - began
+        if isinstance(then, NextDatumCall) and not then.error:
             self._call = then
             return RunResult(0, seconds, left=then.left)
         has_moved_on = self.end()  # the next attempt starts a new process
         left = UNTOUCHED if has_moved_on else self._worker.look()
-        if isinstance(then, Call):
+        if isinstance(then, NextDatumCall):
             attempt.lines("stderr", then.error.encode(errors="backslashreplace"))
             return RunResult(None, seconds, error=then.error, left=left)
         return replace(then, seconds=seconds, left=left)
 
-    def _next_call(self, process: Process, deadline: float | None) -> Call | RunResult:
+    def _next_call(self, process: Process, deadline: float | None) -> NextDatumCall | RunResult:
         """Wait for the next call of the process; if it ends, is interrupted or takes too long, the result of that."""
         while True:
             if self._control.must_end:

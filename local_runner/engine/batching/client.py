@@ -35,7 +35,7 @@ main(socket.socket(fileno=0))
 """
 
 
-class Call(NamedTuple):
+class NextDatumCall(NamedTuple):
     """A call of NextDatum; `error` says how the datum before it failed ("" if it did not), `left` what it left.
 
     It waits for its answer unless it was `given` the first datum sent; that was at `moment` of the monotonic clock.
@@ -237,7 +237,7 @@ class NextDatumClient:
         self._asked = False
         self._calls.tell((verdict,))
 
-    def next_call(self, timeout: float | None) -> Call | None:
+    def next_call(self, timeout: float | None) -> NextDatumCall | None:
         """Wait for the next call; None after `timeout` seconds or if `wake` was called. Raises `Unavailable`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._calls.messages:
@@ -251,7 +251,7 @@ class NextDatumClient:
             self._calls.read()
         return self._note(*self._calls.messages.popleft())
 
-    def _note(self, verb: str, *details: Any) -> Call:
+    def _note(self, verb: str, *details: Any) -> NextDatumCall:
         if verb == "unlaid":
             raise unlaid(details[0])
         error, left, given, moment = details
@@ -259,7 +259,7 @@ class NextDatumClient:
             self._on_their_way.popleft()
         else:
             self._asked = True
-        return Call(error, TreeChanges(*left), given, moment)
+        return NextDatumCall(error, TreeChanges(*left), given, moment)
 
     def wake(self) -> None:
         """End the present or the next `next_call`; also after `close`."""

@@ -220,7 +220,7 @@ class Collected(NamedTuple):
 class CollectedContent:
     """Bytes of a file that come from a worker; read as from an unbuffered file. Raises OSError if reading failed there."""
 
-    def __init__(self, pieces: Pieces, first: Piece) -> None:
+    def __init__(self, pieces: CollectedPieces, first: Piece) -> None:
         self._pieces = pieces
         self._rest, self._is_last = first[3] or b"", first[4]
         self._file = pieces.take_file() if first[3] is None else None
@@ -255,7 +255,7 @@ class CollectedContent:
             pass
 
 
-class Pieces:
+class CollectedPieces:
     """The answers to one question, piece by piece."""
 
     def __init__(self, ask: Ask, question: tuple[Any, ...]) -> None:
@@ -294,7 +294,7 @@ class Pieces:
 
 def collected(ask: Ask, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Collected]:
     """The files at these paths of a datum's folder, in no order; the protocol is at the head of this file."""
-    pieces = Pieces(ask, ("collect", folder, list(paths), list(real)))
+    pieces = CollectedPieces(ask, ("collect", folder, list(paths), list(real)))
     try:
         while True:
             try:

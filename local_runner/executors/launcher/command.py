@@ -9,7 +9,7 @@ from local_runner.executors.launcher.killing import is_process_1, kill_all
 from local_runner.executors.launcher.messages import End
 
 
-class Command:
+class StartedCommand:
     """One command that was started."""
 
     def __init__(self, number: int, pid: int, started: float, laying: float, timeout: float | None) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from local_runner.executors.launcher.collect import Collector
-from local_runner.executors.launcher.command import Command
+from local_runner.executors.launcher.command import StartedCommand
 from local_runner.executors.launcher.datum_folder import DatumFolder
 from local_runner.executors.launcher.entering import enter
 from local_runner.executors.launcher.killing import kill_descendants
@@ -53,8 +53,8 @@ class Launcher:
         self._sips = 0
         self._received = bytearray()
         self._asked = {descriptor: bytearray() for descriptor in trees}
-        self._commands: dict[int, Command] = {}  # by pid
-        self._by_pipe: dict[int, Command] = {}
+        self._commands: dict[int, StartedCommand] = {}  # by pid
+        self._by_pipe: dict[int, StartedCommand] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         for descriptor in trees:
@@ -187,7 +187,7 @@ class Launcher:
         if self._memory:
             limit_memory(pid, self._memory)
         self._alone = False
-        command = self._commands[pid] = Command(number, pid, started, laying, timeout)
+        command = self._commands[pid] = StartedCommand(number, pid, started, laying, timeout)
         if size is not None:
             theirs, screen, keys = pipes
             os.close(theirs)
@@ -205,7 +205,7 @@ class Launcher:
         for pipe in command.outputs:
             self._watch(command, pipe, select.POLLIN)
 
-    def _watch(self, command: Command, pipe: int, event: int) -> None:
+    def _watch(self, command: StartedCommand, pipe: int, event: int) -> None:
         os.set_blocking(pipe, False)
         self._by_pipe[pipe] = command
         self._poll.register(pipe, event)
@@ -215,7 +215,7 @@ class Launcher:
         self._poll.unregister(pipe)
         os.close(pipe)
 
-    def _feed(self, command: Command, broken: bool = False) -> None:
+    def _feed(self, command: StartedCommand, broken: bool = False) -> None:
         """Write what fits into stdin. A command need not read it (reference pps 3.3)."""
         if command.stdin is None:
             return
@@ -243,7 +243,7 @@ class Launcher:
                     command.unread = memoryview(bytes(command.unread) + what)
                     self._feed(command)
 
-    def _forward(self, command: Command, pipe: int) -> bool:
+    def _forward(self, command: StartedCommand, pipe: int) -> bool:
         """Pass on one piece of output; whether there may be more."""
         try:
             data = os.read(pipe, CHUNK)
@@ -301,7 +301,7 @@ class Launcher:
             if not command.kill() or time.monotonic() > command.patience:
                 self._conclude(command)
 
-    def _conclude(self, command: Command) -> None:
+    def _conclude(self, command: StartedCommand) -> None:
         del self._commands[command.pid]
         for pipe in list(command.outputs):
             # What left the group may hold the pipe open and go on writing: take what there is, and no more than a pipe holds.
