@@ -56,7 +56,7 @@ def test_each_point_asked_for_lies_inside(kind: str) -> None:
     assert all(map(SMALL.contains, go_on(make_sampler(kind, SMALL, 1), 15, lambda point: 1.0)))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(known=st.integers(0, 14), seed=st.integers(0, 3), failed=st.integers(2, 20))
 @pytest.mark.parametrize("kind", ["random", "tpe", "gp"])
 def test_a_sampler_that_is_told_everything_again_asks_as_the_one_that_went_on(kind: str, known: int, seed: int, failed: int) -> None:
