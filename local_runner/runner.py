@@ -71,6 +71,7 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
         return cls(database, background=background, transactional=transactional, start_engine=start_engine)
 
     def close(self) -> None:
+        """Close the home for all threads of this runner."""
         self.database.close()
 
     def __enter__(self) -> Runner:
@@ -149,12 +150,14 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums):
         return self._look(lambda session: session.pipelines.secrets())
 
     def inspect_secret(self, name: str) -> Mapping[str, Any]:
+        """The document of a secret, with what is secret in it. Raises `NotFound`."""
         found = self._look(lambda session: session.pipelines.secret(name))
         if found is None:
             raise NotFound(f"secret {name} not found", hint="list secret says which there are")
         return found
 
     def delete_secret(self, name: str) -> None:
+        """Forget a secret. Raises `NotFound`."""
         self.inspect_secret(name)
         with self.database.write() as session:
             session.pipelines.remove_secret(name)

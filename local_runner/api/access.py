@@ -56,6 +56,7 @@ class Access:
 
     @property
     def home(self) -> Path:
+        """The folder of the home."""
         return self.database.home.path
 
     def view(self, *, transaction: str = "", stop: Stop | None = None) -> Self:

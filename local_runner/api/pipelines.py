@@ -55,9 +55,11 @@ class Pipelines(Access):
         return self._look(lambda session: pipelines.list_pipeline(session, projects, pipeline, history, commit))
 
     def start_pipeline(self, pipeline: PipelineRef) -> None:
+        """Let a stopped pipeline work again, beginning with what its inputs hold now. Raises `NotFound`."""
         self.change(lambda txn: pipelines.start_pipeline(txn, pipeline))
 
     def stop_pipeline(self, pipeline: PipelineRef) -> None:
+        """Let a pipeline make no more commits and jobs, and kill its unfinished jobs. Raises `NotFound`."""
         self.change(lambda txn: pipelines.stop_pipeline(txn, pipeline))
 
     def delete_pipeline(self, pipeline: PipelineRef, *, force: bool = False, keep_repo: bool = False, must_exist: bool = False) -> None:
@@ -68,9 +70,11 @@ class Pipelines(Access):
         self.change(lambda txn: pipelines.delete_pipeline(txn, pipeline, force=force, keep_repo=keep_repo))
 
     def rerun_pipeline(self, pipeline: PipelineRef, *, reprocess: bool = False) -> None:
+        """Make a new version with the same spec, and a job for it; `reprocess` runs all its datums again. Raises `NotFound`."""
         self.change(lambda txn: pipelines.rerun_pipeline(txn, pipeline, reprocess=reprocess))
 
     def run_cron(self, pipeline: PipelineRef) -> None:
+        """Let every cron input of a pipeline tick now. Raises `NotFound`, and `Refused` if it has none."""
         self.changed += cron.run_cron(self.database, pipeline)
         self.ensure_engine()
 
@@ -121,6 +125,10 @@ class Pipelines(Access):
         inputs: Sequence[CommitQuery] = (),
         history: int = 0,
     ) -> Iterator[JobInfo]:
+        """Jobs, newest first: of the newest version of each pipeline and `history` versions before it (-1: all).
+
+        `inputs` are commits that all have to be among those a job reads. Raises `NotFound`.
+        """
         return self._stream(lambda session: jobs.list_job(session, projects, pipeline, inputs, history))
 
     def inspect_job_set(self, id: str, *, wait: bool = False, watch: Callable[[JobSetInfo], None] = lambda info: None) -> JobSetInfo:
@@ -134,6 +142,7 @@ class Pipelines(Access):
         return self.wait_until(over)
 
     def list_job_set(self, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
+        """All job sets, newest first."""
         return self._look(lambda session: jobs.list_job_set(session, projects))
 
     def subscribe_job(self, pipeline: PipelineRef | None = None) -> Iterator[JobInfo]:
@@ -155,16 +164,23 @@ class Pipelines(Access):
                 yield info
 
     def stop_job(self, job: JobRef, reason: str = "") -> None:
+        """Kill a job; one that is over stays as it is. Raises `NotFound`."""
         self._do(StopJob(job, reason))
 
     def stop_job_set(self, id: str) -> None:
+        """Kill the jobs of a set, one after the other."""
         for info in self.inspect_job_set(id).jobs:
             self.stop_job(info.job)
 
     def delete_job(self, job: JobRef) -> None:
+        """Kill a job and forget it; its output commit stays. Raises `NotFound`."""
         self.change(lambda txn: jobs.delete_job(txn, job))
 
     def restart_datum(self, job: JobRef, filters: Sequence[str]) -> None:
+        """Let the engine fail the present attempt of the datum that matches all `filters`: paths, or hashes in hex or base64.
+
+        Raises `NotFound` if no such datum is being worked on.
+        """
         self.change(lambda txn: jobs.restart_datum(txn, job, filters))
 
     def job_pipeline(self, job: JobRef) -> PipelineInfo:
@@ -187,6 +203,7 @@ class Pipelines(Access):
     # -- datums and logs -----------------------------------------------------------------------------------------------
 
     def list_datum(self, job: JobRef) -> Iterator[DatumInfo]:
+        """The datums of a job by id, as far as they are done. Raises `NotFound`, and `Refused` if they are forgotten (`gc`)."""
         return self._stream(lambda session: datums.list_datum(session, job))
 
     def list_datum_of(self, document: Mapping[str, Any], project: str) -> Iterator[DatumInfo]:
@@ -194,6 +211,7 @@ class Pipelines(Access):
         return iter(self._look(lambda session: possible_datums(session, document, project)))
 
     def inspect_datum(self, job: JobRef, datum_id: str) -> DatumInfo:
+        """One datum of a job. Raises `NotFound`, and `Refused` if they are forgotten (`gc`)."""
         return self._look(lambda session: datums.inspect_datum(session, job, datum_id))
 
     def logs(

@@ -43,6 +43,7 @@ class Transactions(Access):
         return id
 
     def resume_transaction(self, id: str) -> None:
+        """Make an open transaction the active one. Raises `NotFound`."""
         with self.database.write() as session:
             find_transaction(session, id)
             session.repos.set_setting(ACTIVE_TRANSACTION, id)
@@ -92,4 +93,5 @@ class Transactions(Access):
                 self._end_transaction(session, pending.id)
 
     def list_transaction(self) -> list[OpenTransaction]:
+        """All open transactions, in the order they were started."""
         return self._look(open_transactions)

@@ -36,28 +36,35 @@ class Versions(Access):
         return self._look(lambda session: session.repos.setting(CURRENT_PROJECT)) or DEFAULT_PROJECT
 
     def set_current_project(self, name: str) -> None:
+        """Choose the project of names that mention none. Raises `NotFound`."""
         self.inspect_project(name)
         with self.database.write() as session:
             session.repos.set_setting(CURRENT_PROJECT, name)
 
     def create_project(self, name: str, description: str = "", *, update: bool = False) -> None:
+        """Create a project, or with `update` change its description. Raises `AlreadyExists`, or `NotFound` for an update."""
         self.change(lambda txn: lifecycle.create_project(txn, name, description, update=update))
 
     def inspect_project(self, name: str) -> ProjectInfo:
+        """One project. Raises `NotFound`."""
         return self._look(lambda session: lifecycle.inspect_project(session, name))
 
     def list_project(self) -> list[ProjectInfo]:
+        """All projects."""
         return self._look(lambda session: session.repos.projects())
 
     def delete_project(self, name: str, *, force: bool = False) -> None:
+        """Delete a project. Raises `NotFound`, and `Refused` while repos are in it; `force` deletes those and their pipelines, too."""
         self.change(lambda txn: lifecycle.delete_project(txn, name, force=force))
 
     # -- repos ---------------------------------------------------------------------------------------------------------
 
     def create_repo(self, repo: RepoRef, description: str = "", *, update: bool = False) -> None:
+        """Create a repo; with `update`, one that is there gets this description. Raises `AlreadyExists`, `NotFound` for the project."""
         self._do(verbs.CreateRepo(repo, description, update))
 
     def inspect_repo(self, repo: RepoRef) -> RepoInfo:
+        """One repo, with its exact size in bytes. Raises `NotFound`."""
         return self._look(lambda session: lifecycle.inspect_repo(session, repo))
 
     def list_repo(self, projects: Sequence[str] | None = None, type: str = "user") -> list[RepoInfo]:
@@ -86,20 +93,28 @@ class Versions(Access):
         self._do(verbs.CreateBranch(branch, head, tuple(provenance), trigger, tuple(never)))
 
     def inspect_branch(self, branch: BranchRef) -> BranchInfo:
+        """One branch, with those it stands on and those that stand on it. Raises `NotFound`."""
         return self._look(lambda session: branches.inspect_branch(session, branch))
 
     def list_branch(self, repo: RepoRef, *, reverse: bool = False) -> list[BranchInfo]:
+        """The branches of a repo, newest first, or oldest first. Raises `NotFound`."""
         return self._look(lambda session: branches.list_branch(session, commits.find_repo(session, repo), reverse=reverse))
 
     def delete_branch(self, branch: BranchRef, *, force: bool = False) -> None:
+        """Delete a branch; its commits stay. Raises `NotFound`, and unless by `force` `Refused` if others or a trigger depend on it."""
         self._do(verbs.DeleteBranch(branch, force))
 
     # -- commits -------------------------------------------------------------------------------------------------------
 
     def start_commit(self, branch: BranchRef, parent: CommitQuery | None = None, description: str = "") -> CommitRef:
+        """Start a commit on a branch, which is made if it is not there, on top of its head or of `parent`. Raises `NotFound`, `Refused`."""
         return self._do(verbs.StartCommit(branch, parent, description))
 
     def finish_commit(self, commit: CommitQuery, description: str = "", error: str = "", *, force: bool = False) -> None:
+        """Close a commit; what is wrong with its content, or `error`, is noted as its error (reference pfs 1.3).
+
+        Raises `Refused` if it is closed, or the output of a pipeline, unless by `force`.
+        """
         self._do(verbs.FinishCommit(commit, description, error, force))
 
     def inspect_commit(self, commit: CommitQuery, *, wait: bool | CommitState = False) -> CommitInfo:
@@ -124,6 +139,11 @@ class Versions(Access):
         reverse: bool = False,
         origin: str = "",
     ) -> Iterator[CommitInfo]:
+        """The commits of a repo, newest first; with `to`, it and its ancestors down to `from_`, which is left out.
+
+        At most `number` of them if that is not 0; of one `origin` ("USER", "AUTO", "FSCK") if one is given. Raises `NotFound`, and
+        `Invalid` for `from_` without `to` and for `reverse` with it.
+        """
         return self._stream(lambda session: commits.list_commit(session, repo, to, from_, number, reverse=reverse, origin=origin))
 
     def list_commits(self, origin: str = "", *, reverse: bool = False) -> Iterator[CommitInfo]:
@@ -140,21 +160,27 @@ class Versions(Access):
         return self.wait_until(finished)
 
     def list_commit_set(self, project: str = "") -> list[CommitSetInfo]:
+        """All commit sets, newest first; with `project`, those that have a commit there."""
         return self._look(lambda session: commits.list_commit_set(session, project))
 
     def squash_commit_set(self, id: str) -> None:
+        """Remove the commits of a set; what they changed stays in their children (reference pfs 1.3). Raises `NotFound`, `Refused`."""
         self._do(verbs.SquashCommitSet(id))
 
     def drop_commit_set(self, id: str) -> None:
+        """Remove the commits of a set and what they changed; they must be the newest everywhere. Raises `NotFound`, `Refused`."""
         self._do(verbs.DropCommitSet(id))
 
     def squash_commit(self, commit: CommitQuery, *, recursive: bool = False) -> None:
+        """Remove one commit, or `recursive` all on top of it; what they changed stays in their children. Raises `NotFound`, `Refused`."""
         self._do(verbs.RemoveCommit(commit, recursive, squash=True))
 
     def drop_commit(self, commit: CommitQuery, *, recursive: bool = False) -> None:
+        """Remove one commit and what it changed, with `recursive` all that stand on it. Raises `NotFound`, `Refused`."""
         self._do(verbs.RemoveCommit(commit, recursive, squash=False))
 
     def clear_commit(self, commit: CommitQuery) -> None:
+        """Take back everything written to an open commit. Raises `NotFound`, and `Refused` for a finished one or the output of a job."""
         self.change(lambda txn: commits.clear_commit(txn, commits.resolve(txn.session, commit)))
 
     def find_commit(self, file: FileQuery, limit: int = 0) -> Iterator[tuple[str, CommitRef, int]]:
@@ -231,15 +257,19 @@ class Versions(Access):
             raise
 
     def list_file(self, file: FileQuery) -> Iterator[FileInfo]:
+        """What lies directly in a folder, or the file itself; nothing for a path that is not there. Raises `NotFound` for the commit."""
         return self._stream(lambda session: files.list_file(session, file))
 
     def walk_file(self, file: FileQuery) -> Iterator[FileInfo]:
+        """A file, or a folder with everything below it. Raises `NotFound`, but not for `/` of an empty commit."""
         return self._stream(lambda session: files.walk_file(session, file))
 
     def glob_file(self, commit: CommitQuery, pattern: str) -> Iterator[FileInfo]:
+        """The files and folders that a pattern matches. Raises `NotFound` for the commit, `Invalid` for a pattern that is none."""
         return self._stream(lambda session: files.glob_file(session, commit, pattern))
 
     def inspect_file(self, file: FileQuery) -> FileInfo:
+        """One file or folder. Raises `NotFound`."""
         return self._look(lambda session: files.inspect_file(session, file))
 
     def diff_file(self, new: FileQuery, old: FileQuery | None = None) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
@@ -269,6 +299,10 @@ class Versions(Access):
         return self._stream(lambda session: _contents(session, files.files_below(session, file)))
 
     def file_history(self, file: FileQuery, limit: int = -1) -> Iterator[FileInfo]:
+        """The versions of a file in a commit and its ancestors, newest first, once for each content.
+
+        At most `limit` older ones, if that is not negative. Raises `NotFound` for the commit.
+        """
         return self._stream(lambda session: files.file_history(session, file, limit))
 
 

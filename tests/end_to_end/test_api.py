@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import os
 import re
 import subprocess
@@ -41,3 +42,8 @@ def test_every_error_is_among_the_names() -> None:
     from local_runner import errors
 
     assert {name for name, kind in vars(errors).items() if isinstance(kind, type)} <= set(local_runner.__all__)
+
+
+def test_every_public_method_says_what_it_does() -> None:
+    silent = [name for name in dir(Runner) if not name.startswith("_") and not (inspect.getattr_static(Runner, name).__doc__ or "").strip()]
+    assert silent == []
