@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from local_runner.errors import Invalid, NotFound, SpecError, Unavailable
 from local_runner.images.folder import code_digest, image_folder, read_image
@@ -38,7 +38,13 @@ from local_runner.storage.objects import Content, ObjectFiles
 
 _BLOCK = 1 << 20
 
-Wanted = tuple[Mapping[str, Any], PipelineSpec, Path]  # a spec as written, what it means, and its file
+
+class ProjectSpec(NamedTuple):
+    """A spec of a project: as written, what it means, and its file."""
+
+    document: Mapping[str, Any]
+    spec: PipelineSpec
+    file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def compare(
         targets = [str(spec.pipeline) for _, spec, _ in wanted]
     needed = _needed(session, wanted, targets, current) if targets else None
     if needed is not None:
-        wanted = [one for one in wanted if one[1].pipeline in needed]
+        wanted = [one for one in wanted if one.spec.pipeline in needed]
     read = {leaf.source.repo for _, spec, _ in wanted for leaf in leaves(spec.input)}
     repos = (repo for repo in project.repos if needed is None or _repo_ref(session, repo) in read)
     files = [change for change in (_files_change(session, repo) for repo in repos) if change is not None]
@@ -143,7 +149,7 @@ def compare(
     return Changes(tuple(files), tuple(changed), adopt, needed)
 
 
-def _needed(session: Session, wanted: Sequence[Wanted], targets: Sequence[str], current: str) -> frozenset[PipelineRef]:
+def _needed(session: Session, wanted: Sequence[ProjectSpec], targets: Sequence[str], current: str) -> frozenset[PipelineRef]:
     """These pipelines and everything upstream of them, in the project or only in the home. Raises `NotFound`."""
     specs = {row.pipeline: spec_of(row) for row in session.pipelines.pipelines()} | {spec.pipeline: spec for _, spec, _ in wanted}
     named = {name: pipeline for pipeline in specs for name in (str(pipeline), *[pipeline.name] * (pipeline.project == current))}
@@ -212,7 +218,7 @@ def hashed(content: Path | bytes) -> Content:
     return Content(hasher.digest(), size)
 
 
-def wanted_specs(project: Project, current: str, defaults: Callable[[Mapping[str, Any], str], Mapping[str, Any]]) -> Iterator[Wanted]:
+def wanted_specs(project: Project, current: str, defaults: Callable[[Mapping[str, Any], str], Mapping[str, Any]]) -> Iterator[ProjectSpec]:
     """Each spec of the project: as written, as parsed, and its file. Pipelines that name no project are in `current`.
 
     `defaults` puts them under a spec as written. Raises `Invalid` and `SpecError`.
@@ -227,24 +233,24 @@ def wanted_specs(project: Project, current: str, defaults: Callable[[Mapping[str
                 spec = parse_new_spec(defaults(document.values, current), current)
             except SpecError as error:
                 raise document.locate(error) from None
-            yield document.values, spec, path
+            yield ProjectSpec(document.values, spec, path)
 
 
-def in_order(wanted: Sequence[Wanted]) -> list[Wanted]:
+def in_order(wanted: Sequence[ProjectSpec]) -> list[ProjectSpec]:
     """Pipelines after those whose output they read. Raises `Invalid` for pipelines in a circle."""
-    makers = {spec.pipeline: (document, spec, path) for document, spec, path in wanted}
-    ordered: dict[PipelineRef, Wanted] = {}
+    makers = {one.spec.pipeline: one for one in wanted}
+    ordered: dict[PipelineRef, ProjectSpec] = {}
 
-    def visit(one: Wanted, above: tuple[PipelineRef, ...]) -> None:
-        pipeline = one[1].pipeline
+    def visit(one: ProjectSpec, above: tuple[PipelineRef, ...]) -> None:
+        pipeline = one.spec.pipeline
         if pipeline in above:
             circle = " -> ".join(p.name for p in (*above[above.index(pipeline) :], pipeline))
-            raise Invalid(f"{one[2]}: the pipelines {circle} read each other in a circle")
+            raise Invalid(f"{one.file}: the pipelines {circle} read each other in a circle")
         if pipeline in ordered:
-            if ordered[pipeline][2] != one[2]:
-                raise Invalid(f"{one[2]} and {ordered[pipeline][2]} are both for pipeline {pipeline.name}")
+            if ordered[pipeline].file != one.file:
+                raise Invalid(f"{one.file} and {ordered[pipeline].file} are both for pipeline {pipeline.name}")
             return
-        for leaf in leaves(one[1].input):
+        for leaf in leaves(one.spec.input):
             # Of its output, or of what its jobs write down.
             maker = makers.get(PipelineRef(leaf.source.repo.project, leaf.source.repo.name))
             if maker is not None:

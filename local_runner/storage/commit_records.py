@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Container, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from local_runner.model.refs import CommitRef, RepoRef
 from local_runner.storage.rows import damaged_row, reads
@@ -173,5 +173,25 @@ class CommitRecords:
 
 
 @reads("commits")
-def _commit(row: tuple) -> CommitRow:  # type: ignore[type-arg]  # nineteen columns say less than the names above
-    return CommitRow(row[0], CommitRef(RepoRef(*row[1:4]), row[4]), *row[5:18], bool(row[18]))  # type: ignore[call-arg]
+def _commit(row: tuple[Any, ...]) -> CommitRow:
+    """Of the columns in `_COLUMNS`."""
+    key, project, name, type, id, repo, branch, origin, parent, description, started, finishing, *rest = row
+    finished, error, unreadable, tree, datum_index, size, begun = rest
+    return CommitRow(
+        key=key,
+        ref=CommitRef(RepoRef(project, name, type), id),
+        repo=repo,
+        branch=branch,
+        origin=origin,
+        parent=parent,
+        description=description,
+        started=started,
+        finishing=finishing,
+        finished=finished,
+        error=error,
+        unreadable=unreadable,
+        tree=tree,
+        datum_index=datum_index,
+        size=size,
+        begun=bool(begun),
+    )

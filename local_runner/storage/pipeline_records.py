@@ -215,8 +215,23 @@ def _counts(counters: Counters) -> tuple[int, ...]:
 
 
 @reads("pipeline")
-def _pipeline(row: tuple) -> PipelineRow:  # type: ignore[type-arg]  # thirteen columns say less than the names above
-    return PipelineRow(PipelineRef(row[0], row[1]), *row[2:7], PipelineState(row[7]), row[8], bool(row[9]), *row[10:])  # type: ignore[call-arg]
+def _pipeline(row: tuple[Any, ...]) -> PipelineRow:
+    """Of the columns that `_PIPELINE` selects."""
+    project, name, version, spec_commit, user_spec, effective_spec, salt, state, reason, stopped, created, updated, code = row
+    return PipelineRow(
+        pipeline=PipelineRef(project, name),
+        version=version,
+        spec_commit=spec_commit,
+        user_spec=user_spec,
+        effective_spec=effective_spec,
+        salt=salt,
+        state=PipelineState(state),
+        reason=reason,
+        stopped=bool(stopped),
+        created=created,
+        updated=updated,
+        code=code,
+    )
 
 
 @reads("job")
