@@ -99,22 +99,16 @@ class Access:
     def _append(self, transaction: str, verb: Verb[_T]) -> _T:
         """Try a verb on top of what the transaction has, take everything back, and remember the verb."""
         before = self._look(lambda session: find_transaction(session, transaction))
-        result: list[_T] = []
-
-        class TakeBack(Exception):
-            pass
-
-        with contextlib.suppress(TakeBack), self.database.write() as session:
+        with self.database.rehearse() as session:
             txn = Transaction(session, transaction, session.clock(), spout=self._spec_commit)
             for request in before.requests:
                 request.apply(txn)
-            result.append(verb.apply(txn))
+            result = verb.apply(txn)
             settle(txn)
-            raise TakeBack
         with self.database.write() as session:
             found = find_transaction(session, transaction)
             put_transaction(session, found._replace(requests=(*found.requests, verb)))
-        return result[0]
+        return result
 
     def _look(self, look: Callable[[Session], _T]) -> _T:
         with self.database.read() as session:

@@ -9,6 +9,7 @@ from typing import Any
 
 from local_runner.api.access import Access
 from local_runner.model.datums import DatumInfo
+from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobSetInfo
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import CommitQuery, JobRef, PipelineRef
@@ -95,17 +96,14 @@ class Pipelines(Access):
 
         def work(txn: Transaction) -> list[PipelineRef]:
             affected = pipelines.set_defaults(txn, document, project)
-            if regenerate and not dry_run:
-                for pipeline in affected:
-                    pipelines.rerun_pipeline(txn, pipeline, reprocess=reprocess)
-            if dry_run:
-                raise _DryRun(affected)
+            for pipeline in affected if regenerate else ():
+                pipelines.rerun_pipeline(txn, pipeline, reprocess=reprocess)
             return affected
 
-        try:
-            return self.change(work)
-        except _DryRun as found:
-            return found.affected
+        if dry_run:
+            with self.database.rehearse() as session:
+                return pipelines.set_defaults(Transaction(session, new_id(), session.clock()), document, project)
+        return self.change(work)
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -246,11 +244,3 @@ class Pipelines(Access):
     def last_lines(self, job: JobRef, datum: str) -> list[str]:
         """The last lines a datum printed."""
         return last_lines(self.database.home.logs, job, datum)
-
-
-class _DryRun(Exception):
-    """Rolls a change back and carries its answer out."""
-
-    def __init__(self, affected: list[PipelineRef]) -> None:
-        super().__init__()
-        self.affected = affected

@@ -18,7 +18,7 @@ from typing import Any
 from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Worker
 from local_runner.model.datums import Datum
-from local_runner.model.inputs import Pfs, leaves
+from local_runner.model.inputs import leaves
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
 from local_runner.storage.home import VARIABLE
@@ -37,7 +37,7 @@ main(sys.argv[2])
 
 def uses_s3(spec: PipelineSpec) -> bool:
     """Whether a pipeline reads or writes by S3."""
-    return spec.s3_out or any(isinstance(leaf, Pfs) and leaf.s3 for leaf in leaves(spec.input))
+    return spec.s3_out or any(leaf.s3 for leaf in leaves(spec.input))
 
 
 def s3_env(port: int) -> dict[str, str]:
@@ -92,7 +92,7 @@ class S3Gateway:
 
     def serve(self, datums: Sequence[Datum], output: JobRef | None = None) -> None:
         """Serve the inputs of a job, as these datums have them, and the output of a job if one is named. Raises `Unavailable`."""
-        found = {file.source.name: file for datum in datums[:1] for file in datum.inputs if isinstance(file.source, Pfs) and file.source.s3}
+        found = {file.source.name: file for datum in datums[:1] for file in datum.inputs if file.source.s3}
         inputs = {name: [*file.source.source.repo, file.commit] for name, file in found.items()}
         written = [output.pipeline.project, output.pipeline.name, output.id] if output else None
         self._order({"inputs": inputs, "output": written})

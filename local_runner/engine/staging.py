@@ -20,7 +20,6 @@ from local_runner.errors import ContentLost, LocalRunnerError
 from local_runner.executors.launcher.tree import Tree
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.file_hash import file_hash
-from local_runner.model.inputs import Pfs
 from local_runner.planning.prepare import Roots
 from local_runner.repos.nodes import Node, files_below
 from local_runner.storage.database import Database, Session
@@ -167,7 +166,7 @@ class _Staging:
                 name = file.source.name
                 self._links[name] = f"{relative}/{name}"
                 self._folders.setdefault(name, 0o700)
-                if isinstance(file.source, Pfs) and (file.source.lazy or file.source.empty_files):
+                if file.source.lazy or file.source.empty_files:
                     staged.wholes[name] = partial(_below, database, roots[file.source.source])
                 for path, content, size in files_of(session, file, roots):
                     try:
@@ -181,8 +180,8 @@ class _Staging:
 
     def _add(self, session: Session, file: InputFile, path: str, content: Content) -> None:
         source, staged = file.source, self._staged
-        lazy = isinstance(source, Pfs) and source.lazy
-        empty = isinstance(source, Pfs) and source.empty_files
+        lazy = source.lazy
+        empty = source.empty_files
         if path in staged.contents or path in staged.stand_ins:
             return  # a group may hold one file twice
         self._make_room(path.rpartition("/")[0], 0o700 if lazy or empty else 0o777)
@@ -216,7 +215,7 @@ class _Staging:
 
 def files_of(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[str, bytes, int]]:
     """(path, hash, size) of an input file, or of all files below an input folder."""
-    if isinstance(file.source, Pfs) and file.source.s3:
+    if file.source.s3:
         return
     if not file.path.endswith("/"):
         yield file.path, file.hash, file.size

@@ -18,7 +18,6 @@ from local_runner.errors import Refused
 from local_runner.executors.base import WorkerRequest
 from local_runner.executors.process import translator
 from local_runner.export.words import command_text, describe
-from local_runner.model.inputs import Pfs
 from local_runner.specs.kubernetes import is_variable
 from local_runner.storage.database import Session
 
@@ -191,7 +190,7 @@ def _write_inputs(session: Session, entry: FoundDatum, pfs: Path) -> None:
             if target.exists():
                 continue  # a group may hold one file twice
             target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(file.source, Pfs) and file.source.empty_files:
+            if file.source.empty_files:
                 target.touch()
             else:
                 session.objects.place(content, target)

@@ -37,7 +37,7 @@ class Datum(NamedTuple):
 
     def hash(self, salt: str) -> str:
         """The skip key: equal keys mean equal work (reference pps 2.1). Inputs marked `reference` do not count."""
-        contents = (i.hash for i in self.inputs if not (isinstance(i.source, Pfs) and i.source.reference))
+        contents = (i.hash for i in self.inputs if not i.source.reference)
         return datum_hash(self.id, contents, salt)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import USER, BranchRef, RepoRef
@@ -45,6 +46,15 @@ class Cron:
     project: str = DEFAULT_PROJECT
     overwrite: bool = False
     start: str = ""
+
+    # What a `Pfs` may ask for and a clock does not.
+    outer_join: ClassVar[bool] = False
+    lazy: ClassVar[bool] = False
+    empty_files: ClassVar[bool] = False
+    s3: ClassVar[bool] = False
+    reference: ClassVar[bool] = False
+    trigger: ClassVar[Trigger | None] = None
+    never_propagates: ClassVar[bool] = False
 
     @property
     def branch(self) -> str:

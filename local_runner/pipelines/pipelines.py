@@ -115,7 +115,7 @@ def _connect(txn: Transaction, spec: PipelineSpec, *, stopped: bool) -> None:
         raise
     _close_spout_commit(txn, spec)
     for leaf in leaves(spec.input):
-        if isinstance(leaf, Pfs) and leaf.trigger:
+        if leaf.trigger:
             existing = session.repos.branch(leaf.source)
             head = CommitQuery(leaf.source.repo, leaf.source.name) if existing else None
             create_branch(txn, leaf.source, head, trigger=leaf.trigger)

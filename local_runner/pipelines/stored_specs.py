@@ -63,7 +63,7 @@ def _is(row: PipelineRow, kind: str) -> bool:
 def sources_of(spec: PipelineSpec) -> tuple[list[BranchRef], frozenset[BranchRef]]:
     """The branches a pipeline's output stands on, its spec last; and those whose changes start no job."""
     branches = list(dict.fromkeys(leaf.source for leaf in leaves(spec.input)))
-    never = frozenset(leaf.source for leaf in leaves(spec.input) if getattr(leaf, "never_propagates", False))
+    never = frozenset(leaf.source for leaf in leaves(spec.input) if leaf.never_propagates)
     return [*branches, spec.spec_branch], never
 
 

@@ -91,7 +91,7 @@ def _join(children: Sequence[_Buckets]) -> Iterator[Datum]:
 
 
 def _is_outer(file: InputFile) -> bool:
-    return isinstance(file.source, Pfs) and file.source.outer_join
+    return file.source.outer_join
 
 
 def _group(children: Sequence[_Buckets]) -> Iterator[Datum]:

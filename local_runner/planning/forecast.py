@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from local_runner.errors import LocalRunnerError
 from local_runner.model.datums import Datum, DatumState, InputFile
 from local_runner.model.entries import entry_key
-from local_runner.model.inputs import Group, Input, Pfs, leaves
+from local_runner.model.inputs import Cron, Group, Input, Pfs
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import META, BranchRef, JobRef, PipelineRef
@@ -264,8 +264,6 @@ def _problem(session: Session, spec: PipelineSpec, output: CommitRow) -> str:
 
 def _only_grows(node: Input | None) -> bool:
     """Whether more input files can only add datums; not so for groups and outer joins."""
-    if isinstance(node, Group):
-        return False
-    return not any(isinstance(leaf, Pfs) and leaf.outer_join for leaf in leaves(node)) and all(
-        _only_grows(child) for child in getattr(node, "children", ())
-    )
+    if node is None or isinstance(node, (Pfs, Cron)):
+        return node is None or not node.outer_join
+    return not isinstance(node, Group) and all(map(_only_grows, node.children))

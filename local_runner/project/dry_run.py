@@ -49,17 +49,13 @@ def forecast(database: Database, todo: Changes, seconds: float = math.inf) -> Fo
             return Forecast((), sources)
     found: list[JobForecast] = []
     is_cut = False
-    try:
-        with database.write() as session:
-            _do(session, todo)
-            until = time.monotonic() + seconds
-            for job_forecast in forecast_jobs(session):
-                found.append(job_forecast)
-                if is_cut := time.monotonic() > until:
-                    break
-            raise _TakeBack
-    except _TakeBack:
-        pass
+    with database.rehearse() as session:
+        _do(session, todo)
+        until = time.monotonic() + seconds
+        for job_forecast in forecast_jobs(session):
+            found.append(job_forecast)
+            if is_cut := time.monotonic() > until:
+                break
     return Forecast(tuple(one for one in found if todo.needed is None or one.pipeline in todo.needed), sources, is_cut)
 
 
@@ -76,10 +72,6 @@ def _do(session: Session, todo: Changes) -> None:
                 for branch, head in moved:
                     after.move(branch.key, head.key)
                 settle(after)
-
-
-class _TakeBack(Exception):
-    pass
 
 
 def text_diff(database: Database, forecast: Forecast, change: FileChange) -> list[str]:

@@ -15,7 +15,7 @@ from local_runner.errors import Invalid, NotFound, SpecError, Unavailable
 from local_runner.images.folder import code_digest, image_folder, read_image
 from local_runner.images.notes import notes_here
 from local_runner.model.file_hash import FileHasher
-from local_runner.model.inputs import Pfs, leaves
+from local_runner.model.inputs import leaves
 from local_runner.model.jobs import JobState
 from local_runner.model.names import DEFAULT_PROJECT, clean_path
 from local_runner.model.pipelines import PipelineSpec
@@ -138,7 +138,7 @@ def compare(
     adopt = {}
     for document, spec, source in wanted:
         code = code_of(project, spec)
-        gets_job = any(leaf.source.repo in moving and not (isinstance(leaf, Pfs) and leaf.trigger) for leaf in leaves(spec.input))
+        gets_job = any(leaf.source.repo in moving and not leaf.trigger for leaf in leaves(spec.input))
         change = _spec_change(session, document, spec, source, code, reprocess, always_make, gets_job)
         if change is not None:
             changed.append(dataclasses.replace(change, notes=(*notes(spec), *notes_here(spec.transform.image, project.images))))

@@ -58,6 +58,10 @@ class _Nodes:
         self._connection.execute(put_row("node"), (name, content))
 
 
+class _TakenBack(Exception):
+    """Ends a rehearsal."""
+
+
 class Database:
     """The records of a home. Each thread has a connection of its own.
 
@@ -153,6 +157,13 @@ class Database:
         with contextlib.suppress(OSError):
             self.files.arrivals.release(session.objects.added)
         notify_all(self.home.wakeups)
+
+    @contextlib.contextmanager
+    def rehearse(self) -> Iterator[Session]:
+        """As `write`, but all of it is taken back at the end: it shows what changes would lead to, and raises what they would raise."""
+        with contextlib.suppress(_TakenBack), self.write() as session:
+            yield session
+            raise _TakenBack
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:

@@ -25,6 +25,23 @@ def noted(database: Database, name: str) -> str | None:
         return session.repos.setting(name)
 
 
+def test_a_rehearsal_shows_what_would_be_and_keeps_nothing(database: Database) -> None:
+    note(database, "a", "1")
+    with database.rehearse() as session:
+        session.repos.set_setting("a", "2")
+        assert session.repos.setting("a") == "2"
+    assert noted(database, "a") == "1"
+
+    def half() -> None:
+        with database.rehearse() as session:
+            session.repos.set_setting("a", "3")
+            raise Refused("no")
+
+    with pytest.raises(Refused):
+        half()
+    assert noted(database, "a") == "1"
+
+
 def test_a_write_left_by_an_exception_forgets_everything(database: Database) -> None:
     def half() -> None:
         with database.write() as session:

@@ -1,4 +1,7 @@
-"""`completion`: complete commands, flags and names in the home for a shell.
+"""`completion`: complete commands, flags and names in the home for a shell; by scripts of our own, as click's cannot do it.
+
+Click's script for bash passes on words as bash cuts them, at `:` and `@`, and has a blank follow each; the address of a file,
+`REPO@BRANCH:/PATH`, is one word, which is completed part by part.
 
 What an argument is, its metavar says: one that is called `REPO@COMMIT:PATH` in the help is completed as such.
 """
