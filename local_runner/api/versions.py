@@ -172,7 +172,10 @@ class Versions(Access):
         self._do(verbs.DropCommitSet(id))
 
     def squash_commit(self, commit: CommitQuery, *, recursive: bool = False) -> None:
-        """Remove one commit, or all that stand on it; what they changed stays in their children. Raises `NotFound`, `Refused`."""
+        """Remove one commit, with `recursive` those that stand on it, too; their children keep what they changed.
+
+        Raises `NotFound`, `Refused`.
+        """
         self._do(verbs.RemoveCommit(commit, recursive, squash=True))
 
     def drop_commit(self, commit: CommitQuery, *, recursive: bool = False) -> None:
