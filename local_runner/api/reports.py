@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from local_runner.api.access import Access
@@ -78,3 +79,7 @@ class Reports(Access):
         """The process that is the engine of this home, as a sentence names it; "" if there is none."""
         lock = FileLock(self.database.home.engine_lock)
         return (lock.holder() or "another process") if lock.is_taken() else ""
+
+    def process_logs(self) -> list[Path]:
+        """The files, which may not be there, that engines in the background and the server of this home write what they say to."""
+        return [self.database.home.engine_log, self.database.home.server_log]

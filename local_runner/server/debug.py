@@ -41,13 +41,11 @@ def dump_v2(call: Call, request: Message) -> Iterator[Message]:
 
 def _archive(call: Call) -> bytes:
     """Version, threads of the server, state of the home, and the ends of the logs. Nothing of files or secrets is in it."""
-    home = call.home.database.home
     parts = {
         "version.json": json.dumps(to_document(get_version(call, request=None)), indent=2).encode(),
         "status.json": json.dumps(status_document(call.home.status(), (), ()), indent=2).encode(),
         "threads.txt": _threads().encode(),
-        "engine.log": _end(home.engine_log),
-        "server.log": _end(home.server_log),
+        **{path.name: _end(path) for path in call.home.process_logs()},
     }
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as archive:
