@@ -23,6 +23,8 @@ from local_runner.storage.rows import MISREADINGS, damaged_row
 from local_runner.storage.trees import Trees
 from local_runner.storage.wakeup import notify_all
 
+_FREE_SESSIONS = 4
+
 
 class Session:
     """One connection with its records, trees and objects, used within one transaction at a time."""
@@ -109,7 +111,7 @@ class Database:
     def read_apart(self) -> Iterator[Session]:
         """A view as of `read`, on a connection of its own: for iterators, whose users may read and write meanwhile."""
         with _translated(self.home):
-            session = self._apart.pop() if self._apart else Session(self._connect(), self.files, self.clock)
+            session = self._free_session()
             self._refuse_loss()
             try:
                 session.connection.execute("BEGIN")
@@ -117,7 +119,7 @@ class Database:
                     yield session
             finally:
                 _roll_back(session.connection)
-                self._apart.append(session)
+                self._keep_free(session)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
@@ -207,6 +209,22 @@ class Database:
             session.connection.close()
             self._opened.remove(session.connection)
             del self._local.session
+
+    def _free_session(self) -> Session:
+        """One that nobody reads through, or a new one."""
+        try:
+            return self._apart.pop()  # at once: another thread may take the last one after a look
+        except IndexError:
+            return Session(self._connect(), self.files, self.clock)
+
+    def _keep_free(self, session: Session) -> None:
+        """For the next who reads apart; a few are enough, however many read at once before."""
+        if len(self._apart) < _FREE_SESSIONS:
+            self._apart.append(session)
+        else:
+            session.connection.close()
+            with contextlib.suppress(ValueError):  # `close` was quicker
+                self._opened.remove(session.connection)
 
     def _session(self) -> Session:
         session: Session | None = getattr(self._local, "session", None)
