@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from local_runner.errors import Invalid
-from local_runner.project.file import images_of
 
 
 def image_notes(home: Path, image: str, start: Path | None = None) -> list[str]:
@@ -14,6 +13,7 @@ def image_notes(home: Path, image: str, start: Path | None = None) -> list[str]:
     `start` is in the project, where that is not around the home; else it is the folder here.
     """
     from local_runner.images.notes import notes_here  # 0.1 s, for commands that make or show a pipeline
+    from local_runner.project.file import images_of  # brings specs with it
 
     try:
         return notes_here(image, images_of(home, start))

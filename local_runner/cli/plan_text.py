@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from local_runner.cli.output import GREEN, RED, YELLOW, Output
 from local_runner.documents.plan import Explain, forecast_document
 from local_runner.model.units import human_size
+from local_runner.model.wording import change_word
 
 if TYPE_CHECKING:
     from local_runner.model.datums import Datum
@@ -100,7 +101,7 @@ def _cause(cause: Cause) -> str:
     if cause.kind == "spec":
         return f"spec: {cause.name}: {_value(cause.old)} → {_value(cause.new)}"
     if cause.kind == "code":
-        return f"code: {cause.name} {'appeared' if cause.old is None else 'is gone' if cause.new is None else 'changed'}"
+        return f"code: {cause.name} {change_word(before=cause.old is not None, after=cause.new is not None)}"
     return f"last job: failed: {cause.new}" if cause.kind == "last job" else cause.kind
 
 
@@ -131,12 +132,10 @@ def _steps(out: Output, steps: Iterable[Step], explain: Explain, everything: boo
 
 
 def _change(change: FileChange, explain: Explain) -> Iterator[str]:
-    if change.old and change.new:
-        yield f"{change.repo.name}:{change.path} changed: {_content(change.old)} → {_content(change.new)}"
-    elif change.new:
-        yield f"{change.repo.name}:{change.path} appeared: {_content(change.new)}"
-    elif change.old:
-        yield f"{change.repo.name}:{change.path} is gone: {_content(change.old)}"
+    contents = [_content(content) for content in (change.old, change.new) if content]
+    word = change_word(before=change.old is not None, after=change.new is not None)
+    if contents:
+        yield f"{change.repo.name}:{change.path} {word}: {' → '.join(contents)}"
     yield from (f"  {line}" for line in explain(change))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from local_runner.engine.environment import datum_env
 from local_runner.errors import CommitNotFound, Invalid, NotFound, Refused
 from local_runner.model.datums import Datum
-from local_runner.model.entries import DEFAULT_TAG, folder_range
+from local_runner.model.entries import DEFAULT_TAG, folder_range, parse_value
 from local_runner.model.ids import new_id
 from local_runner.model.inputs import leaves
 from local_runner.model.jobs import JobState
@@ -149,7 +149,7 @@ def before_of(session: Session, pipeline: PipelineRef, datum: Datum, job: JobRef
     tree, out = meta_roots(session, job)[0], f"{files_path(datum.id)}/out"
     found = session.trees.scan(tree, *folder_range(out))
     files = {key.decode().partition("\0")[0].removeprefix(out): value for key, value in found}
-    contents = {path: Content(value[:32], int.from_bytes(value[32:], "big")) for path, value in files.items()}
+    contents = {path: Content(*parse_value(value)) for path, value in files.items()}
     return Before(job, contents, info.datum.hash("") == datum.hash(""))
 
 

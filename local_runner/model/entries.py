@@ -29,10 +29,15 @@ def entry_value(name: bytes, size: int) -> bytes:
     return name + size.to_bytes(8, "big")
 
 
+def parse_value(value: bytes) -> tuple[bytes, int]:
+    """The name of a file's content, which is its hash, and its size in bytes."""
+    return value[:32], int.from_bytes(value[32:], "big")
+
+
 def parse_entry(key: bytes, value: bytes) -> Entry:
     """The file behind an entry."""
     path, _, tag = key.decode().partition("\0")
-    return Entry(path, tag, value[:32], int.from_bytes(value[32:], "big"))
+    return Entry(path, tag, *parse_value(value))
 
 
 def file_range(path: str) -> tuple[bytes, bytes]:

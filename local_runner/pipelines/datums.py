@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from local_runner.errors import DatumNotFound, Refused
 from local_runner.model.datums import DatumInfo
-from local_runner.model.entries import entry_key
+from local_runner.model.entries import entry_key, parse_value
 from local_runner.model.jobs import FORGOTTEN
 from local_runner.model.refs import META, JobRef
 from local_runner.pipelines.datum_index import read_datum_index
@@ -44,4 +44,4 @@ def inspect_datum(session: Session, ref: JobRef, datum_id: str) -> DatumInfo:
 def _datum(session: Session, tree: Root, ref: JobRef, datum_id: str) -> DatumInfo:
     value = session.trees.get(tree, entry_key(meta_path(datum_id), datum_id))
     assert value is not None, f"datum_index of {ref} name {datum_id}, its files do not"
-    return parse_meta(b"".join(session.objects.read(value[:32])), ref.id)
+    return parse_meta(b"".join(session.objects.read(parse_value(value)[0])), ref.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from local_runner.errors import LocalRunnerError
 from local_runner.model.datums import DatumInfo, InputFile
-from local_runner.model.entries import DEFAULT_TAG, entry_key, folder_range
+from local_runner.model.entries import DEFAULT_TAG, entry_key, folder_range, parse_value
 from local_runner.model.refs import USER, CommitRef, FileQuery, JobRef, PipelineRef, RepoRef
 from local_runner.pipelines.datum_index import read_datum_index
 from local_runner.pipelines.job_commits import meta_roots, output_commit
@@ -134,7 +134,7 @@ def _datum_of(session: Session, job: JobRef, datum_id: str) -> DatumInfo | None:
 
 def _record(session: Session, tree: Root, job: str, datum_id: str) -> DatumInfo | None:
     value = session.trees.get(tree, entry_key(meta_path(datum_id), datum_id))
-    return parse_meta(b"".join(session.objects.read(value[:32])), job) if value else None
+    return parse_meta(b"".join(session.objects.read(parse_value(value)[0])), job) if value else None
 
 
 # -- forward -----------------------------------------------------------------------------------------------------------
@@ -200,4 +200,4 @@ class _Forward:
         paths = ((key.decode().partition("\0")[0].removeprefix(out), value) for key, value in found)
         # What a job that failed had written is in no commit.
         kept = ((path, session.trees.get(output.tree, entry_key(path, datum_id)), value) for path, value in paths)
-        return [Node(path, value[:32], int.from_bytes(value[32:], "big"), datum_id) for path, there, value in kept if there == value]
+        return [Node(path, *parse_value(value), datum_id) for path, there, value in kept if there == value]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from local_runner.errors import LocalRunnerError
 from local_runner.model.datums import Datum, InputFile
+from local_runner.model.entries import parse_value
 from local_runner.model.refs import BranchRef
 from local_runner.planning.plan import FileChange, FileContent
 from local_runner.repos.commits import content_root
@@ -78,7 +79,7 @@ class FileComparison:
 
 
 def _content(value: bytes | None) -> FileContent | None:
-    return FileContent(value[:32], int.from_bytes(value[32:], "big")) if value else None
+    return FileContent(*parse_value(value)) if value else None
 
 
 def spec_changes(old: str, new: str) -> Iterator[Cause]:

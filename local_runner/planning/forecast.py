@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from local_runner.errors import LocalRunnerError
 from local_runner.model.datums import Datum, DatumState, InputFile
-from local_runner.model.entries import entry_key
+from local_runner.model.entries import entry_key, parse_value
 from local_runner.model.inputs import Cron, Group, Input, Pfs
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineSpec
@@ -136,7 +136,7 @@ class _Forecaster:
         if ran is not None:
             return ran
         value = self._session.trees.get(base.tree, entry_key(meta_path(datum_id), datum_id))
-        return parse_meta(b"".join(self._session.objects.read(value[:32])), "").datum if value else None
+        return parse_meta(b"".join(self._session.objects.read(parse_value(value)[0])), "").datum if value else None
 
     def _last_records(self, job: JobRef, base: CommitRow | None) -> dict[str, DatumRecord]:
         """The newest outcome of each datum in the failed jobs since the base."""

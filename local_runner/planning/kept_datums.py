@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from local_runner.model.datums import Datum, DatumState, DatumStats
-from local_runner.model.entries import entry_key, folder_range
+from local_runner.model.entries import entry_key, folder_range, parse_value
 from local_runner.model.jobs import JobInfo
 from local_runner.model.refs import META, JobRef
 from local_runner.pipelines.datum_index import DatumRecord, read_datum_index, read_datum_record
@@ -82,7 +82,7 @@ def kept_outcome(session: Session, kept: KeptDatum, datum: Datum) -> Outcome:
     folder = files_path(datum.id)
     for key, value in session.trees.scan(meta.tree, *folder_range(folder)):
         path = key.decode().partition("\0")[0].removeprefix(folder)
-        seen.append(OutputFile(path, Content(value[:32], int.from_bytes(value[32:], "big"))))
+        seen.append(OutputFile(path, Content(*parse_value(value))))
         if path.startswith("/out/") and session.trees.get(output.tree, entry_key(path.removeprefix("/out"), datum.id)) == value:
             outputs.append(OutputFile(path.removeprefix("/out"), seen[-1].content))
     return Outcome(datum, DatumState.PROCESSED, DatumState.PROCESSED, "", info.stats or DatumStats(), outputs, seen)

@@ -20,6 +20,7 @@ from local_runner.model.jobs import JobState
 from local_runner.model.names import DEFAULT_PROJECT, clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef, RepoRef
+from local_runner.model.wording import change_word
 from local_runner.pipelines.pipelines import PipelineRequest, create_pipeline, effective
 from local_runner.pipelines.stored_specs import spec_of
 from local_runner.project.file import DEFAULT_BRANCH, InputRepo, Project
@@ -307,7 +308,7 @@ def _code_reason(old: str, new: str) -> str:
     for kind, word in (("files", ""), ("transform", "transform.")):
         for name in sorted(before[kind].keys() | after[kind].keys()):
             if before[kind].get(name) != after[kind].get(name):
-                verb = "appeared" if name not in before[kind] else "is gone" if name not in after[kind] else "changed"
+                verb = change_word(before=name in before[kind], after=name in after[kind])
                 return f"{word}{name} {verb}"
     return ""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.images.folder import read_image
+from local_runner.model.wording import change_word
 from local_runner.project.file import Project
 
 PAUSE = 0.5  # seconds between two looks
@@ -58,7 +59,7 @@ def changes(before: Stamps, after: Stamps, root: Path) -> list[str]:
     sentences = []
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):
-            verb = "appeared" if path not in before else "is gone" if path not in after else "changed"
+            verb = change_word(before=path in before, after=path in after)
             sentences.append(f"{path.removeprefix(f'{root}/')} {verb}")
     return sentences
 

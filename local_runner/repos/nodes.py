@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
-from local_runner.model.entries import file_range, folder_range
+from local_runner.model.entries import file_range, folder_range, parse_value
 from local_runner.model.globs import Glob
 from local_runner.model.ids import new_hash
 from local_runner.storage.trees import Root, Trees
@@ -40,7 +40,7 @@ def files_below(trees: Trees, root: Root, folder: str = "/") -> Iterator[Node]:
 def _files(trees: Trees, root: Root, lower: bytes, upper: bytes) -> Iterator[Node]:
     for key, value in trees.scan(root, lower, upper):
         path, _, tag = key.decode().partition("\0")
-        yield Node(path, value[:32], int.from_bytes(value[32:], "big"), tag)
+        yield Node(path, *parse_value(value), tag)
 
 
 def file_at(trees: Trees, root: Root, path: str) -> Node | None:
