@@ -10,7 +10,7 @@ from local_runner.model.repos import Trigger
 from local_runner.pipelines import pipelines
 from local_runner.pipelines.job_end import forget_finished, forget_removed
 from local_runner.pipelines.jobs import stop_job
-from local_runner.repos import branches, commits, repos
+from local_runner.repos import branches, commit_removal, commits, repos
 from local_runner.repos.transaction import Transaction, has_datums
 
 Result = TypeVar("Result", covariant=True)
@@ -106,7 +106,7 @@ class SquashCommitSet:
     id: str
 
     def apply(self, txn: Transaction) -> None:
-        forget_removed(txn, commits.squash_commit_set(txn, self.id))
+        forget_removed(txn, commit_removal.squash_commit_set(txn, self.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class DropCommitSet:
     id: str
 
     def apply(self, txn: Transaction) -> None:
-        forget_removed(txn, commits.drop_commit_set(txn, self.id))
+        forget_removed(txn, commit_removal.drop_commit_set(txn, self.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class RemoveCommit:
     squash: bool = True
 
     def apply(self, txn: Transaction) -> None:
-        forget_removed(txn, commits.remove_commit(txn, self.commit, recursive=self.recursive, squash=self.squash))
+        forget_removed(txn, commit_removal.remove_commit(txn, self.commit, recursive=self.recursive, squash=self.squash))
 
 
 @dataclass(frozen=True, slots=True)
