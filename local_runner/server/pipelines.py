@@ -18,7 +18,8 @@ from local_runner.server.schema import Document, Message, new, nothing, to_docum
 # Fields of a CreatePipelineRequest that say what to do with the spec, and are no part of it.
 _NO_SPEC = frozenset({"update", "reprocess", "spec_commit", "dry_run"})
 _STATE = re.compile(r'\.state\s*==\s*"((?:PIPELINE|JOB)_[A-Z]+)"')
-_FILTER = re.compile(r"(?:\.\s*\|\s*)?select\(\s*STATE(?:\s*or\s*STATE)*\s*\)".replace("STATE", _STATE.pattern.replace("(", "(?:", 1)))
+_ONE_OF = "STATE(?:\\s*or\\s*STATE)*".replace("STATE", _STATE.pattern.replace("(", "(?:", 1))
+_FILTER = re.compile(rf"{_ONE_OF}|(?:\.\s*\|\s*)?select\(\s*{_ONE_OF}\s*\)")  # pachctl sends the first
 
 
 def create_pipeline(call: Call, request: Message) -> Message:

@@ -85,6 +85,7 @@ def test_jobs_are_listed_by_pages_and_states(lab: Lab, edges: ApiClient) -> None
     assert edges("pps_v2.API/ListJob", pipeline=NAMED, reverse=True) == listed[::-1]
     assert edges("pps_v2.API/ListJob", jqFilter='select(.state == "JOB_FAILURE")') == []
     assert len(edges("pps_v2.API/ListJob", jqFilter='select(.state == "JOB_FAILURE" or .state == "JOB_SUCCESS")')) == 4
+    assert len(edges("pps_v2.API/ListJob", jqFilter='.state == "JOB_FAILURE" or .state == "JOB_SUCCESS"')) == 4  # pachctl's way
     assert edges.error("pps_v2.API/ListJob", jqFilter=".reason")[0] == "UNIMPLEMENTED"
     assert [len(found["jobs"]) for found in edges("pps_v2.API/ListJobSet")] == [1, 1, 1, 1]
     assert edges("pps_v2.API/ListJobSet", projects=[{"name": "other"}]) == []
