@@ -9,17 +9,17 @@ from importlib import import_module
 import click
 
 from local_runner.cli.output import note
+from local_runner.cli.successors import DESTRUCTIVE, joined, successor
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
 from local_runner.cli.unsupported import Elsewhere, elsewhere
 
 ROOT_FLAGS = ("-h", "--help", "--no-color", "-v", "--verbose")
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
-_IGNORES_ALL = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 class VerbGroup(click.Group):
-    """A verb such as `list`. Alone, or with an unknown noun, it prints its help and exits with 0, as pachctl's do."""
+    """A verb such as `list`. Alone it prints its help, as pachctl's do; with a noun it has not, it fails."""
 
     def __init__(self, name: str, nouns: Mapping[str, str]) -> None:
         super().__init__(name, help=VERBS[name], invoke_without_command=True, callback=_print_help, context_settings=_SETTINGS)
@@ -42,8 +42,7 @@ class VerbGroup(click.Group):
         name = args[0]
         found = self.get_command(ctx, name)
         if found is None:
-            note(f'unknown command "{ctx.command_path} {name}"{_nearest(name, self._nouns)}')
-            found = click.Command(name, callback=lambda: click.echo(ctx.get_help()), context_settings=_IGNORES_ALL, add_help_option=False)
+            ctx.fail(f'unknown command "{ctx.command_path} {name}"{_nearest(name, self._nouns)}')
         return name, found, args[1:]
 
 
@@ -78,6 +77,10 @@ class Root(click.Group):
         missing = elsewhere(args)
         if missing:
             return name, Elsewhere(missing), rest
+        now = successor(args)
+        if now:
+            typed = name if "-" in name or not rest or rest[0].startswith("-") else f"{name} {rest[0]}"
+            ctx.fail(f'"{typed}" is not a command here: {now}')
         if name in ALONE and rest and singular(rest[0]) in NOUNS.get(name, {}):
             return name, VerbGroup(name, NOUNS[name]), rest
         found = self.get_command(ctx, name)
@@ -87,6 +90,10 @@ class Root(click.Group):
             if is_target(name):
                 return "run", load(ALONE["run"]), args
             ctx.fail(f'unknown command "{name}"{_nearest(name, _spellings(name))}')
+        today = joined(name, rest) if name not in ALONE else None
+        if today is not None:
+            note(f"read as `{name.replace('-', ' ', 1)} {today[0]}`, as it is written since Pachyderm 1.9")
+            rest = today
         return name, found, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -123,5 +130,7 @@ def load(target: str) -> click.Command:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
+    """The word nearest in spelling, to put after a message; never one that destroys."""
+    known = [word for word in known if word.partition("-")[0] not in DESTRUCTIVE]
     found = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {found[0]}?" if found else ""

@@ -81,16 +81,19 @@ def test_help_imports_neither_the_store_nor_anything_else_that_takes_time():
 def test_a_verb_alone_prints_its_help_and_succeeds(capsys):
     assert main(["list"]) == 0
     assert "transaction" in capsys.readouterr().out
-    assert main(["list", "nope"]) == 0
+
+
+def test_a_word_that_is_no_command_fails_after_a_verb_too(capsys):
+    assert main(["list", "nope"]) == 2
     captured = capsys.readouterr()
-    assert "transaction" in captured.out
+    assert captured.out == ""
     assert 'unknown command "' in captured.err
 
 
 def test_a_misspelt_word_gets_a_suggestion(capsys):
     assert main(["lst", "repo"]) == 2
     assert 'unknown command "lst"; did you mean list?' in capsys.readouterr().err
-    assert main(["list", "repp"]) == 0
+    assert main(["list", "repp"]) == 2
     assert "did you mean repo?" in capsys.readouterr().err
     assert main(["list", "repo", "--rw"]) == 2
     assert "--raw" in capsys.readouterr().err

@@ -1,0 +1,67 @@
+"""Commands of pachctl that are gone or never came here, each with what does its work today, and the positions their arguments had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from local_runner.cli.table import singular
+
+# The words of a command, nearly all of pachctl 1.0 to 1.13 -> what to write now. Each line in backquotes is a command line of this runner.
+SUCCESSORS: Mapping[str, str] = {
+    "archive all": "commits cannot be archived any more, and need not be",
+    "commit": "write `finish commit REPO@BRANCH`",
+    "delete build": "images are built by `build image`",
+    "deploy amazon": "this runner needs no cluster: begin with `create repo NAME`",
+    "deploy custom": "this runner needs no cluster: begin with `create repo NAME`",
+    "deploy google": "this runner needs no cluster: begin with `create repo NAME`",
+    "deploy local": "this runner needs no cluster: begin with `create repo NAME`",
+    "deploy microsoft": "this runner needs no cluster: begin with `create repo NAME`",
+    "export image": "it served the deployment of a cluster, and has no successor",
+    "extract": "the home is one folder: copy it while no command runs",
+    "extract cluster": "the home is one folder: copy it while no command runs",
+    "extract pipeline": "write `list pipeline --spec`",
+    "flush commit": "write `wait commit REPO@BRANCH`",
+    "flush job": "write `wait job PIPELINE@ID`",
+    "get log": "write `logs -p PIPELINE`",
+    "get object": "objects cannot be got alone; write `get file REPO@BRANCH:/PATH`",
+    "get tag": "objects cannot be got alone; write `get file REPO@BRANCH:/PATH`",
+    "put header": "write the header into each record's file, or `put file --split`",
+    "restore": "the home is one folder: put the copy back in its place",
+    "set branch": "write `create branch REPO@BRANCH --head COMMIT`",
+    "undeploy": "there is nothing to take down; `delete all` removes the data",
+    "unset branch": "write `delete branch REPO@BRANCH`",
+    "update dash": "there is no dashboard here; `status` says how things stand",
+    "create snapshot": "the home is one folder: copy it while no command runs",
+    "delete snapshot": "snapshots are not kept here; the home is one folder",
+    "list snapshot": "snapshots are not kept here; the home is one folder",
+}
+
+# Verbs that suggestions never lead to, since they destroy.
+DESTRUCTIVE = frozenset({"delete", "squash", "gc", "garbage-collect", "stop", "rm"})
+
+# How many words each hyphenated command of 1.x had before its flags: REPO COMMIT, or REPO COMMIT PATH.
+_POSITIONS: Mapping[str, int] = {
+    **{f"{verb}-file": 3 for verb in ("put", "get", "list", "glob", "inspect", "delete")},
+    **{f"{verb}-commit": 2 for verb in ("start", "finish", "inspect", "list", "subscribe")},
+    **{f"{verb}-branch": 2 for verb in ("create", "inspect", "delete")},
+}
+
+
+def successor(words: Sequence[str]) -> str | None:
+    """What does today the work of the 1.x command that a line begins with, in words; None if it is none of those."""
+    if not words:
+        return None
+    verb, hyphen, noun = words[0].partition("-")
+    typed = [verb, noun] if hyphen else list(words[:2])
+    pair = " ".join([typed[0], singular(typed[1])]) if len(typed) > 1 else typed[0]
+    return SUCCESSORS.get(pair) or (None if hyphen else SUCCESSORS.get(typed[0]))
+
+
+def joined(name: str, rest: Sequence[str]) -> list[str] | None:
+    """The arguments of a hyphenated command with REPO COMMIT PATH in one word, as REPO@COMMIT:PATH; None if they are so already."""
+    count = next((index for index, word in enumerate(rest) if word.startswith("-")), len(rest))
+    most = _POSITIONS.get(name.removesuffix("s"), 0)
+    if not 2 <= count <= most or "@" in rest[0] or ":" in rest[0]:
+        return None
+    repo, commit, *path = rest[:count]
+    return [f"{repo}@{commit}" + "".join(f":{part}" for part in path), *rest[count:]]
