@@ -9,8 +9,6 @@ from local_runner.cli.table import singular
 # The words of a command, nearly all of pachctl 1.0 to 1.13 -> what to write now. Each line in backquotes is a command line of this runner.
 SUCCESSORS: Mapping[str, str] = {
     "archive all": "commits cannot be archived any more, and need not be",
-    "commit": "write `finish commit REPO@BRANCH`",
-    "delete build": "images are built by `build image`",
     "deploy amazon": "this runner needs no cluster: begin with `create repo NAME`",
     "deploy custom": "this runner needs no cluster: begin with `create repo NAME`",
     "deploy google": "this runner needs no cluster: begin with `create repo NAME`",
@@ -28,8 +26,7 @@ SUCCESSORS: Mapping[str, str] = {
     "put header": "write the header into each record's file, or `put file --split`",
     "restore": "the home is one folder: put the copy back in its place",
     "set branch": "write `create branch REPO@BRANCH --head COMMIT`",
-    "undeploy": "there is nothing to take down; `delete all` removes the data",
-    "unset branch": "write `delete branch REPO@BRANCH`",
+    "undeploy": "there is no cluster to take down",
     "update dash": "there is no dashboard here; `status` says how things stand",
     "create snapshot": "the home is one folder: copy it while no command runs",
     "delete snapshot": "snapshots are not kept here; the home is one folder",

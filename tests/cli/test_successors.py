@@ -28,6 +28,7 @@ def test_each_line_that_is_told_begins_with_a_command_there_is():
         for line in re.findall(r"`([^`]+)`", text):
             verb, noun = [*line.split(), ""][:2]
             assert verb in ALONE or noun in NOUNS[verb], line
+            assert verb not in DESTRUCTIVE, line
 
 
 def test_no_successor_hides_a_command_there_is():
@@ -40,7 +41,9 @@ def test_no_successor_hides_a_command_there_is():
 @pytest.mark.parametrize("typed", ["delet-repo", "squash-comit", "delet", "sqash"])
 def test_no_suggestion_destroys(typed, capsys):
     assert main([typed, "x"]) == 2
-    assert not [word for word in DESTRUCTIVE if f"did you mean {word}" in capsys.readouterr().err]
+    said = capsys.readouterr().err
+    assert "unknown command" in said
+    assert not [word for word in DESTRUCTIVE if f"did you mean {word}" in said]
 
 
 @pytest.mark.parametrize(
