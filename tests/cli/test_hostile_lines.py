@@ -34,7 +34,22 @@ LIMIT = 60  # seconds for one command, on a busy machine
 _LINES = itertools.count()
 
 # What stays until something happens, runs user code for real, starts an editor or asks the network.
-_STAYS = {"watch", "engine", "run", "deploy", "pull", "build", "subscribe commit", "wait commit", "wait job", "next datum", "edit pipeline"}
+_STAYS = {
+    "watch",
+    "serve",
+    "search",
+    "image pull",
+    "engine",
+    "run",
+    "deploy",
+    "pull",
+    "build",
+    "subscribe commit",
+    "wait commit",
+    "wait job",
+    "next datum",
+    "edit pipeline",
+}
 _STAYS |= {"datum shell", "datum run", "doctor"}
 _FLAGS_LEFT_OUT = {"--follow", "--yes", "--wait", "--help", "--executor"}
 
