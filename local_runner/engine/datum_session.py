@@ -19,7 +19,6 @@ from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import Staged, stage
 from local_runner.engine.worker_request import MakeRequest
 from local_runner.engine.worker_thread import OpenWorker, open_worker
-from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Output, RunRequest, RunResult
 from local_runner.executors.launcher.removal import remove_leftover
 from local_runner.executors.terminal import Terminal
@@ -45,7 +44,7 @@ class DatumSession:
         self._client = client
         self._staged: Staged | None = None
         self._asked: NextDatumCall | None = None  # the NextDatum that ended the datum
-        self._broken: LocalRunnerError | OSError | None = None  # what kept it from being answered
+        self._broken: Exception | None = None  # what kept it from being answered
         self._number = 0
         if client:
             client.attach(opened.worker)
@@ -112,14 +111,14 @@ class DatumSession:
         self._number += 1
         entry, opened = self.entry, self._opened
         told, s3_out = dot_env(opened.worker, entry.env), entry.spec.s3_out
-        name = f"open_datum_session-{self._number}"
+        name = f"session-{self._number}"
         self._staged = stage(self._database, entry.datum, entry.roots, opened.scratch, name, told, owner=opened.owner, s3_out=s3_out)
         return self._staged
 
     @contextlib.contextmanager
     def _answered(self, client: NextDatumClient, *, once: bool) -> Iterator[None]:
         client.listen()
-        thread = threading.Thread(target=self._answer, args=(client, once), name="NextDatum", daemon=True)
+        thread = threading.Thread(target=self._answer, args=(client,), kwargs={"once": once}, name="NextDatum", daemon=True)
         thread.start()
         try:
             yield
@@ -140,7 +139,7 @@ class DatumSession:
                     return
                 client.pause()
                 client.listen()
-        except (LocalRunnerError, OSError) as error:
+        except Exception as error:  # whatever it was
             self._broken = error
             self._opened.worker.cancel()  # or it would wait for its answer for ever
         finally:

@@ -53,15 +53,15 @@ def visited(machine: Machine, entry: FoundDatum, executor: Executor | None = Non
         yield found
 
 
-def said(open_datum_session: DatumSession, script: str, **more: Any) -> list[str]:
+def said(session: DatumSession, script: str, **more: Any) -> list[str]:
     lines: list[str] = []
-    open_datum_session.run(["sh", "-c", script], lambda stream, block: lines.extend(block.decode().split("\n")), **more)
+    session.run(["sh", "-c", script], lambda stream, block: lines.extend(block.decode().split("\n")), **more)
     return lines
 
 
-def rerun(open_datum_session: DatumSession) -> int | None:
-    transform = open_datum_session.entry.spec.transform
-    return open_datum_session.run(transform.cmd, lambda *_: None, stdin=("\n".join(transform.stdin) + "\n").encode()).exit_code
+def rerun(session: DatumSession) -> int | None:
+    transform = session.entry.spec.transform
+    return session.run(transform.cmd, lambda *_: None, stdin=("\n".join(transform.stdin) + "\n").encode()).exit_code
 
 
 def everything(machine: Machine) -> list[object]:
@@ -87,9 +87,9 @@ def test_a_datum_of_a_job_is_as_it_was_then(machine: Machine) -> None:
     assert entry.spec.transform.stdin == COPY
     assert entry.env["PACH_JOB_ID"] == then.job.id
     assert entry.before is None
-    with visited(machine, entry) as open_datum_session:
-        assert said(open_datum_session, 'cat "$in"') == ["bad"]
-        assert rerun(open_datum_session) == 3
+    with visited(machine, entry) as session:
+        assert said(session, 'cat "$in"') == ["bad"]
+        assert rerun(session) == 3
 
 
 def test_the_present_heads_make_a_datum_with_a_job_of_its_own(machine: Machine) -> None:
@@ -101,8 +101,8 @@ def test_the_present_heads_make_a_datum_with_a_job_of_its_own(machine: Machine) 
     assert entry.env["PACH_JOB_ID"] not in {info.job.id for info in machine.jobs("p")}
     assert entry.before
     assert not entry.before.same_inputs
-    with visited(machine, entry) as open_datum_session:
-        assert said(open_datum_session, 'cat "$in"') == ["2"]
+    with visited(machine, entry) as session:
+        assert said(session, 'cat "$in"') == ["2"]
 
 
 def test_a_datum_is_named_by_its_id_or_how_it_begins_or_by_its_files(machine: Machine) -> None:
@@ -135,8 +135,8 @@ def test_a_spec_that_is_no_pipeline_has_datums_too(machine: Machine) -> None:
     document = {"pipeline": {"name": "idea"}, "transform": {"cmd": ["ls", "/pfs/data"]}, "input": {"pfs": {"repo": "data", "glob": "/*"}}}
     with machine.runner.database.read() as session:
         entry = of_spec(session, document, "default").entry(session, "/b")
-    with visited(machine, entry) as open_datum_session:
-        assert said(open_datum_session, "ls /pfs/data/") == ["b"]
+    with visited(machine, entry) as session:
+        assert said(session, "ls /pfs/data/") == ["b"]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -147,9 +147,9 @@ def test_a_pipeline_may_be_tried_on_another_input(machine: Machine, wrapped: boo
     source = {"pfs": {"repo": "other", "name": "in", "glob": "/x/*"}}
     with machine.runner.database.read() as session:
         entry = of_spec(session, {"input": source} if wrapped else source, "default", P).entry(session, "")
-    with visited(machine, entry) as open_datum_session:
-        assert rerun(open_datum_session) == 0
-        assert [file.path for file in open_datum_session.written()] == ["/job", "/y"]
+    with visited(machine, entry) as session:
+        assert rerun(session) == 0
+        assert [file.path for file in session.written()] == ["/job", "/y"]
 
 
 def test_a_file_leads_to_the_datum_that_wrote_it_in_the_job_that_ran_it(machine: Machine) -> None:
@@ -190,12 +190,12 @@ def test_a_visit_changes_nothing(machine: Machine, executor: Executor) -> None:
     machine.script("p", *COPY)
     machine.run_all()
     before = everything(machine)
-    with visited(machine, chosen(machine, "/a"), executor) as open_datum_session:
-        said(open_datum_session, 'echo more >> "$in"; head -c 300000 /dev/urandom > /pfs/out/new; rm -f /pfs/out/a')
-        assert [file.path for file in open_datum_session.written()] == ["/new"]
-        assert open_datum_session.written()[0].content.size == 300_000
-    with visited(machine, chosen(machine, "/a"), executor) as open_datum_session:
-        assert said(open_datum_session, 'cat "$in"') == ["1"]
+    with visited(machine, chosen(machine, "/a"), executor) as session:
+        said(session, 'echo more >> "$in"; head -c 300000 /dev/urandom > /pfs/out/new; rm -f /pfs/out/a')
+        assert [file.path for file in session.written()] == ["/new"]
+        assert session.written()[0].content.size == 300_000
+    with visited(machine, chosen(machine, "/a"), executor) as session:
+        assert said(session, 'cat "$in"') == ["1"]
     assert everything(machine) == before
     assert not machine.runner.has_work()
 
@@ -204,33 +204,33 @@ def test_a_visit_changes_nothing(machine: Machine, executor: Executor) -> None:
 def test_commands_of_a_visit_see_what_those_before_them_left(machine: Machine, executor: Executor) -> None:
     machine.put("data@master", {"/a": "1"})
     machine.script("p", *COPY)
-    with visited(machine, chosen(machine, "/a"), executor) as open_datum_session:
-        said(open_datum_session, "echo half > /pfs/out/half")
-        assert said(open_datum_session, "cat /pfs/out/half; echo $MORE", more={"MORE": "more"}) == ["half", "more"]
+    with visited(machine, chosen(machine, "/a"), executor) as session:
+        said(session, "echo half > /pfs/out/half")
+        assert said(session, "cat /pfs/out/half; echo $MORE", more={"MORE": "more"}) == ["half", "more"]
 
 
 def test_what_cannot_be_committed_is_told(machine: Machine) -> None:
     machine.put("data@master", {"/a": "1"})
     machine.script("p", *COPY)
-    with visited(machine, chosen(machine, "/a")) as open_datum_session:
-        said(open_datum_session, "ln -s /nowhere /pfs/out/link")
+    with visited(machine, chosen(machine, "/a")) as session:
+        said(session, "ln -s /nowhere /pfs/out/link")
         with pytest.raises(Exception, match="leads nowhere"):
-            open_datum_session.written()
+            session.written()
 
 
 def test_out_may_be_removed(machine: Machine) -> None:
     machine.put("data@master", {"/a": "1"})
     machine.script("p", *COPY)
-    with visited(machine, chosen(machine, "/a")) as open_datum_session:
-        said(open_datum_session, "rm -r $(readlink /pfs/out)")
-        assert open_datum_session.written() == []
+    with visited(machine, chosen(machine, "/a")) as session:
+        said(session, "rm -r $(readlink /pfs/out)")
+        assert session.written() == []
 
 
 def test_lazy_files_can_be_read(machine: Machine) -> None:
     machine.put("data@master", {"/a": "1"})
     machine.script("p", "true", input={"pfs": {"repo": "data", "name": "in", "glob": "/*", "lazy": True}})
-    with visited(machine, chosen(machine, "/a")) as open_datum_session:
-        assert said(open_datum_session, "test -p /pfs/in/a && cat /pfs/in/a") == ["1"]
+    with visited(machine, chosen(machine, "/a")) as session:
+        assert said(session, "test -p /pfs/in/a && cat /pfs/in/a") == ["1"]
 
 
 def test_what_a_visit_that_was_killed_left_is_removed_by_the_next(machine: Machine) -> None:
@@ -247,10 +247,10 @@ def test_what_a_visit_that_was_killed_left_is_removed_by_the_next(machine: Machi
 def test_an_engine_that_begins_and_ends_leaves_a_visit_alone(machine: Machine) -> None:
     machine.put("data@master", {"/a": "1"})
     machine.script("p", *COPY)
-    with visited(machine, chosen(machine, "/a")) as open_datum_session:
+    with visited(machine, chosen(machine, "/a")) as session:
         machine.run_all()
-        assert rerun(open_datum_session) == 0
-        assert [file.path for file in open_datum_session.written()] == ["/a", "/job"]
+        assert rerun(session) == 0
+        assert [file.path for file in session.written()] == ["/a", "/job"]
     assert machine.files("p@master")["/a"] == "1"
 
 
@@ -266,16 +266,16 @@ def batching(machine: Machine, *lines: str) -> FoundDatum:
 @pytest.mark.skipif(bool(CANNOT_SANDBOX), reason=CANNOT_SANDBOX)
 def test_a_command_that_batches_gets_its_one_datum(machine: Machine) -> None:
     entry = batching(machine, *BATCH)
-    with visited(machine, entry) as open_datum_session:
-        assert rerun(open_datum_session) == 0
-        assert [(file.path, file.content.size) for file in open_datum_session.written()] == [("/large", 1_500_000)]
+    with visited(machine, entry) as session:
+        assert rerun(session) == 0
+        assert [(file.path, file.content.size) for file in session.written()] == [("/large", 1_500_000)]
 
 
 @pytest.mark.skipif(bool(CANNOT_SANDBOX), reason=CANNOT_SANDBOX)
 def test_at_a_shell_a_command_that_batches_may_be_started_again_and_again(machine: Machine) -> None:
     script = 'pachctl next datum; . /pfs/.env; cp "$in" /pfs/out/; pachctl next datum || echo refused'
-    with visited(machine, batching(machine, *BATCH)) as open_datum_session:
-        lines = said(open_datum_session, f"{script}; ls /pfs/out/; {script}; ls /pfs/out/", once=False)
+    with visited(machine, batching(machine, *BATCH)) as session:
+        lines = said(session, f"{script}; ls /pfs/out/; {script}; ls /pfs/out/", once=False)
         assert [line for line in lines if "error" not in line and "hint" not in line] == ["refused", "large", "refused", "large"]
 
 
@@ -285,8 +285,8 @@ def test_at_a_shell_a_command_that_batches_may_be_started_again_and_again(machin
     [(["pachctl next datum"], "user code exited prematurely"), (["pachctl next datum", "pachctl next datum --error mine"], "mine")],
 )
 def test_a_command_that_batches_and_ends_too_soon_or_reports_an_error_failed(machine: Machine, lines: list[str], why: str) -> None:
-    with visited(machine, batching(machine, *lines)) as open_datum_session:
-        result = open_datum_session.run(["bash"], lambda *_: None, stdin="\n".join(lines).encode())
+    with visited(machine, batching(machine, *lines)) as session:
+        result = session.run(["bash"], lambda *_: None, stdin="\n".join(lines).encode())
     assert not result.accepted()
     assert result.reason == why
 
@@ -311,13 +311,11 @@ def test_any_datum_that_succeeded_writes_the_same_again(
         for info in machine.jobs("p"):
             for state in machine.runner.list_datum(info.job):
                 entry = chosen(machine, state.datum.id, info.job)
-                with visited(machine, entry) as open_datum_session:
-                    assert (rerun(open_datum_session) == 0) == (
-                        "bad" not in "".join(said(open_datum_session, 'cat $(find -L "$in" -type f)'))
-                    )
+                with visited(machine, entry) as session:
+                    assert (rerun(session) == 0) == ("bad" not in "".join(said(session, 'cat $(find -L "$in" -type f)')))
                     assert bool(entry.before) == (state.state in ("success", "skipped"))
                     if entry.before and entry.before.same_inputs:  # else the job failed before it came to this datum
-                        written = {file.path: file.content.name for file in open_datum_session.written()}
+                        written = {file.path: file.content.name for file in session.written()}
                         assert written == {path: content.name for path, content in entry.before.files.items()}
 
 
@@ -335,7 +333,7 @@ def test_a_datum_that_cannot_be_given_to_a_command_that_batches_ends_it(machine:
     def fail() -> None:
         raise Unavailable("the disk is full")
 
-    with visited(machine, batching(machine, *BATCH)) as open_datum_session:
-        monkeypatch.setattr(open_datum_session, "_stage", fail)
+    with visited(machine, batching(machine, *BATCH)) as session:
+        monkeypatch.setattr(session, "_stage", fail)
         with pytest.raises(Unavailable, match="the disk is full"):
-            rerun(open_datum_session)
+            rerun(session)
