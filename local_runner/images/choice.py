@@ -70,9 +70,10 @@ def missing_words(image: str) -> str:
     )
 
 
-def notes_of(image: str, folders: Mapping[str, Path], executor: Executor) -> list[str]:
+def notes_of(image: str, folders: Mapping[str, Path], executor: Executor, *, only_lacks: bool = False) -> list[str]:
     """What to know about the image of a pipeline: how it is run, and what of its Dockerfile is not done.
 
+    With `only_lacks` an image that is run as it should be, or is a plain base, is not spoken of.
     Errors in the project's files are only notes, too.
     """
     try:
@@ -80,7 +81,8 @@ def notes_of(image: str, folders: Mapping[str, Path], executor: Executor) -> lis
         said = image_notes(image, folders) if choice.way is Way.FOLDER else []
     except LocalRunnerError as why:
         return [why.message]
-    return [choice.words, *said] if choice.words else said
+    is_told = choice.words and (choice.way is Way.MISSING or not only_lacks)
+    return [choice.words, *said] if is_told else said
 
 
 def _is_kept(image: str) -> bool:

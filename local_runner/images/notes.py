@@ -14,13 +14,13 @@ from local_runner.executors.table import choose
 from local_runner.images.choice import notes_of
 
 
-def notes_here(image: str, folders: Mapping[str, Path]) -> list[str]:
+def notes_here(image: str, folders: Mapping[str, Path], *, only_lacks: bool = False) -> list[str]:
     """As `notes_of`, by the executor that this process would choose; nothing where none works, which others tell."""
     try:
         executor = _chosen(choose, os.environ.get(EXECUTOR_VARIABLE, "auto"))
     except LocalRunnerError:
         return []
-    return notes_of(image, folders, executor)
+    return notes_of(image, folders, executor, only_lacks=only_lacks)
 
 
 @lru_cache(maxsize=4)

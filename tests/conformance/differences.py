@@ -8,6 +8,7 @@ ON_PURPOSE: Mapping[str, tuple[frozenset[int], str]] = {
     "appended-file-hash-by-history": (frozenset({4, 5}), "A file of several large appended pieces"),
     "logs": (frozenset({4}), "`logs --tail` is refused"),
     "output-bad-name": (frozenset({6}), "Output with a name no repo accepts"),
+    "version-and-help": (frozenset({4}), "`create repoo x`, a verb with a word that is no command"),
     "two-datums-later": (frozenset({11, 12, 13}), "After datums wrote one path and the job failed"),
 }
 

@@ -90,7 +90,8 @@ def _make_one(app: App, spec: SpecDocument, project: str, *, update: bool, repro
         raise spec.locate(error) from None
     if not dry_run:
         parsed = parse_spec(effective, project)
-        for sentence in (*notes(parsed), *image_notes(app.runner.home, parsed.transform.image)):
+        # pachctl says nothing here about an image that a cluster can run.
+        for sentence in (*notes(parsed), *image_notes(app.runner.home, parsed.transform.image, only_lacks=True)):
             note(sentence)
     return effective
 
