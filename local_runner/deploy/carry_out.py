@@ -11,7 +11,7 @@ from local_runner.deploy.plan import DeployPlan, InputFiles, Pipeline
 from local_runner.errors import WorkFailed
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import CommitQuery
-from local_runner.project.update import hashed
+from local_runner.project.update import content_hash
 
 _POLL_SECONDS = 1.0
 _AGAIN = ("failure", "killed")  # the last job ended so: the pipeline is updated though its spec is the same, to try once more
@@ -47,7 +47,7 @@ def _put(cluster: Cluster, repo: InputFiles, say: Say) -> None:
     if cluster.make_repo(repo.branch.repo):
         say(f"{name}: repo created")
     there = cluster.files_at(repo.branch)
-    wanted = {path: content for path, content in repo.files.items() if there.get(path) != hashed(content).name}
+    wanted = {path: content for path, content in repo.files.items() if there.get(path) != content_hash(content)}
     below = tuple(top.rstrip("/") + "/" for top in repo.tops)
     gone = [path for path in there if path not in repo.files and (path in repo.tops or path.startswith(below))]
     if wanted or gone:

@@ -22,14 +22,12 @@ from local_runner.engine.worker_thread import OpenWorker, open_worker
 from local_runner.executors.base import Executor, Output, RunRequest, RunResult
 from local_runner.executors.launcher.removal import remove_leftover
 from local_runner.executors.terminal import Terminal
-from local_runner.model.file_hash import FileHasher
 from local_runner.pipelines.outcome import OutputFile
 from local_runner.storage.database import Database
 from local_runner.storage.intake import Source
 from local_runner.storage.locks import FileLock
-from local_runner.storage.objects import Content
+from local_runner.storage.objects import Content, hashed
 
-_BLOCK = 1 << 20
 _PREFIX, _LOCK = "local_runner-datum-", "lock"
 _PASSAGE = 0o711  # for the user of a `transform.user`
 
@@ -206,8 +204,4 @@ class _Scales:
     """Hashes contents without storing them."""
 
     def take(self, source: Source, /) -> Content:
-        hasher, size = FileHasher(), 0
-        while block := source.read(_BLOCK):
-            hasher.update(block)
-            size += len(block)
-        return Content(hasher.digest(), size)
+        return hashed(source)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from local_runner.errors import Invalid, NotFound, SpecError, Unavailable
 from local_runner.images.folder import code_digest, image_folder, read_image
 from local_runner.images.notes import notes_here
-from local_runner.model.file_hash import FileHasher
 from local_runner.model.inputs import leaves
 from local_runner.model.jobs import JobState
 from local_runner.model.names import DEFAULT_PROJECT, clean_path
@@ -35,9 +34,7 @@ from local_runner.specs.notes import notes
 from local_runner.specs.parse import parse_new_spec
 from local_runner.specs.read import read_documents
 from local_runner.storage.database import Session
-from local_runner.storage.objects import Content, ObjectFiles
-
-_BLOCK = 1 << 20
+from local_runner.storage.objects import Content, ObjectFiles, hashed
 
 
 class ProjectSpec(NamedTuple):
@@ -206,17 +203,9 @@ def project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[str
             yield f"{path}/{name}", record
 
 
-def hashed(content: Path | bytes) -> Content:
-    """The hash and size of a content, stored nowhere yet."""
-    hasher, size = FileHasher(), 0
-    if isinstance(content, bytes):
-        hasher.update(content)
-        return Content(hasher.digest(), len(content))
-    with content.open("rb") as file:
-        while block := file.read(_BLOCK):
-            hasher.update(block)
-            size += len(block)
-    return Content(hasher.digest(), size)
+def content_hash(content: Path | bytes) -> bytes:
+    """The hash that a file of the project has, or would have, in a repo."""
+    return hashed(content).name
 
 
 def wanted_specs(project: Project, current: str, defaults: Callable[[Mapping[str, Any], str], Mapping[str, Any]]) -> Iterator[ProjectSpec]:

@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from local_runner.model.entries import entry_key, entry_value, parse_entry
-from local_runner.model.file_hash import FileHasher
 from local_runner.model.refs import META, USER, RepoRef
 from local_runner.repos.check import broken_trees, lost_contents
 from local_runner.repos.check_home import remove_leftovers
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Database, Session, lost_transactions
-from local_runner.storage.objects import Content
+from local_runner.storage.objects import hashed
 from local_runner.storage.row_sums import sum_all, wrong_rows
 
 Files = Sequence[tuple[str, Path | bytes]]  # path in a repo -> what is to be there
 
-_BLOCK = 1024 * 1024
 _RUN_AGAIN = b"R"  # the state in a record (pipelines/datum_index.py) with which a datum is not taken for done
 
 
@@ -77,15 +75,15 @@ def _put_again(database: Database, sources: Iterable[Files]) -> Iterator[str]:
     if not lost and not broken:
         return
     for files in sources:
-        hashed = {path: (source, _hashed(source)) for path, source in files}
-        found = {content.name: source for source, content in hashed.values() if content.name in lost}
+        contents = {path: (source, hashed(source)) for path, source in files}
+        found = {content.name: source for source, content in contents.values() if content.name in lost}
         taken = [database.files.take(source) for source in found.values()]
         with database.write() as session:
             session.objects.add(taken)
             if broken:
                 # Pieces are named by what they hold: the same files make the same ones, whole.
                 session.trees.forget()
-                session.trees.build((entry_key(path), entry_value(content.name, content.size)) for path, (_, content) in hashed.items())
+                session.trees.build((entry_key(path), entry_value(content.name, content.size)) for path, (_, content) in contents.items())
         for name in found:
             row, path, _ = lost.pop(name).files[0]
             yield f"put the content of {row.ref}:{path} again"
@@ -102,18 +100,6 @@ def _sum_again(database: Database) -> Iterator[str]:
         with database.write() as session:
             session.objects.add(found)
         yield f"summed {len(found)} large contents, which are checked sooner from now on"
-
-
-def _hashed(source: Path | bytes) -> Content:
-    hasher, size = FileHasher(), 0
-    if isinstance(source, bytes):
-        hasher.update(source)
-        return Content(hasher.digest(), len(source))
-    with source.open("rb") as file:
-        while block := file.read(_BLOCK):
-            hasher.update(block)
-            size += len(block)
-    return Content(hasher.digest(), size)
 
 
 def _run_again(database: Database) -> Iterator[str]:

@@ -43,6 +43,20 @@ class Content(NamedTuple):
     parts: tuple[FilePart, ...] = ()  # of other contents, which it is stored as
 
 
+def hashed(content: bytes | Source | Path) -> Content:
+    """The hash and size of a content that is read to its end and stored nowhere."""
+    if isinstance(content, bytes):
+        return Content(file_hash(content), len(content))
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashed(file)
+    hasher, size = FileHasher(), 0
+    while block := content.read(BLOCK):
+        hasher.update(block)
+        size += len(block)
+    return Content(hasher.digest(), size)
+
+
 class ObjectFiles:
     """Large contents, as files. Safe for any number of threads and processes: a file appears whole, under the name of its content."""
 
