@@ -20,6 +20,7 @@ from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, JobRef, PipelineRef, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, FileInfo, ProjectInfo, RepoInfo
+from local_runner.model.wire import delimited, varint
 from local_runner.server.call import Call
 from local_runner.server.schema import Message, from_document, new
 
@@ -94,32 +95,22 @@ class FileInfos:
     def encode(self, info: FileInfo) -> bytes:
         """As on the wire: file, type, time, size, hash; what is empty is left out."""
         path, datum = info.path.encode(), info.datum.encode()
-        file = self._of(info.commit) + _bytes(0x12, path) + (_bytes(0x1A, datum) if datum else b"")
-        time = b"" if info.committed is None else _bytes(0x1A, _timestamp(info.committed))
-        size = b"\x20" + _varint(info.size) if info.size else b""
-        return _bytes(0x0A, file) + (_FOLDER if info.is_folder else _FILE) + time + size + (_bytes(0x2A, info.hash) if info.hash else b"")
+        file = self._of(info.commit) + delimited(0x12, path) + (delimited(0x1A, datum) if datum else b"")
+        time = b"" if info.committed is None else delimited(0x1A, _timestamp(info.committed))
+        size = b"\x20" + varint(info.size) if info.size else b""
+        kind = _FOLDER if info.is_folder else _FILE
+        hash = delimited(0x2A, info.hash) if info.hash else b""
+        return delimited(0x0A, file) + kind + time + size + hash
 
     def _of(self, ref: CommitRef) -> bytes:
         if self._commit is None or self._commit[0] != ref:
             message = from_document("pfs_v2.Commit", commit_document(ref))
             if self._branch:
                 message.branch.CopyFrom(branch(self._branch))
-            self._commit = ref, _bytes(0x0A, message.SerializeToString())
+            self._commit = ref, delimited(0x0A, message.SerializeToString())
         return self._commit[1]
 
 
 def _timestamp(seconds: float) -> bytes:
     whole, micros = divmod(round(seconds * 10**6), 10**6)
-    return b"\x08" + _varint(whole) + (b"\x10" + _varint(micros * 1000) if micros else b"")
-
-
-def _bytes(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    digits = bytearray()
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*digits, number])
+    return b"\x08" + varint(whole) + (b"\x10" + varint(micros * 1000) if micros else b"")
