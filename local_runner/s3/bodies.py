@@ -51,14 +51,14 @@ class Sized:
         return line
 
 
-class HttpChunks:
-    """A body of `Transfer-Encoding: chunked`."""
+class _Chunks:
+    """A body in pieces; `_next` reads the head of the next one, and what follows the last."""
 
     def __init__(self, source: Lines) -> None:
         self._source = source
-        self._left = 0
-        self._ended = False
+        self._left = 0  # bytes of the present piece
         self._first = True
+        self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
         if not self._left and not self._ended:
@@ -70,6 +70,13 @@ class HttpChunks:
             raise S3Error("IncompleteBody")
         self._left -= len(piece)
         return piece
+
+    def _next(self) -> None:
+        raise NotImplementedError
+
+
+class HttpChunks(_Chunks):
+    """A body of `Transfer-Encoding: chunked`."""
 
     def readline(self, size: int = -1, /) -> bytes:
         """For pieces of S3 inside pieces of HTTP."""
@@ -102,31 +109,22 @@ class Signer(Protocol):
     def sign_trailers(self, digest: bytes) -> str: ...
 
 
-class S3Chunks:
+class S3Chunks(_Chunks):
     """A body of `x-amz-content-sha256: STREAMING-…`: pieces, each with its signature where it has one, and trailers after the last.
 
     `size` is that of the content; `signer` knows what signatures should be, and without one they are not looked at.
     """
 
     def __init__(self, source: Lines, size: int, signer: Signer | None, *, trailers: bool) -> None:
-        self._source, self._signer, self._has_trailers = source, signer, trailers
+        super().__init__(source)
+        self._signer, self._has_trailers = signer, trailers
         self._size = size
-        self._left = 0
         self._signature = ""
         self._digest = hashlib.sha256()
-        self._first = True
-        self._ended = False
         self.trailers: dict[str, str] = {}
 
     def read(self, size: int = -1, /) -> bytes:
-        if not self._left and not self._ended:
-            self._next()
-        if self._ended:
-            return b""
-        piece = self._source.read(_at_most(size, self._left))
-        if not piece:
-            raise S3Error("IncompleteBody")
-        self._left -= len(piece)
+        piece = super().read(size)
         self._size -= len(piece)
         if self._signer:
             self._digest.update(piece)
