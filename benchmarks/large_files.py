@@ -12,12 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import Took, machine, median, run, table, verdict
+from measure import MEBI, Took, large_file, machine, median, run, small_files, table, verdict
 
 RUNNER = (sys.executable, "-m", "local_runner")
 SMALL = 10_000
 TURN = ("tr", "\\000-\\376", "\\001-\\377")
-MEBI = 1 << 20
 
 
 def job_spec() -> str:
@@ -75,13 +74,8 @@ def main(mebibytes: int, rounds: int) -> None:
     print(machine())
     with tempfile.TemporaryDirectory(prefix="large-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         source, small = Path(folder, "source"), Path(folder, "small")
-        with source.open("wb") as file:
-            for _ in range(mebibytes):
-                file.write(os.urandom(MEBI))
-        for number in range(SMALL):
-            path = small / f"{number % 100:02}" / f"{number:05}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(os.urandom(1000))
+        large_file(source, mebibytes)
+        small_files(small, SMALL)
         found = [once(Path(folder, "round"), source, small) for _ in range(rounds)]
     wall = {name: median([took[name].wall for took, _ in found]) for name in found[0][0]}
     cpu = {name: median([took[name].cpu for took, _ in found]) for name in found[0][0]}

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+MEBI = 1 << 20
+
 
 class Took(NamedTuple):
     """Seconds on the clock, and of processor time of a process with all its children that were waited for."""
@@ -37,6 +39,21 @@ def run(argv: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None 
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, argv))} failed in {folder}:\n{printed.decode(errors='replace')}")
     return Took(time.perf_counter() - began, usage.ru_utime + usage.ru_stime)
+
+
+def large_file(path: Path, mebibytes: int) -> None:
+    """Write a file of random bytes."""
+    with path.open("wb") as file:
+        for _ in range(mebibytes):
+            file.write(os.urandom(MEBI))
+
+
+def small_files(folder: Path, count: int) -> None:
+    """Write so many files of 1,000 random bytes, in a hundred folders."""
+    for number in range(count):
+        path = folder / f"{number % 100:02}" / f"{number:05}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(1000))
 
 
 def median(values: Sequence[float]) -> float:

@@ -17,11 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from measure import Took, machine, median, run, table, verdict
+from measure import Took, large_file, machine, median, run, small_files, table, verdict
 
 RUNNER = (sys.executable, "-m", "local_runner")
 SMALL = 10_000
-MEBI = 1 << 20
 
 # Bare HTTP over one connection: the floor of a client in Python.
 BARE = """
@@ -147,13 +146,8 @@ def main(mebibytes: int, rounds: int) -> None:
     print(machine())
     with tempfile.TemporaryDirectory(prefix="s3-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         source, small = Path(folder, "source"), Path(folder, "small")
-        with source.open("wb") as file:
-            for _ in range(mebibytes):
-                file.write(os.urandom(MEBI))
-        for number in range(SMALL):
-            path = small / f"{number % 100:02}" / f"{number:05}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(os.urandom(1000))
+        large_file(source, mebibytes)
+        small_files(small, SMALL)
         found = [once(Path(folder, "round"), source, small) for _ in range(rounds)]
     rows = []
     for name in found[0][0]:

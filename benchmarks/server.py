@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from measure import machine, median, run, table, verdict
+from measure import MEBI, machine, median, run, table, verdict
 
 from local_runner.server.schema import message_class, methods, new
 
 RUNNER = (sys.executable, "-m", "local_runner")
-SMALL, CALLS, MEBI = 10_000, 300, 1 << 20
+SMALL, CALLS = 10_000, 300
 
 
 @contextlib.contextmanager
