@@ -34,28 +34,24 @@ def _python(name: str, holds: str, code: str, only: Literal["", "sandbox"] = "")
     return Attempt(name, holds, _CALLS + code, "python", only)
 
 
-# In a container these reach files that are the image's own, or namespaces and groups that its engine grants: what counts there is what
-# became of the host, which is looked at after each attempt.
-OF_THE_CONTAINER = {
+_ITS_OWN_FILES = {
     "read the passwords of the host",
     "hard link to a file of the host",
     "write to the user list",
     "replace a program of the host",
     "set the clock back on files of the host",
     "change modes of files of the host",
+}
+# In a container these reach files that are the image's own, or namespaces and groups that its engine grants: what counts there is what
+# became of the host, which is looked at after each attempt.
+OF_THE_CONTAINER = _ITS_OWN_FILES | {
     "be root of a user namespace of its own",
     "make namespaces by every call there is",
     "be called by the kernel when a control group ends",
     "find a key of the host",
 }
-# Those of them that are about files: with an image as the root of a sandbox they reach the worker's own copy of its files.
-OF_THE_IMAGE = {
-    "read the passwords of the host",
-    "hard link to a file of the host",
-    "write to the user list",
-    "replace a program of the host",
-    "set the clock back on files of the host",
-    "change modes of files of the host",
+# Of them those about files: with an image as the root of a sandbox they reach the worker's own copy of its files.
+OF_THE_IMAGE = _ITS_OWN_FILES | {
     "write to the interpreter",
 }
 LIST, NAMESPACES, RIGHTS, CALLS, READ_ONLY = "list of host files", "namespaces", "rights", "refused calls", "read-only mounts"
