@@ -144,7 +144,7 @@ def _helpers(run: subprocess.Popen[bytes]) -> dict[int, str]:
 
 
 def _role(line: str) -> str:
-    return "a launcher" if "launcher" in line else "an next_datum" if "next_datum" in line else "a user process"
+    return "a launcher" if "launcher" in line else "a NextDatum server" if "batching.server" in line else "a user process"
 
 
 def _look_after(report: Report, kind: str, place: Project, kept: Counter[str]) -> None:
