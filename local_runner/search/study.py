@@ -39,7 +39,6 @@ class Study:
         self._sampler: Sampler | None = None
         self._told: dict[str, float | None] = {}
         self._lies_inside: dict[str, bool] = {}
-        self.duplicates = 0  # points that were asked for again, and answered from the store
         self.refresh()
 
     # -- what is known -------------------------------------------------------------------------------------------------
@@ -134,7 +133,6 @@ class Study:
             name = name_of(point)
             if name in known or name in found:
                 vain += 1
-                self.duplicates += 1
                 if name in self._told:
                     sampler.tell(point, self._told[name])
                 continue

@@ -171,8 +171,6 @@ class _Watched:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         code, text = _status(error)
-        if isinstance(error, GeneratorExit):  # the client is gone
-            code = "CANCELLED"
         self._done(Done(self._method.path, code, time.monotonic() - self._begun, text))
         if error is not None and not isinstance(error, GeneratorExit):
             self._context.abort(getattr(grpc.StatusCode, code), _shortened(text))
@@ -204,7 +202,7 @@ def _status(error: BaseException | None) -> tuple[str, str]:
         return "INVALID_ARGUMENT", "something given is nested too deeply"
     if isinstance(error, UnicodeError):
         return "INVALID_ARGUMENT", f"something given is no UTF-8 text: {error}"
-    if isinstance(error, GeneratorExit):
+    if isinstance(error, GeneratorExit):  # the client is gone
         return "CANCELLED", ""
     traceback.print_exception(error, file=sys.stderr)
     return "INTERNAL", f"internal error: {type(error).__name__}: {error}"

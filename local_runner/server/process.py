@@ -57,7 +57,7 @@ class ServerProcess:
         _write(self._file, {"url": self.url, "process": os.getpid()})
 
     def log_line(self, text: str) -> None:
-        """Write a line of another door to the home into the server's log."""
+        """Write a line of the S3 gateway into the server's log."""
         self._log.line(text)
 
     def __enter__(self) -> ServerProcess:

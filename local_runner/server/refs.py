@@ -113,10 +113,5 @@ def picked_commit(message: Message) -> CommitQuery:
     raise Invalid("commit picker is empty", hint="it has a branch_head, an id, an ancestor or a branch_root")
 
 
-def picked_pipeline(message: Message) -> PipelineRef:
-    name = given(message, "name")
-    return PipelineRef(picked_project(name.project), name.name)
-
-
 def _camel(field: str) -> str:
     return "".join(word.capitalize() for word in field.split("_"))

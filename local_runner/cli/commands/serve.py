@@ -35,7 +35,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option("--tls-key", type=_file, metavar="FILE", help="The key for TLS, in PEM.")
 @click.option("--tls-cert", type=_file, metavar="FILE", help="The certificate for TLS, in PEM.")
 def serve(
-    door: App, port: int, s3_port: int | None, host: str, token_file: Path | None, tls_key: Path | None, tls_cert: Path | None
+    app: App, port: int, s3_port: int | None, host: str, token_file: Path | None, tls_key: Path | None, tls_cert: Path | None
 ) -> None:
     """Answer pachctl and the Python clients on this home, until Ctrl-C or SIGTERM; cron inputs and triggers tick meanwhile.
 
@@ -46,14 +46,14 @@ def serve(
     address = _address(host, port, token_file, tls_key, tls_cert)
     with contextlib.ExitStack() as stack:
         told = stack.enter_context(until_told(signal.SIGTERM, signal.SIGINT))
-        server = stack.enter_context(ServerProcess(door.runner, address))
-        s3 = None if s3_port is None else stack.enter_context(_serve_s3(door.runner, address, s3_port, tls_cert, tls_key, server.log_line))
+        server = stack.enter_context(ServerProcess(app.runner, address))
+        s3 = None if s3_port is None else stack.enter_context(_serve_s3(app.runner, address, s3_port, tls_cert, tls_key, server.log_line))
         if not _is_loopback(host):
             note(f"whoever knows the token and reaches {host} can run commands as you")
-        door.out.line(f"serving {door.runner.home} on {server.url}")
-        door.out.line(f"export PACH_CONFIG={server.context}")
+        app.out.line(f"serving {app.runner.home} on {server.url}")
+        app.out.line(f"export PACH_CONFIG={server.context}")
         if s3:
-            door.out.line(f"export AWS_ENDPOINT_URL={s3.url}")
+            app.out.line(f"export AWS_ENDPOINT_URL={s3.url}")
         sys.stdout.flush()
         while not told.wait(_LOOK_SECONDS):
             pass
