@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_datum_enter import COPY, edges, job, spec
+from tests.cli.test_datum_shell_run import COPY, edges, job, spec
 
 __all__ = ["edges"]
 
