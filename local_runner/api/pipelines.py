@@ -140,7 +140,7 @@ class Pipelines(Access):
         return self.wait_until(over)
 
     def list_job_set(self, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
-        """All job sets, newest first."""
+        """Job sets, newest first, without the jobs of other projects than these; a set that has none left is left out."""
         return self._look(lambda session: jobs.list_job_set(session, projects))
 
     def subscribe_job(self, pipeline: PipelineRef | None = None) -> Iterator[JobInfo]:

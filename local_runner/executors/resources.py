@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from local_runner.errors import Invalid
-
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)?|[eE]([+-]?\d+))")
-_POWERS: Mapping[str, int] = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = "KMGTPE"
+from local_runner.model.quantity import quantity
 
 
 class Resources(NamedTuple):
@@ -25,21 +20,18 @@ class Resources(NamedTuple):
 
 
 def read_resources(requests: Mapping[str, Any], limits: Mapping[str, Any]) -> Resources:
-    """The resources that a spec asks for. Raises `Invalid` for a malformed quantity."""
+    """The resources that a spec asks for. What is no quantity, or below zero, asks for nothing, as on a cluster, which only logs it."""
     return Resources(
-        memory=int(quantity(limits.get("memory", "0"))),
-        cores=float(limits.get("cpu", 0)),
-        reserved_memory=int(quantity(requests.get("memory", "0"))),
-        share=float(requests.get("cpu", 0)),
-        gpus=int((limits.get("gpu") or requests.get("gpu") or {}).get("number", 0)),
+        memory=_bytes(limits),
+        cores=max(0.0, float(limits.get("cpu", 0))),
+        reserved_memory=_bytes(requests),
+        share=max(0.0, float(requests.get("cpu", 0))),
+        gpus=max(0, int((limits.get("gpu") or requests.get("gpu") or {}).get("number", 0))),
     )
 
 
-def quantity(text: str) -> Decimal:
-    """Kubernetes' way to write a number: "64M", "1.5Gi", "100m", "1e3". Raises `Invalid`."""
-    found = _QUANTITY.fullmatch(text.strip() or "0")
-    if not found:
-        raise Invalid(f"{text!r} is not a quantity", hint="write a number and a unit, for example 500M or 2Gi")
-    number, unit, exponent = Decimal(found[1]), found[2] or "", found[3] or ""
-    scale = Decimal(1024 ** (_BINARY.index(unit[0]) + 1)) if unit.endswith("i") else Decimal(10) ** int(exponent or _POWERS.get(unit, 0))
-    return number * scale
+def _bytes(resources: Mapping[str, Any]) -> int:
+    try:
+        return max(0, int(quantity(resources.get("memory") or "0")))
+    except Invalid:
+        return 0

@@ -58,9 +58,12 @@ def job_set(session: Session, job_id: str) -> JobSetInfo:
 
 
 def list_job_set(session: Session, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
-    """All of them, newest first."""
+    """Those with jobs in these projects, newest first, and of each set these jobs alone (reference pps 4.11)."""
     sets = (job_set(session, job_id) for job_id in session.pipelines.job_set_ids())
-    return [info for info in sets if projects is None or any(job.job.pipeline.project in projects for job in info.jobs)]
+    if projects is None:
+        return list(sets)
+    mine = (JobSetInfo(info.id, tuple(job for job in info.jobs if job.job.pipeline.project in projects)) for info in sets)
+    return [info for info in mine if info.jobs]
 
 
 def resolve_job(session: Session, pipeline: PipelineRef, text: str) -> JobRef:

@@ -5,18 +5,19 @@ Documents are plain JSON values. Everything here goes by the table in `fields`; 
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from local_runner.errors import Invalid
 from local_runner.model.names import is_text
-from local_runner.model.units import is_proto_duration, parse_go_duration, parse_proto_duration, parse_rfc3339, proto_duration, rfc3339
-from local_runner.specs.fields import BY_KEY, ENUMS, MAP, MESSAGES, ONE_OF, REMOVED, REQUEST, Field
+from local_runner.model.units import is_proto_duration, parse_proto_duration, parse_rfc3339, proto_duration, rfc3339
+from local_runner.specs.fields import BY_KEY, ENUMS, HONOURED, MAP, MESSAGES, ONE_OF, REQUEST, Field
+from local_runner.specs.meant import meant, name_hint
+from local_runner.specs.removed import removed_hint
 
 Document = Mapping[str, Any]
 Path = tuple[str | int, ...]
@@ -24,16 +25,39 @@ Path = tuple[str | int, ...]
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
 _FLOAT_MAX = 3.4028235677973366e38
-_SHOWN = 60  # characters of a wrong value in a message
-_LISTED = 20  # so many names of fields are still read
+_SHOWN, _LONGEST_EXAMPLE = 60, 300  # characters of a wrong value in a message, and of what to write instead
+_NOTHING = object()
 
 
 class Fault(NamedTuple):
-    """A fault in a document: where (keys as spelled), what is wrong, and what to do."""
+    """A fault in a document: where (keys as spelled), what is wrong, and what to do.
+
+    `example` is what the hint says to write in its place, which fits the field; `_NOTHING` if it says none. `misfit` is the field that a
+    value does not fit, and the value.
+    """
 
     path: Path
     text: str
     hint: str = ""
+    example: object = _NOTHING
+    misfit: tuple[Field, object] | None = None
+
+    @property
+    def has_example(self) -> bool:
+        return self.example is not _NOTHING
+
+    @property
+    def advised(self) -> Fault:
+        """The same with a value that was probably meant, if there is one."""
+        if self.misfit is None:
+            return self
+        field, value = self.misfit
+        for candidate in meant(value, field):
+            shown = json.dumps(candidate, ensure_ascii=False)
+            if len(shown) <= _LONGEST_EXAMPLE and not any(_field_faults(candidate, field, ())):
+                verb = "put it in quotes:" if candidate == json.dumps(value, default=repr) else "write"
+                return self._replace(hint=f"{verb} {shown}", example=candidate)
+        return self._replace(hint=self.hint or _HINTS.get(field.type, ""))
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -79,10 +103,15 @@ def real(value: object) -> float | None:
     return number if abs(number) < _FLOAT_MAX else None
 
 
-def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[Fault]:
+def faults(value: object, message: str = REQUEST) -> Iterator[Fault]:
     """Everything in a document that its message does not allow, in the document's order (reference pps 5.1)."""
+    return (fault.advised for fault in _faults(value, Field("", message, HONOURED, ""), ()))
+
+
+def _faults(value: object, at: Field, path: Path) -> Iterator[Fault]:
+    message = at.element
     if not isinstance(value, dict):
-        yield _unexpected(path, value, "an object", _object_hint(message, value))
+        yield _unexpected(path, value, "an object", at)
         return
     seen: dict[str, str] = {}
     for key, item in value.items():
@@ -90,7 +119,7 @@ def faults(value: object, message: str = REQUEST, path: Path = ()) -> Iterator[F
         if not isinstance(key, str):
             yield Fault(path, f"syntax error: unexpected key {_shown(key)}, expected text")
         elif field is None:
-            yield Fault((*path, key), f'unknown field "{key}"', _unknown_hint(message, key))
+            yield Fault((*path, key), f'unknown field "{key}"', _unknown_hint(message, key, seen))
         elif item is not None:
             if field.name in seen:
                 yield Fault((*path, key), f'duplicate field "{key}", it is also given as "{seen[field.name]}"', "remove one of the two")
@@ -115,30 +144,30 @@ def null_faults(value: object, message: str = REQUEST, path: Path = ()) -> Itera
 def _field_faults(value: object, field: Field, path: Path) -> Iterator[Fault]:
     if field.is_list:
         if not isinstance(value, list):
-            yield _unexpected(path, value, "a list", f"write it in brackets: [{_shown(value)}]")
+            yield _unexpected(path, value, "a list", field)
             return
         for index, item in enumerate(value):
-            yield from _value_faults(item, field.element, (*path, index))
+            yield from _value_faults(item, field._replace(type=field.element), (*path, index))
     elif field.type == MAP:
         if not isinstance(value, dict):
-            yield _unexpected(path, value, "an object")
+            yield _unexpected(path, value, "an object", field)
             return
         for key, item in value.items():
-            yield from _value_faults(key, "string", path)
-            yield from _value_faults(item, "string", (*path, key))
+            yield from _value_faults(key, _TEXT, path)
+            yield from _value_faults(item, _TEXT, (*path, key))
     else:
-        yield from _value_faults(value, field.type, path)
+        yield from _value_faults(value, field, path)
 
 
-def _value_faults(value: object, kind: str, path: Path) -> Iterator[Fault]:
+def _value_faults(value: object, field: Field, path: Path) -> Iterator[Fault]:
+    kind = field.type
     if kind in MESSAGES:
-        yield from faults(value, kind, path)
+        yield from _faults(value, field, path)
     elif kind in ENUMS:
         if value not in ENUMS[kind] and (integer(value) is None or isinstance(value, str)):
-            yield Fault(path, f"invalid value for enum type: {_shown(value)}", f"one of {', '.join(ENUMS[kind])}")
+            yield Fault(path, f"invalid value for enum type: {_shown(value)}", f"one of {', '.join(ENUMS[kind])}", misfit=(field, value))
     elif not _FITS[kind](value):
-        hint = _duration_hint(value) if kind == "duration" else "" if kind == "string" and isinstance(value, str) else _HINTS.get(kind, "")
-        yield Fault(path, f"invalid value for {kind} type: {_shown(value)}", hint)
+        yield Fault(path, f"invalid value for {kind} type: {_shown(value)}", misfit=(field, value))
 
 
 def _in_range(kind: str) -> Callable[[object], bool]:
@@ -172,10 +201,14 @@ _FITS: Mapping[str, Callable[[object], bool]] = {
     **{kind: _in_range(kind) for kind in _RANGES},
 }
 _HINTS = {
-    "string": "put it in quotes",
+    "string": "write text",
     "bool": "write true or false, without quotes",
     "timestamp": 'write it in quotes, as in "2024-01-31T12:00:00Z"',
+    **dict.fromkeys(_RANGES, "write a whole number"),
+    "float": "write a number, as in 0.5",
+    MAP: 'write it as in {"NAME": "value"}',
 }
+_TEXT = Field("", "string", HONOURED, "")
 
 
 def _shown(value: object) -> str:
@@ -183,32 +216,13 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _duration_hint(value: object) -> str:
-    """The hint for a duration in Go's form, such as "10m", which Pachyderm took up to 2.6."""
-    try:
-        seconds = parse_go_duration(value) if isinstance(value, str) else float(value) if isinstance(value, int) else 90.0
-    except Invalid:
-        seconds = 90.0
-    return f'write the seconds, as in "{proto_duration(seconds)}"'
+def _unexpected(path: Path, value: object, expected: str, field: Field) -> Fault:
+    hint = "put it in brackets" if field.is_list else ""
+    return Fault(path, f"syntax error: unexpected value {_shown(value)}, expected {expected}", hint, misfit=(field, value))
 
 
-def _unexpected(path: Path, value: object, expected: str, hint: str = "") -> Fault:
-    return Fault(path, f"syntax error: unexpected value {_shown(value)}, expected {expected}", hint)
-
-
-def _object_hint(message: str, value: object) -> str:
-    return f'write {{"name": {_shown(value)}}}' if message in ("Pipeline", "Project") and isinstance(value, str) else ""
-
-
-def _unknown_hint(message: str, key: str) -> str:
-    snake = re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key)
-    if gone := REMOVED.get((message, snake)):
-        return f"{snake} is a field of Pachyderm 1.x: {gone.instead}"
-    names = [field.name for field in MESSAGES[message]]
-    near = difflib.get_close_matches(snake, names, 1)
-    if near:
-        return f'did you mean "{near[0]}"?'
-    return f"the fields here are {', '.join(names)}" if len(names) <= _LISTED else "`local_runner explain spec` lists all fields"
+def _unknown_hint(message: str, key: str, present: Collection[str]) -> str:
+    return removed_hint(message, key) or name_hint(message, key, present)
 
 
 def to_camel(document: Document, message: str = REQUEST) -> dict[str, Any]:

@@ -245,33 +245,6 @@ ENUMS: Mapping[str, tuple[str, ...]] = {
 ONE_OF: Mapping[str, tuple[str, ...]] = {"Egress": ("object_storage", "sql_database")}
 
 
-class RemovedField(NamedTuple):
-    """A field that Pachyderm no longer has: `until` is the last version that had it, `instead` what to do now."""
-
-    until: str
-    instead: str
-
-
-# Fields of Pachyderm 1.x, by the message they stood in.
-REMOVED: Mapping[tuple[str, str], RemovedField] = {
-    (REQUEST, "max_queue_size"): RemovedField("1.13", "it has no successor"),
-    (REQUEST, "standby"): RemovedField("1.13", "use autoscaling"),
-    (REQUEST, "enable_stats"): RemovedField("1.13", "statistics are always kept, see `list datum`"),
-    (REQUEST, "cache_size"): RemovedField("1.13", "it has no successor"),
-    (REQUEST, "chunk_spec"): RemovedField("1.13", "use datum_set_spec"),
-    (REQUEST, "hashtree_spec"): RemovedField("1.13", "it has no successor"),
-    (REQUEST, "incremental"): RemovedField("1.7", "only changed datums run in any case"),
-    (REQUEST, "scale_down_threshold"): RemovedField("1.9", "use autoscaling"),
-    (REQUEST, "resource_spec"): RemovedField("1.6", "use resource_requests and resource_limits"),
-    (REQUEST, "inputs"): RemovedField("1.5", "use input"),
-    ("Transform", "build"): RemovedField("1.13", "build the image yourself and name it in transform.image"),
-    ("ParallelismSpec", "coefficient"): RemovedField("1.13", "use constant"),
-    ("Input", "git"): RemovedField("1.13", "put the files into a repo and use pfs"),
-    ("Input", "atom"): RemovedField("1.8", "use pfs"),
-    ("Spout", "overwrite"): RemovedField("1.13", "let the spout write with `put file` or a client"),
-    ("Spout", "marker"): RemovedField("1.13", "let the spout write with `put file` or a client"),
-}
-
 # Both spellings of every field, as protobuf's JSON takes them.
 BY_KEY: Mapping[str, Mapping[str, Field]] = {
     message: {key: field for field in fields for key in (field.name, field.json_name)} for message, fields in MESSAGES.items()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from local_runner.errors import SpecError
 from local_runner.specs.check import is_number
+from local_runner.specs.mending import TEMPLATE_HINT, Place, mending_hint
 
 MAPPING, SEQUENCE, SCALAR, ALIAS = "mapping", "sequence", "scalar", "alias"
 SCHEMA_KEY = "$schema"  # editors add it
@@ -26,6 +27,17 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\
 _DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)([Tt ]\d\d?:\d\d?:\d\d?(\.\d+)?(Z|[-+]\d\d:\d\d)?)?", re.ASCII)
 _BOOLEANS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+# What the parser calls parts of a text.
+_PARTS = {
+    "document start": "the next document",
+    "stream end": "the end of the text",
+    "block end": "the end of the block",
+    "scalar": "a value",
+    "block mapping start": "a mapping",
+    "block sequence start": "a list",
+    "alias": "an alias",
+    "anchor": "an anchor",
+}
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _LARGEST_FLOAT_AS_INTEGER = 1e21  # up to here JSON written by Go shows whole floats as integers
 
@@ -58,12 +70,34 @@ def documents(text: str, source: str) -> Iterator[SpecNode]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise SpecError(f"malformed pipeline spec: {error.problem or error.context}", where=where) from None
+        hint = mending_hint(text, Place(mark.line, mark.column), _breaks) if mark else ""
+        raise SpecError(f"malformed pipeline spec: {_in_words(error.problem or error.context)}", where=where, hint=hint) from None
     except YAMLError as error:
         raise SpecError(f"malformed pipeline spec: {str(error).splitlines()[0]}", where=source) from None
     except (ValueError, IndexError, OverflowError) as error:
         # The scanner lets some of Python's own errors through, as for an escape beyond Unicode.
         raise SpecError(f"malformed pipeline spec: {error}", where=source) from None
+
+
+def _in_words(problem: str) -> str:
+    """What the parser says, without its names for parts of a text."""
+    problem = re.sub(r"\('(.)',\)", r"'\1'", problem)
+    return re.sub(r"'?<([a-z -]+)>'?", lambda found: _PARTS.get(found[1], f"a {found[1]}"), problem)
+
+
+def _breaks(text: str) -> Place | None:
+    """Where a text stops being YAML, None if it nowhere does."""
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        for _ in _events(text):
+            pass
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return Place(mark.line, mark.column) if mark else Place(0, 0)
+    except (YAMLError, ValueError, IndexError, OverflowError):
+        return Place(0, 0)
+    return None
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -134,14 +168,18 @@ def to_json(node: SpecNode, source: str) -> Any:
         for key_node, value_node in node.value:
             key, value = to_json(key_node, source), to_json(value_node, source)
             if not isinstance(key, str):
-                raise _unconvertible(f"mapping keys must be strings, not {key_node.value}", key_node, source, "put it in quotes")
+                is_template = key_node.kind == MAPPING
+                said = "an object" if is_template else "a list" if key_node.kind == SEQUENCE else key_node.value[:_SHOWN] or "nothing"
+                hint = TEMPLATE_HINT if is_template else "put it in quotes" if key_node.kind == SCALAR else "write a name"
+                raise _unconvertible(f"mapping keys must be strings, not {said}", key_node, source, hint)
             if key != SCHEMA_KEY:
                 mapping[key] = value
         return mapping
     if node.kind == SEQUENCE:
         return [to_json(item, source) for item in node.value]
     if node.kind == ALIAS:
-        raise _unconvertible(f"alias nodes not supported: *{node.value}", node, source, "write out what the alias stands for")
+        hint = f'put it in quotes, as in "*{node.value}"; or write out what the alias stands for'
+        raise _unconvertible(f"alias nodes not supported: *{node.value}", node, source, hint)
     return _scalar(node, source)
 
 

@@ -7,6 +7,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from local_runner.model.pipelines import SERVICE, PipelineSpec
+from local_runner.model.quantity import odd_amount
+from local_runner.specs.fields import lower_camel
+
+_OUT = "/pfs/out"
+SPOUT_OUTPUT = (
+    f"what it writes to {_OUT} is not kept, since Pachyderm 2.0: it writes by `pachctl put file` or a client, to $PPS_PIPELINE_NAME@master"
+)
 
 
 def notes(spec: PipelineSpec) -> list[str]:
@@ -16,10 +23,22 @@ def notes(spec: PipelineSpec) -> list[str]:
 
 def _notes(spec: PipelineSpec) -> Iterator[str]:
     yield from remote_egress(spec)
+    yield from odd_quantities(spec)
+    if spec.spout is not None and any(_OUT in text for text in (*spec.transform.cmd, *spec.transform.stdin)):
+        yield f"spout: {SPOUT_OUTPUT}"
     if spec.kind == SERVICE or (spec.spout and "service" in spec.spout):
         service = spec.service or (spec.spout or {})["service"]
         if "external_port" in service:
             yield f"service: nothing is forwarded from external_port {service['external_port']}; ask the port the process opens here"
+
+
+def odd_quantities(spec: PipelineSpec) -> Iterator[str]:
+    """Notes about resources that are no quantities, or none that a worker can have; a cluster does not say so."""
+    for name in ("resource_requests", "resource_limits", "sidecar_resource_requests", "sidecar_resource_limits"):
+        resources = spec.document.get(lower_camel(name)) or {}
+        for field in ("memory", "disk"):
+            if (text := resources.get(field)) and (odd := odd_amount(text)):
+                yield f"{name}.{field}: {odd}"
 
 
 def local_egress(spec: PipelineSpec, base: Path) -> Path | None:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from local_runner.model.pipelines import Transform
 from local_runner.specs.check import Document
-from local_runner.specs.fields import BY_KEY, HONOURED, MESSAGES, NEWEST, REMOVED, REQUEST, Field, inside
+from local_runner.specs.fields import BY_KEY, HONOURED, MESSAGES, NEWEST, REQUEST, Field, inside
+from local_runner.specs.removed import gone
 
 GONE = "removed"  # the treatment of a field that only older versions have
 
@@ -46,9 +47,9 @@ def _uses(values: Any, parent: Field, prefix: str) -> Iterator[Use]:
     for key, value in values.items() if isinstance(values, dict) else ():
         known = BY_KEY[parent.element].get(key)
         if known is None:
-            snake = re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key)
-            if gone := REMOVED.get((parent.element, snake)):
-                yield Use(prefix + snake, GONE, "", gone.until, gone.instead)
+            if removed_field := gone(parent.element, key):
+                name, removed = removed_field
+                yield Use(prefix + name, GONE, "", removed.until, removed.instead)
             continue
         field = inside(parent, known)
         if field.element in MESSAGES:

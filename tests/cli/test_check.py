@@ -81,7 +81,7 @@ def test_each_field_is_listed_with_what_becomes_of_it_and_the_versions_that_know
     assert {
         "datum_set_spec.number honoured 2.0 – 2.12 datums in a set",
         "pod_patch ignored 1.13 – 2.12 there are no pods; it must be JSON",
-        "enable_stats removed – 1.13 statistics are always kept, see `list datum`",
+        "enable_stats removed – 1.13 leave it out, statistics are always kept, see `list datum`",
         "input.pfs.glob honoured 1.13 – 2.12 each match is a datum",
     } <= set(ended.lines)
 

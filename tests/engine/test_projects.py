@@ -47,3 +47,24 @@ def test_equal_paths_of_repos_of_one_name_are_one_datum_of_a_union(lab: Lab) -> 
     lab.run_all()
     assert lab.counts("p") == {"total": 2, "processed": 2}
     assert lab.files("p@master") == {"/a": "south", "/b": "north"}
+
+
+def test_a_set_of_jobs_that_reaches_into_another_project_is_listed_with_the_jobs_of_each_alone(lab: Lab) -> None:
+    lab.pipeline("p", pfs("default"))
+    document = {
+        "pipeline": {"name": "q"},
+        "transform": {"cmd": ["do"]},
+        "input": {"pfs": {"project": "default", "repo": "p", "glob": "/*"}},
+    }
+    lab.runner.create_pipeline(document, project="north")
+    lab.put("data@master", {"/a": "changed"})
+    lab.run_all()
+
+    def listed(*projects: str) -> list[list[str]]:
+        return [sorted(str(job.job.pipeline) for job in found.jobs) for found in lab.runner.list_job_set(projects)]
+
+    assert listed("default", "north")[0] == ["default/p", "north/q"]
+    assert listed("default")[0] == ["default/p"]
+    assert listed("north")[0] == ["north/q"]
+    assert listed("default", "south") == listed("default")
+    assert listed("south") == []

@@ -17,7 +17,6 @@ from local_runner.specs.fields import (
     OLDEST,
     ONE_OF,
     REFUSED,
-    REMOVED,
     REQUEST,
     rows,
 )
@@ -40,8 +39,7 @@ def test_every_field_says_what_becomes_of_it():
     assert all(field.why for _, field in rows() if field.treatment == REFUSED)
 
 
-def test_removed_fields_are_gone_and_alternatives_exist():
-    assert not [name for message, name in REMOVED if name in BY_KEY[message]]
+def test_alternatives_exist():
     assert all(name in BY_KEY[message] for message, names in ONE_OF.items() for name in names)
 
 
@@ -79,7 +77,3 @@ def release(version):
 def test_every_field_says_since_when_pachyderm_has_it():
     assert {field.since for _, field in rows()} == {"1.13", "2.0", "2.2", "2.4", "2.5", "2.6", "2.6.6", "2.7", "2.9", "2.12"}
     assert all(release(OLDEST) <= release(field.since) <= release(NEWEST) for fields in MESSAGES.values() for field in fields)
-
-
-def test_removed_fields_say_the_last_version_that_had_them():
-    assert all(release(gone.until) <= release(OLDEST) and gone.instead for gone in REMOVED.values())

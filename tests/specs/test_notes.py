@@ -14,7 +14,8 @@ SPEC = {"pipeline": {"name": "p"}, "transform": {"cmd": ["x"]}, "input": {"pfs":
 
 
 def parse(**fields):
-    return parse_spec(effective_spec({**SPEC, **fields}, {}, {}))
+    spec = {name: value for name, value in SPEC.items() if name != "input" or "spout" not in fields}
+    return parse_spec(effective_spec({**spec, **fields}, {}, {}))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,9 @@ def parse(**fields):
         ({"egress": {"sql_database": {"url": "x://", "secret": {"name": "a", "key": "b"}}}}, "egress: nothing is copied to x://;"),
         ({"egress": {}}, "egress: nothing is copied to nowhere;"),
         ({"service": {"internal_port": 80, "external_port": 30080}}, "service: nothing is forwarded from external_port 30080"),
+        ({"resource_limits": {"memory": "2GB"}}, "resource_limits.memory: '2GB' is not a quantity: it is ignored, as on a cluster; write"),
+        ({"sidecar_resource_requests": {"disk": "1 Gi"}}, "sidecar_resource_requests.disk: '1 Gi' is not a quantity"),
+        ({"spout": {}, "transform": {"cmd": ["sh"], "stdin": ["tar c x > /pfs/out"]}}, "spout: what it writes to /pfs/out is not kept"),
         ({"spout": {"service": {"external_port": 30080}}}, "service: nothing is forwarded from external_port 30080"),
     ],
 )

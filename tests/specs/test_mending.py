@@ -1,0 +1,58 @@
+"""What to change in a text that is no YAML: the hint of the error, followed, lets the rest be read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local_runner.errors import SpecError
+from local_runner.specs.mending import TEMPLATE_HINT, Place, mending_hint
+from local_runner.specs.nodes import documents
+from local_runner.specs.read import read_documents
+
+
+def refusal(text: str) -> SpecError:
+    with pytest.raises(SpecError) as caught:
+        list(read_documents(text, "spec"))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('{"pipeline": {"name": "a"}}\n{"pipeline": {"name": "b"}}\n', "put a line --- between two specs"),
+        ('{"pipeline": {"name": "a"}} {"pipeline": {"name": "b"}}', "put a line --- between two specs"),
+        ("pipeline: {name: a}\ninput:\n  cron:\n    name: t\n    spec: @every 5m\n", 'put it in quotes: spec: "@every 5m"'),
+        ("pipeline: {name: a}\ndescription: counts: all\n", 'put it in quotes: description: "counts: all"'),
+        ("pipeline: {name: a}\ntransform:\n  cmd:\n  - `date`\n", 'put it in quotes: - "`date`"'),
+        ("pipeline: {name: a}\ninput:\n\tpfs: {repo: r}\n", "indent with blanks, not with tabs"),
+        ('{"pipeline": {"name": "a"} "salt": "x"}', "put a comma before it"),
+        ('{"pipeline": {"name": "a"}', "put } at the end"),
+        ('pipeline: {name: a}\ntransform:\n  cmd: ["sh"\n', "put ] at the end"),
+        ("pipeline: {name: a}\ntransform:\n  image: {{ .Values.image }}\n", TEMPLATE_HINT),
+        ("pipeline: {name: a}\n{% if x %}\nsalt: x\n{% endif %}\n", TEMPLATE_HINT),
+        ("pipeline: {name: a}\ninput:\n  pfs:\n    glob: *.csv\n", 'put it in quotes, as in "*.csv"'),
+    ],
+)
+def test_a_text_that_breaks_is_mended_as_the_hint_says(text: str, hint: str) -> None:
+    error = refusal(text)
+    assert error.hint.startswith(hint), error
+    assert not any(internal in error.message for internal in ("('", "SpecNode", "Token", "<"))
+
+
+TEXTS = st.text(alphabet=st.sampled_from("ab: {}[]-,\n\t\"'&*!|>%@#?0"), max_size=40)
+
+
+@given(TEXTS)
+def test_any_text_gets_a_hint_or_none_and_no_words_of_the_parser(text: str) -> None:
+    said = ""
+    try:
+        list(documents(text, "spec"))
+    except SpecError as error:
+        said = error.message
+    assert "('" not in said
+
+
+def test_what_would_not_help_is_not_said() -> None:
+    assert mending_hint("a: @b", Place(0, 3), lambda text: Place(0, 0)) == ""
