@@ -53,8 +53,10 @@ class Fault(NamedTuple):
             return self
         field, value = self.misfit
         for candidate in meant(value, field):
+            if any(_field_faults(candidate, field, ())):
+                continue
             shown = json.dumps(candidate, ensure_ascii=False)
-            if len(shown) <= _LONGEST_EXAMPLE and not any(_field_faults(candidate, field, ())):
+            if len(shown) <= _LONGEST_EXAMPLE:
                 verb = "put it in quotes:" if candidate == json.dumps(value, default=repr) else "write"
                 return self._replace(hint=f"{verb} {shown}", example=candidate)
         return self._replace(hint=self.hint or _HINTS.get(field.type, ""))

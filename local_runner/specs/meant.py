@@ -89,7 +89,7 @@ def _maps(value: object) -> Iterator[object]:
             name, _, value_of = item.partition("=")
         if not isinstance(name, str) or value_of is None:
             return
-        found[name] = value_of if isinstance(value_of, str) else json.dumps(value_of)
+        found[name] = value_of if isinstance(value_of, str) else _json(value_of)
     yield found
 
 
@@ -107,15 +107,19 @@ def _messages(value: object, message: str) -> Iterator[object]:
 
 def _texts(value: object, name: str) -> Iterator[object]:
     if name in _JSON and isinstance(value, (dict, list)):
-        yield json.dumps(value, ensure_ascii=False)
+        yield _json(value)
     elif isinstance(value, dict):
         if isinstance(its_name := value.get("name"), str):
             yield its_name
     elif isinstance(value, list):
         if len(value) == 1 and isinstance(value[0], str):
             yield value[0]
-    elif value is not None and not isinstance(value, str):
-        yield json.dumps(value)
+    elif isinstance(value, (bool, int, float)):
+        yield _json(value)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=repr)
 
 
 def _durations(value: object) -> Iterator[object]:
