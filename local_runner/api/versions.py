@@ -51,7 +51,7 @@ class Versions(Access):
 
     def list_project(self) -> list[ProjectInfo]:
         """All projects."""
-        return self._look(lambda session: session.repos.projects())
+        return self._look(lifecycle.list_project)
 
     def delete_project(self, name: str, *, force: bool = False) -> None:
         """Delete a project. Raises `NotFound`, and `Refused` while repos are in it; `force` deletes those and their pipelines, too."""

@@ -26,7 +26,6 @@ ELSEWHERE: Mapping[str, str] = {
     "config set metrics": "nothing is ever sent anywhere",
     "connect": _CONTEXTS,
     "debug": f"{_PODS} to look into; `logs` prints what user code printed, and engine.log in the home what the engine did",
-    "edit metadata": "metadata are not kept here",
     "enterprise": "there is no enterprise server here, and nothing to activate",
     "exit": "it ends the shell of pachctl, which does not exist here",
     "idp": _USERS,

@@ -39,6 +39,11 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else rfc3339(seconds)
 
 
+def _pairs(metadata: Mapping[str, str]) -> Document | None:
+    """A map, which is left out if it is empty."""
+    return dict(metadata) or None
+
+
 def repo_document(repo: RepoRef) -> Document:
     return {"name": repo.name, "type": repo.type, "project": {"name": repo.project}}
 
@@ -61,7 +66,9 @@ def job_document(job: JobRef) -> Document:
 
 
 def project_info_document(info: ProjectInfo) -> Document:
-    return _filled(project={"name": info.name}, description=info.description, created_at=_time(info.created))
+    return _filled(
+        project={"name": info.name}, description=info.description, created_at=_time(info.created), metadata=_pairs(info.metadata)
+    )
 
 
 def repo_info_document(info: RepoInfo) -> Document:
@@ -72,6 +79,7 @@ def repo_info_document(info: RepoInfo) -> Document:
         description=info.description,
         branches=[branch_document(branch) for branch in info.branches],
         details=None if info.size is None else _filled(size_bytes=_integer(info.size)),
+        metadata=_pairs(info.metadata),
     )
 
 
@@ -97,6 +105,7 @@ def branch_info_document(info: BranchInfo) -> Document:
         trigger=trigger_document(info.trigger) if info.trigger else None,
         created_at=_time(info.created),
         branch_propagation_specs=never,
+        metadata=_pairs(info.metadata),
     )
 
 
@@ -120,6 +129,7 @@ def commit_info_document(info: CommitInfo) -> Document:
         error=info.error,
         size_bytes_upper_bound=_integer(info.size_upper_bound),
         details=_commit_details(info),
+        metadata=_pairs(info.metadata),
         created_at=_time(info.started),
         updated_at=_time(info.finished or info.started),
     )
@@ -234,6 +244,7 @@ def pipeline_info_document(info: PipelineInfo) -> Document:
         details=details_document(info),
         user_spec_json=info.user_spec,
         effective_spec_json=info.effective_spec,
+        metadata=_pairs(info.metadata),
     )
 
 

@@ -123,6 +123,7 @@ class PipelineInfo:
     user_spec: str
     effective_spec: str
     last_job_state: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def pipeline(self) -> PipelineRef:

@@ -28,6 +28,7 @@ class ProjectInfo:
     name: str
     description: str
     created: float
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class RepoInfo:
     size_upper_bound: int
     size: int | None
     branches: tuple[BranchRef, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class BranchInfo:
     trigger: Trigger | None
     never_propagates: frozenset[BranchRef]
     created: float
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class CommitState(enum.Enum):
@@ -90,6 +93,7 @@ class CommitInfo:
     size_upper_bound: int
     size: int | None
     branches: Mapping[CommitRef, str] = field(default_factory=dict, hash=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,4 +89,5 @@ def pipeline_info(session: Session, row: PipelineRow, *, then: bool = False) -> 
         row.user_spec,
         row.effective_spec,
         last.state.value if last else "",
+        session.metadata.get("pipeline", row.pipeline),
     )

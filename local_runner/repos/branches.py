@@ -119,6 +119,7 @@ def branch_info(session: Session, row: BranchRow) -> BranchInfo:
         row.trigger,
         frozenset(source.branch.ref for source in sources if source.never),
         row.created,
+        session.metadata.get("branch", row.key),
     )
 
 

@@ -246,6 +246,7 @@ def commit_info(session: Session, row: CommitRow, *, upper_bound: bool = False) 
         bound,
         None if row.finished is None else 0 if was_given_up(row) else row.size,
         {near.ref: near.branch for near in (*children, *sources, *dependants) if _has_branch(session, near)},
+        session.metadata.get("commits", row.key),
     )
 
 

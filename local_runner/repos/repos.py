@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from local_runner.errors import AlreadyExists, LocalRunnerError, ProjectNotFound, Refused
 from local_runner.model.names import DEFAULT_PROJECT, check_name, check_project
@@ -38,7 +39,12 @@ def inspect_project(session: Session, name: str) -> ProjectInfo:
     info = session.repos.project(name)
     if info is None:
         raise ProjectNotFound(name)
-    return info
+    return replace(info, metadata=session.metadata.get("project", name))
+
+
+def list_project(session: Session) -> list[ProjectInfo]:
+    """All, the oldest first."""
+    return [replace(info, metadata=session.metadata.get("project", info.name)) for info in session.repos.projects()]
 
 
 def delete_project(txn: Transaction, name: str, *, force: bool = False) -> None:
@@ -138,4 +144,5 @@ def _repo_info(session: Session, row: RepoRow, *, exact: bool) -> RepoInfo:
         size = commit.size
     branches = tuple(branch.ref for branch in reversed(session.repos.branches(row.key)))
     # A cluster fills one of the two, and so do we.
-    return RepoInfo(row.ref, row.description, row.created, 0 if exact else size, size if exact else None, branches)
+    metadata = session.metadata.get("repo", row.key)
+    return RepoInfo(row.ref, row.description, row.created, 0 if exact else size, size if exact else None, branches, metadata)

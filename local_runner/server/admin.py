@@ -24,7 +24,7 @@ def get_version(call: Call, request: Message) -> Message:
 def inspect_cluster(call: Call, request: Message) -> Message:
     """The first thing a client asks; the id stays the same as long as the home stays where it is."""
     id = uuid.uuid5(uuid.NAMESPACE_URL, call.home.home.as_uri()).hex
-    return new("admin_v2.ClusterInfo", id=id, deployment_id=id, warnings_ok=True)
+    return new("admin_v2.ClusterInfo", id=id, deployment_id=id, warnings_ok=True, metadata=call.home.home_metadata())
 
 
 def fsck(call: Call, request: Message) -> Iterator[Message]:

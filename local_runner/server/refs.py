@@ -90,6 +90,11 @@ def picked_repo(message: Message) -> RepoRef:
     return RepoRef(picked_project(name.project), name.name, name.type or USER)
 
 
+def picked_pipeline(message: Message) -> PipelineRef:
+    name = given(message, "name")
+    return PipelineRef(picked_project(name.project), name.name)
+
+
 def picked_branch(message: Message) -> BranchRef:
     name = given(message, "name")
     return BranchRef(picked_repo(given(name, "repo")), name.name)

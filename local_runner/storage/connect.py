@@ -17,6 +17,7 @@ from local_runner.errors import Unavailable
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.storage.home import Home
 from local_runner.storage.locks import FileLock
+from local_runner.storage.metadata_records import forget_with_rows
 from local_runner.storage.pages import BUSY_SECONDS, INCREMENTAL
 from local_runner.storage.released import count_removed
 from local_runner.storage.row_sums import keep_sums, sum_all
@@ -98,6 +99,7 @@ def prepare_to_write(connection: sqlite3.Connection) -> None:
             raise
     keep_sums(connection)
     count_removed(connection)
+    forget_with_rows(connection)
 
 
 def _open(path: Path, mode: str) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from local_runner.storage.connect import committed, connect, is_laid_out, lay_ou
 from local_runner.storage.count import read_count, write_count
 from local_runner.storage.home import Home, disk_full
 from local_runner.storage.locks import FileLock
+from local_runner.storage.metadata_records import MetadataRecords
 from local_runner.storage.objects import ObjectFiles, Objects, put_row
 from local_runner.storage.pipeline_records import PipelineRecords
 from local_runner.storage.repo_records import RepoRecords
@@ -33,6 +34,7 @@ class Session:
         self.connection = connection
         self.clock = clock
         self.repos = RepoRecords(connection)
+        self.metadata = MetadataRecords(connection)
         self.commits = CommitRecords(connection)
         self.pipelines = PipelineRecords(connection)
         self.objects = Objects(files, connection)
