@@ -177,5 +177,9 @@ class WorkerLost(Unavailable):
     pass
 
 
+class ClusterLost(Unavailable):
+    """The cluster that runs datums cannot be reached: nothing is anybody's fault, and jobs stay as they are."""
+
+
 class Unsupported(LocalRunnerError):
     grpc_code = "UNIMPLEMENTED"

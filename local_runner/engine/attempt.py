@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from local_runner import beneath
 from local_runner.engine.environment import datum_env, dot_env
-from local_runner.engine.staging import Scratch, Staged, stage
+from local_runner.engine.staging import Staged, stage
 from local_runner.executors.base import Worker
 from local_runner.executors.launcher.tree import UNTOUCHED, TreeChanges
+from local_runner.executors.parts import Scratch
 from local_runner.model.datums import Datum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
@@ -84,5 +85,10 @@ class Preparer:
         began = time.monotonic()
         env = datum_env(datum, context.job.id)
         told, s3_out = dot_env(self._worker, env), context.spec.s3_out
-        staged = stage(self._database, datum, context.roots, self._scratch, self._folder, told, owner=self._owner, s3_out=s3_out)
+        staged = stage(
+            *(self._database, datum, context.roots, self._scratch, self._folder, told),
+            owner=self._owner,
+            s3_out=s3_out,
+            fetches=self._worker.fetches,
+        )
         return PreparedDatum(datum, staged, env, told, time.monotonic() - began)

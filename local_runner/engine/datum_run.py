@@ -14,9 +14,9 @@ from local_runner.engine.batching.client import NextDatumClient
 from local_runner.engine.one_shot import OneShot
 from local_runner.engine.outputs import BadOutput, collect, seen_files
 from local_runner.engine.run_control import RunControl
-from local_runner.engine.staging import Scratch
 from local_runner.errors import WorkerLost
 from local_runner.executors.base import RunResult, Worker
+from local_runner.executors.parts import Scratch
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.pipelines.outcome import Outcome, OutputFile
 from local_runner.storage.database import Database

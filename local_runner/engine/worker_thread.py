@@ -19,11 +19,11 @@ from local_runner.engine.batching.client import NextDatumServers
 from local_runner.engine.datum_run import DatumRunner
 from local_runner.engine.run_control import DatumStopped
 from local_runner.engine.s3_gateway import S3Gateway, s3_env, s3_gateway
-from local_runner.engine.staging import Scratch
 from local_runner.engine.worker_request import MakeRequest
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, workers_disk_full
 from local_runner.executors.launcher.removal import remove_leftover
+from local_runner.executors.parts import Scratch
 from local_runner.model.datums import Datum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef

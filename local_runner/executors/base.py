@@ -76,6 +76,7 @@ class WorkerRequest:
     `working_dir` is the image's WORKDIR, made if it is not there. `user` is `transform.user`.
     `digest` is of the files that `image` has to be built from, "" for an image that others build; `resources` are what it may use of the
     machine. Without `network` its processes see a loopback interface of their own and no other; on it they meet the runner.
+    `contents` is where a worker that fetches them gets them.
     """
 
     name: str
@@ -95,10 +96,23 @@ class WorkerRequest:
     digest: str = ""
     resources: Resources = Resources()  # noqa: RUF009  # a tuple
     network: bool = False
+    contents: Contents | None = None
 
     @property
     def scratch(self) -> Path:
         return self.folder / "scratch"
+
+
+class Contents(Protocol):
+    """The store of the engine, for workers that fetch contents by their hashes. Safe for several threads."""
+
+    def read(self, name: bytes) -> Iterator[bytes]:
+        """A content in blocks, checked. Raises `ContentLost`."""
+        ...
+
+    def file(self, name: bytes) -> Path | None:
+        """The file that holds just this content, where there is one: a worker may see it too."""
+        ...
 
 
 Output = Callable[[str, bytes], None]
@@ -135,6 +149,7 @@ class RunResult:
     """How a command ended. `exit_code` is negative for a signal and None if it never started; `error` says why then.
 
     `seconds` is the time it took, `laying` the time to lay out its tree; `left` what it left of that.
+    `lazy_bytes` were read of the pipes of a worker that fetches, and `lazy_error` says why a reader did not get all it asked for.
     """
 
     exit_code: int | None
@@ -144,6 +159,8 @@ class RunResult:
     error: str = ""
     laying: float = 0.0
     left: TreeChanges = UNTOUCHED
+    lazy_bytes: int = 0
+    lazy_error: str = ""
 
     def accepted(self, codes: frozenset[int] = frozenset()) -> bool:
         """Whether this end counts as success: 0 or one of `codes`, neither a timeout nor a cancel (reference pps 3.3).
@@ -195,6 +212,16 @@ class Worker(Protocol):
     @property
     def root(self) -> str:
         """The path of `/pfs` for the worker's processes."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """The machine or cluster worker it is on, for people; "" if that is this machine."""
+        ...
+
+    @property
+    def fetches(self) -> bool:
+        """Whether it wants large contents by their hashes (`Tree.stored`), as its disk is another machine's."""
         ...
 
     @property
@@ -265,6 +292,10 @@ class Executor(Protocol):
 
     def owner(self, request: WorkerRequest) -> tuple[int, int] | None:
         """User and group id of the request's `user`, None if it is not honoured here. Raises `Unavailable` for an unknown user."""
+        ...
+
+    def places(self) -> int:
+        """How many datums it can run at once, if that is not up to this machine; else 0. Raises `Unavailable`."""
         ...
 
     def worker(self, request: WorkerRequest) -> AbstractContextManager[Worker]:

@@ -78,6 +78,9 @@ class ContainerExecutor:
         engine.remove_orphans()
         return engine
 
+    def places(self) -> int:
+        return 0
+
     def engine_with(self, image: str) -> str:
         return ""
 

@@ -42,6 +42,9 @@ class ProcessExecutor:
     def why_not(self) -> str:
         return "" if os.name == "posix" else "commands are started as on Linux and macOS; on Windows use WSL 2"
 
+    def places(self) -> int:
+        return 0
+
     def engine_with(self, image: str) -> str:
         return ""
 

@@ -88,6 +88,9 @@ class SandboxExecutor:
                 remedy = "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0)"
                 return f"{why.message}; {remedy} or use --executor process"
 
+    def places(self) -> int:
+        return 0
+
     def engine_with(self, image: str) -> str:
         return ""
 

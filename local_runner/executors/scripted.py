@@ -88,6 +88,9 @@ class ScriptedExecutor:
     def why_not(self) -> str:
         return ""
 
+    def places(self) -> int:
+        return 0
+
     def engine_with(self, image: str) -> str:
         return ""
 
@@ -109,6 +112,7 @@ class _ScriptedWorker:
         self.env: Mapping[str, str] = request.env
         self.root = str(request.pfs)
         self.inside = 0
+        self.where, self.fetches = "", False
         self._executor = executor
         self._worker = request
         request.scratch.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,7 @@ class LauncherWorker:
         self.env: Mapping[str, str] = plan["env"]
         self.root = plan["pfs"]
         self.inside = 0
+        self.where, self.fetches = "", False
         self._pfs = pfs
         self._working_dir = working_dir
         self._translate = translate

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from local_runner.engine.outputs import BadOutput, collect
-from local_runner.engine.staging import Parts, Scratch, Staged
+from local_runner.engine.staging import Staged
 from local_runner.executors.base import WorkerRequest
 from local_runner.executors.launcher.removal import remove_folder
 from local_runner.executors.launcher.tree import Tree
+from local_runner.executors.parts import Parts, Scratch
 from local_runner.executors.scripted import ScriptedExecutor
 from local_runner.storage.intake import Source
 from local_runner.storage.objects import Content

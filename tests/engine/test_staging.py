@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local_runner import beneath
-from local_runner.engine.staging import Parts, Pipe, Scratch
+from local_runner.executors.parts import Parts, Pipe, Scratch
 from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.model.jobs import JobState
 from tests.reference.machine import Machine

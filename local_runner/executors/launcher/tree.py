@@ -12,6 +12,8 @@ class Tree(NamedTuple):
     `folder` is the datum's own, relative to `/pfs` (`.scratch/<set>/<id>/pfs/<id>`); `links` are the names in `/pfs`: name -> path
     relative to `/pfs`. In the folder stand `folders` (path, mode), parents first, and `files` (path, content). `brought` are files
     and pipes that were made elsewhere: path, where it is (relative to `/pfs`), whether it keeps that name beside the new one.
+    `stored` are files that a worker on another machine makes by itself, by the hash of what they hold: path, hash, size, and whether it
+    is the pipe of a lazy input; a launcher is never given any.
     The empty tree is an empty `/pfs`.
     """
 
@@ -20,6 +22,7 @@ class Tree(NamedTuple):
     folders: Sequence[tuple[str, int]] = ()
     files: Sequence[tuple[str, bytes]] = ()
     brought: Sequence[tuple[str, str, bool]] = ()
+    stored: Sequence[tuple[str, bytes, int, bool]] = ()
 
 
 class TreeChanges(NamedTuple):
