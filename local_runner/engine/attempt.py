@@ -56,6 +56,7 @@ class Attempt:
     outputs: list[OutputFile] = field(default_factory=list)
     process_time: float = 0.0
     upload_time: float = 0.0
+    lazy_bytes: int = 0  # read of pipes by a worker elsewhere
 
     @property
     def staged(self) -> Staged:

@@ -104,10 +104,10 @@ class DatumRunner:
                 self._control.check_stopped()
                 if self._control.take_restart():
                     result = replace(result, cancelled=True)
-                attempt.process_time, attempt.left = result.seconds, result.left
+                attempt.process_time, attempt.left, attempt.lazy_bytes = result.seconds, result.left, result.lazy_bytes
                 attempt.download_time += result.laying
                 if result.accepted(spec.transform.accept_return_code):
-                    attempt.error = attempt.staged.unread_in_full() or self._collect(attempt, spec.datum_timeout)
+                    attempt.error = attempt.staged.unread_in_full(result.lazy_error) or self._collect(attempt, spec.datum_timeout)
                     if not attempt.error:
                         state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
                         return self._outcome(attempt, datum, DatumState.PROCESSED, state)
@@ -166,7 +166,7 @@ class DatumRunner:
         seen = list(seen_files(self._database.files, attempt.staged, attempt.left, self._worker))
         wrote = attempt.outputs
         seen += [OutputFile(f"/out{file.path}", file.content) for file in wrote]
-        downloaded = attempt.staged.download_bytes + sum(pipe.read_bytes for pipe in attempt.staged.pipes)
+        downloaded = attempt.staged.download_bytes + sum(pipe.read_bytes for pipe in attempt.staged.parts.pipes) + attempt.lazy_bytes
         uploaded = sum(file.content.size for file in wrote if not file.linked) if counted is DatumState.PROCESSED else 0
         stats = DatumStats(attempt.download_time, attempt.process_time, attempt.upload_time, downloaded, uploaded)
         kept = wrote if counted is DatumState.PROCESSED else []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,16 +9,6 @@ from local_runner.executors.base import Worker
 from local_runner.model.datums import Datum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.storage.home import VARIABLE
-
-# What the host's environment may say to user code; anything else would make results depend on whose shell started the engine.
-_PASSED_ON = ("HOME", "LANG", "LC_ALL", "TZ", "USER")
-
-
-def host_env() -> dict[str, str]:
-    """The variables that a process outside containers inherits from the host."""
-    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # The interpreter the runner uses is the one whose packages were checked against the image's requirements.
-    return env | {"PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"}
 
 
 def worker_env(

@@ -8,7 +8,7 @@ from functools import partial
 
 from local_runner.errors import ContentLost
 from local_runner.executors.launcher.tree import Tree
-from local_runner.executors.parts import Parts, Pipe, Scratch
+from local_runner.executors.parts import Parts, Scratch
 from local_runner.model.datums import Datum, InputFile
 from local_runner.model.file_hash import file_hash
 from local_runner.planning.prepare import Roots
@@ -36,16 +36,14 @@ class Staged:
     stand_ins: dict[str, Content] = field(default_factory=dict)
     wholes: dict[str, Callable[[str], Sequence[Node]]] = field(default_factory=dict)
     download_bytes: int = 0
-    pipes: list[Pipe] = field(default_factory=list)
 
-    def unread_in_full(self) -> str:
-        """Why a reader of a lazy input did not get all of it, "" if every reader did."""
-        return next((f"a lazy input could not be read: {pipe.error}" for pipe in self.pipes if pipe.error), "")
+    def unread_in_full(self, elsewhere: str) -> str:
+        """Why a reader of a lazy input did not get all of it, "" if every reader did; `elsewhere` is what its worker says."""
+        error = elsewhere or next((pipe.error for pipe in self.parts.pipes if pipe.error), "")
+        return f"a lazy input could not be read: {error}" if error else ""
 
     def close(self) -> None:
         """Let go of pipes and parts; the tree itself is the worker's."""
-        for pipe in self.pipes:
-            pipe.close()
         self.parts.close()
 
 
@@ -69,7 +67,7 @@ def stage(
     """
     staged = Staged(Tree(f".scratch/{place}/{datum.id}/pfs/{datum.id}"), Parts(scratch, owner))
     try:
-        return _Staging(staged, fetches=fetches).stage(database, datum, roots, env, s3_out=s3_out)
+        return _Staging(staged, database, fetches=fetches).stage(datum, roots, env, s3_out=s3_out)
     except BaseException:
         staged.close()
         raise
@@ -78,17 +76,16 @@ def stage(
 class _Staging:
     """Builds the description of a datum's tree, input by input."""
 
-    def __init__(self, staged: Staged, *, fetches: bool) -> None:
-        self._staged, self._fetches = staged, fetches
+    def __init__(self, staged: Staged, database: Database, *, fetches: bool) -> None:
+        self._staged, self._database, self._fetches = staged, database, fetches
         self._stored: list[tuple[str, bytes, int, bool]] = []
-        self._to_serve: list[tuple[Pipe, bytes]] = []
         self._links: dict[str, str] = {}
         self._folders: dict[str, int] = {"out": 0o777}
         self._files: list[tuple[str, bytes]] = []
         self._inline = 0
 
-    def stage(self, database: Database, datum: Datum, roots: Roots, env: Sequence[str], *, s3_out: bool) -> Staged:
-        staged, relative = self._staged, self._staged.tree.folder
+    def stage(self, datum: Datum, roots: Roots, env: Sequence[str], *, s3_out: bool) -> Staged:
+        staged, relative, database = self._staged, self._staged.tree.folder, self._database
         self._links = {name: f"{relative}/{name}" for name in ("out", ".env") if name != "out" or not s3_out}
         variables = "".join(f"{line}\n" for line in env).encode()
         self._files.append((".env", variables))
@@ -106,8 +103,6 @@ class _Staging:
                     except ContentLost as error:
                         raise error.of(f"{file.source.source.repo}@{file.commit}:{path}") from None
         staged.tree = Tree(relative, self._links, list(self._folders.items()), self._files, staged.parts.brought, self._stored)
-        for pipe, content in self._to_serve:
-            pipe.start(partial(_read, database, content), database.close_thread)
         return staged
 
     def _add(self, session: Session, file: InputFile, path: str, content: Content) -> None:
@@ -122,9 +117,7 @@ class _Staging:
         if lazy and self._fetches:
             self._stored.append((path, content.name, content.size, True))
         elif lazy:
-            pipe = staged.parts.pipe(path)
-            self._to_serve.append((pipe, content.name))
-            staged.pipes.append(pipe)
+            staged.parts.lazy(path, partial(_read, self._database, content.name), self._database.close_thread)
         elif empty:
             staged.contents[path] = _NOTHING
             self._files.append((path, b""))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_runner.engine.config import EngineConfig
-from local_runner.engine.environment import host_env, worker_env
+from local_runner.engine.environment import worker_env
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Pachctl, WorkerRequest
+from local_runner.executors.host_env import host_env
 from local_runner.executors.resources import Resources, read_resources
 from local_runner.images.choice import Way, choose_image, notes_of
 from local_runner.images.folder import image_digest, image_source

@@ -19,6 +19,7 @@ from local_runner.engine.batching.client import NextDatumServers
 from local_runner.engine.datum_run import DatumRunner
 from local_runner.engine.run_control import DatumStopped
 from local_runner.engine.s3_gateway import S3Gateway, s3_env, s3_gateway
+from local_runner.engine.stored_contents import StoredContents
 from local_runner.engine.worker_request import MakeRequest
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.base import Executor, Worker, workers_disk_full
@@ -92,6 +93,7 @@ def open_worker(
         request = make_request(name, pfs, folders[-1], port)
         if s3_port:
             request = replace(request, env={**request.env, **s3_env(s3_port)})
+        request = replace(request, contents=StoredContents(database))
         request.scratch.mkdir(parents=True)
         owner = executor.owner(request)
         for folder in folders:

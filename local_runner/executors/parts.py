@@ -38,6 +38,7 @@ class Parts:
         self._folder = -1
         self._name = ""
         self.brought: list[tuple[str, str, bool]] = []
+        self.pipes: list[Pipe] = []
 
     def _new(self, path: str, *, keeps_name: bool) -> tuple[int, str]:
         """A folder and a name in it for what is to be brought to a path. Raises OSError."""
@@ -68,8 +69,16 @@ class Parts:
             os.chown(pipe.address, *self._owner)
         return pipe
 
+    def lazy(self, path: str, read: Callable[[], Iterable[bytes]], finish: Callable[[], None] = lambda: None) -> None:
+        """A new pipe that is to be brought to a path, and gives what `read` gives when somebody reads it. Raises OSError."""
+        pipe = self.pipe(path)
+        self.pipes.append(pipe)
+        pipe.start(read, finish)
+
     def close(self) -> None:
-        """Remove what is left of it."""
+        """Let go of pipes, and remove what is left of it."""
+        for pipe in self.pipes:
+            pipe.close()
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from local_runner.errors import Invalid, Unavailable
 from local_runner.executors.auto import AutoExecutor
@@ -18,11 +19,13 @@ EXECUTORS: Mapping[str, Callable[[], Executor]] = {
     "docker": lambda: ContainerExecutor("docker"),
     "process": ProcessExecutor,
 }
+DASK = "dask"  # not of this machine, and not among those that are tried
 
 
-def choose(name: str) -> tuple[Executor, str]:
+def choose(name: str, dask: Mapping[str, Any] | None = None) -> tuple[Executor, str]:
     """The executor called `name`, or with "auto" the best this host can run, and a sentence that says which and why.
 
+    `dask` is the table of the project file that says how its cluster is reached.
     Raises `Invalid` for an unknown name and `Unavailable` for an executor this host cannot run.
     """
     if name == "auto":
@@ -33,9 +36,20 @@ def choose(name: str) -> tuple[Executor, str]:
         if not container.why_not():
             return container, f"executor container: user code runs in the images as built ({why_not})"
         return EXECUTORS["process"](), f"executor process: user code is not isolated, and /pfs stands elsewhere ({why_not})"
+    if name == DASK:
+        return _dask(dask or {})
     if name not in EXECUTORS:
-        raise Invalid(f"unknown executor {name!r}", hint=f"choose one of auto, {', '.join(EXECUTORS)}")
+        raise Invalid(f"unknown executor {name!r}", hint=f"choose one of auto, {', '.join(EXECUTORS)}, {DASK}")
     executor = EXECUTORS[name]()
     if why_not := executor.why_not():
         raise Unavailable(f"executor {name} does not work here: {why_not}", hint="choose --executor auto")
     return executor, f"executor {name}, as asked"
+
+
+def _dask(table: Mapping[str, Any]) -> tuple[Executor, str]:
+    from local_runner.executors.dask.executor import DaskExecutor  # what it needs may not be installed
+    from local_runner.executors.dask.settings import read_settings
+
+    executor = DaskExecutor(read_settings(table))
+    cluster = executor.cluster
+    return executor, f"executor dask: {len(cluster.workers())} workers with {executor.places()} threads, scheduler {cluster.address}"

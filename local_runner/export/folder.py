@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_runner.engine.datum_lookup import Before, FoundDatum
-from local_runner.engine.environment import host_env, job_env
+from local_runner.engine.environment import job_env
 from local_runner.engine.staging import files_of
 from local_runner.errors import Refused
 from local_runner.executors.base import WorkerRequest
+from local_runner.executors.host_env import host_env
 from local_runner.executors.process import translator
 from local_runner.export.words import command_text, describe
 from local_runner.specs.kubernetes import is_variable

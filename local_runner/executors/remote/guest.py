@@ -1,0 +1,294 @@
+"""A worker of this machine's executor that an engine on another machine works with."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from local_runner import beneath
+from local_runner.errors import LocalRunnerError, Unavailable, WorkerLost
+from local_runner.executors.base import Executor, Process, RunRequest, RunResult, Worker, workers_disk_full
+from local_runner.executors.launcher.collect import BAD, FILE, FOLDER, LINKED, Piece
+from local_runner.executors.launcher.removal import remove_leftover
+from local_runner.executors.launcher.tree import Tree, TreeChanges
+from local_runner.executors.parts import Parts, Scratch
+from local_runner.executors.remote import wire
+from local_runner.executors.remote.cache import ContentCache, NotKept
+from local_runner.executors.remote.command import FollowedCommand
+from local_runner.executors.remote.request import receive_request
+
+Want = Callable[[list[bytes]], None]  # asks the engine for contents, without waiting
+_ANSWER_BYTES = 1 << 20
+_PAUSE = 0.002  # seconds between looks whether a content has come
+_ORDER_PATIENCE = 30.0  # seconds from the begin of a task to the engine's order for it
+
+
+class GuestWorker:
+    """A worker for an engine elsewhere, in a folder of its own. `lease` is how many seconds it lives without a word of its engine.
+
+    One command at a time, as of any worker; `follow`, `cancel` and `close` may come while it runs.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        plain: Mapping[str, Any],
+        place: Path,
+        cache: ContentCache,
+        lease: float,
+        passed_on: tuple[str, ...],
+    ) -> None:
+        """Set it up. Raises `Unavailable` as the executor does, `NotKept` for code that is not here yet, and OSError."""
+        self.place, self._cache, self._lease = place, cache, lease
+        self._heard_at = time.monotonic()
+        self._stack = contextlib.ExitStack()
+        self._commands: dict[int, FollowedCommand] = {}
+        self._pieces: Iterator[Piece] = iter(())
+        self._parts: Parts | None = None
+        self._process: Process | None = None
+        self._busy = threading.Lock()  # held while a command runs: the worker is not closed under it
+        self.is_closed = False
+        place.mkdir(mode=0o700, parents=True)
+        try:
+            self._stack.callback(remove_leftover, str(place))
+            for name in ("pfs", "folder"):
+                (place / name).mkdir()
+            request = receive_request(plain, place, cache, passed_on)
+            request.scratch.mkdir()
+            self._owner = executor.owner(request)
+            if self._owner:
+                for folder in (place, request.pfs, request.folder, request.scratch):
+                    os.chown(folder, *self._owner)
+            scratch = beneath.open_root(request.scratch)
+            self._stack.callback(os.close, scratch)
+            self._scratch = Scratch(scratch, request.scratch)
+            self._worker: Worker = self._stack.enter_context(executor.worker(request))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @property
+    def likeness(self) -> dict[str, Any]:
+        """What its engine's end has to know of it."""
+        return {"env": dict(self._worker.env), "root": self._worker.root, "place": str(self.place)}
+
+    def heard(self) -> None:
+        """Note that its engine lives."""
+        self._heard_at = time.monotonic()
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether its engine has said nothing for so long that it must be gone."""
+        return time.monotonic() - self._heard_at > self._lease
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def command(self, number: int) -> FollowedCommand:
+        """The command of a number, which may be heard of from the engine first, or from who runs it."""
+        command = self._commands.get(number)
+        if command is None:
+            for old in [old for old in self._commands if old < number - 1]:
+                del self._commands[old]
+            command = self._commands.setdefault(number, FollowedCommand())
+        return command
+
+    def run(self, number: int) -> None:
+        """Run the command of a number, in the thread that calls; what becomes of it is told to who follows."""
+        command = self.command(number)
+        if command.is_cancelled:
+            return
+        with self._busy, self._told(command):
+            if self.is_closed:
+                raise WorkerLost("the worker was closed before its command began")
+            began = time.monotonic()
+            request = self._request(command, command.order(_ORDER_PATIENCE))
+            moved = time.monotonic() - began
+            if command.is_cancelled:
+                command.tell("end", plain_result(RunResult(None, 0.0, cancelled=True)))
+                return
+            result = self._worker.run(request)
+            pipes = self._parts.pipes if self._parts else []
+            error = next((pipe.error for pipe in pipes if pipe.error), "")
+            read = sum(pipe.read_bytes for pipe in pipes)
+            result = dataclasses.replace(result, laying=result.laying + moved, lazy_bytes=read, lazy_error=error)
+            command.tell("end", plain_result(result))
+
+    def start(self, number: int) -> None:
+        """Start a command that stays; a thread of its own tells of its end."""
+        command = self.command(number)
+        with self._told(command):
+            self._process = self._worker.start(self._request(command, command.order(_ORDER_PATIENCE)))
+            threading.Thread(target=self._see_off, args=(command, self._process), name="a staying command's end", daemon=True).start()
+
+    def kill(self) -> None:
+        """Kill the command that stays."""
+        if self._process is not None:
+            self._process.kill()
+
+    def cancel(self, number: int) -> None:
+        if self.command(number).cancel():
+            self._worker.cancel()
+
+    def _see_off(self, command: FollowedCommand, process: Process) -> None:
+        with self._told(command):
+            result = process.wait()
+            process.poll()  # raises if the worker was lost
+            assert result
+            command.tell("end", plain_result(result))
+
+    @contextlib.contextmanager
+    def _told(self, command: FollowedCommand) -> Iterator[None]:
+        try:
+            yield
+        except Exception as why:
+            command.tell("broken", wire.failure(_as_error(why)))
+
+    def _request(self, command: FollowedCommand, order: tuple[Any, ...]) -> RunRequest:
+        cmd, env, tree, stdin, timeout, working_dir = order
+        laid = None if tree is None else self._bring(Tree(*tree), lambda lacking: command.tell("want", lacking), command)
+
+        def output(stream: str, block: bytes) -> None:
+            command.tell("output", stream, block)
+
+        return RunRequest(tuple(cmd), env, laid, output, stdin, timeout, working_dir)
+
+    # -- trees ---------------------------------------------------------------------------------------------------------
+
+    def lay(self, tree: Tree) -> list[bytes]:
+        """Lay out a tree; returns the hashes of what is not here yet, and then nothing was done."""
+        lacking = [name for _, name, _, _ in tree.stored if not self._cache.has(name)]
+        if not lacking:
+            self._worker.lay(self._bring(tree, lambda names: None, None))
+        return lacking
+
+    def look(self) -> TreeChanges:
+        return self._worker.look()
+
+    def translate(self, text: str) -> str:
+        return self._worker.translate(text)
+
+    def _bring(self, tree: Tree, want: Want, command: FollowedCommand | None) -> Tree:
+        """A tree with what is stored as files and pipes of its own. `command` is what waits for it."""
+        self._let_go()
+        if not tree.stored:
+            return tree
+        parts = self._parts = Parts(self._scratch, self._owner)
+        lacking = {name for _, name, _, lazy in tree.stored if not lazy and not self._cache.has(name)}
+        if lacking:
+            want(list(lacking))
+        for path, name, _, lazy in tree.stored:
+            if lazy:
+                parts.lazy(path, partial(self._read, name, want, command))
+            else:
+                parts.file(path, partial(self._copy, name, want, command))
+        return tree._replace(stored=(), brought=parts.brought)
+
+    def _copy(self, name: bytes, want: Want, command: FollowedCommand | None, descriptor: int, _: str) -> None:
+        """Write a content to an open file, as soon as it is here. What went from the cache meanwhile, or was damaged, comes again."""
+        while True:
+            self._wait_for(name, command)
+            with contextlib.suppress(NotKept):
+                self._cache.copy(name, descriptor)
+                return
+            want([name])
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+    def _read(self, name: bytes, want: Want, command: FollowedCommand | None) -> Iterator[bytes]:
+        """A content for a lazy input, which comes when somebody reads it."""
+        while True:
+            if not self._cache.has(name):
+                want([name])
+            self._wait_for(name, command)
+            with contextlib.suppress(NotKept):
+                yield from self._cache.read(name)
+                return
+
+    def _wait_for(self, name: bytes, command: FollowedCommand | None) -> None:
+        """Wait until a content is here; it was asked for."""
+        while not self._cache.has(name):
+            if self.is_closed or command is None or command.is_cancelled or command.is_over:
+                raise WorkerLost("a content was waited for in vain")
+            time.sleep(_PAUSE)
+
+    def _let_go(self) -> None:
+        """Let go of the files and pipes of the tree before."""
+        if self._parts is not None:
+            parts, self._parts = self._parts, None
+            parts.close()
+
+    # -- what is left --------------------------------------------------------------------------------------------------
+
+    def collect(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> tuple[list[Piece], bool]:
+        """The first answer about what a datum left, as in launcher/collect.py; `more` has the next."""
+        self._pieces = self._walk(folder, paths, real)
+        return self.more()
+
+    def more(self) -> tuple[list[Piece], bool]:
+        pieces, size = [], 0
+        for piece in self._pieces:
+            pieces.append(piece)
+            size += len(piece[3] or b"")
+            if size >= _ANSWER_BYTES:
+                return pieces, False
+        return pieces, True
+
+    def _walk(self, folder: str, paths: Sequence[str], real: Sequence[str]) -> Iterator[Piece]:
+        for file in self._worker.collect(folder, paths, real):
+            if file.error:
+                yield file.path, BAD, "", file.error.encode(), True
+                continue
+            kind = FOLDER if file.is_folder else LINKED if file.linked else FILE
+            try:
+                while len(block := file.content.read(_ANSWER_BYTES)) == _ANSWER_BYTES:
+                    yield file.path, kind, file.where, block, False
+                while more := file.content.read(_ANSWER_BYTES - len(block)) if block else b"":
+                    block += more
+                    if len(block) == _ANSWER_BYTES:
+                        yield file.path, kind, file.where, block, False
+                        block = b""
+                yield file.path, kind, file.where, block, True
+            except OSError as why:
+                yield file.path, BAD, "", (why.strerror or str(why)).encode(), True
+
+    # -- its end -------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End it, and all its processes; idempotent."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        for command in list(self._commands.values()):
+            command.close()
+        self.kill()
+        while not self._busy.acquire(timeout=0.05):  # what was only just being started does not hear the first time
+            self._worker.cancel()
+        try:
+            self._let_go()
+            self._stack.close()
+        finally:
+            self._busy.release()
+
+
+def plain_result(result: RunResult) -> tuple[Any, ...]:
+    """The fields of a result as plain values."""
+    fields = [getattr(result, field.name) for field in dataclasses.fields(result)]
+    return tuple(tuple(field) if isinstance(field, TreeChanges) else field for field in fields)
+
+
+def _as_error(why: Exception) -> LocalRunnerError:
+    if isinstance(why, LocalRunnerError):
+        return why
+    if isinstance(why, NotKept):
+        return WorkerLost(f"the content {why.name.hex()} went from the cache of a worker's machine while it was used")
+    if isinstance(why, OSError) and why.errno in (errno.ENOSPC, errno.EDQUOT):
+        return workers_disk_full()
+    return Unavailable(f"a worker's machine cannot run a command: {why!r}")
