@@ -19,6 +19,7 @@ from local_runner.errors import Invalid
 from local_runner.executors.base import Executor
 from local_runner.executors.table import choose
 from local_runner.export.words import describe
+from local_runner.project.file import dask_of
 from local_runner.specs.read import examine_documents
 
 if TYPE_CHECKING:
@@ -93,16 +94,16 @@ def _read_document(source: str) -> tuple[dict[str, Any], bool]:
     raise Invalid(f"{source} holds no spec")
 
 
-def find_executor(name: str = "") -> tuple[Executor, str]:
+def find_executor(app: App, name: str = "") -> tuple[Executor, str]:
     """Where a datum is entered, and why there. Raises `Unavailable` for an executor this host cannot run."""
-    return choose(name or os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    return choose(name or os.environ.get(EXECUTOR_VARIABLE, "auto"), lambda: dask_of(app.runner.home))
 
 
 @contextlib.contextmanager
 def entered(app: App, named: Named) -> Iterator[DatumSession]:
     """The datum, laid out in a worker; prints which and where. SIGTERM and SIGHUP clean up as well."""
     entry = find_datum(app, named)
-    executor, why = find_executor(named.executor)
+    executor, why = find_executor(app, named.executor)
     note(why)
     with terminable(), closable(), app.runner.open_datum(entry, executor) as found:
         note(describe(entry))

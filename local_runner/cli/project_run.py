@@ -59,7 +59,7 @@ def run_flags(function: _F) -> _F:
         click.option("-k", "--keep-going", is_flag=True, help="After a failure, go on with what does not depend on it."),
         click.option("-i", "--ignore-errors", is_flag=True, help="Go on without datums that fail, as if err_cmd were `true`."),
         click.option("--no-reprocess", is_flag=True, help="Changed code runs nothing again, as on a cluster."),
-        click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container or process."),
+        click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container, process or dask."),
         click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Datums at once over all pipelines; else one a core."),
         click.option("-q", "-s", "--quiet", "--silent", is_flag=True, help="Only the result."),
     )
@@ -117,7 +117,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
     say: Callable[[str], None] = (lambda text: None) if flags.quiet else note
     for sentence in todo.sentences:
         say(sentence)
-    executor, why = choose(flags.executor or os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    executor, why = choose(flags.executor or os.environ.get(EXECUTOR_VARIABLE, "auto"), lambda: project.dask)
     say(why)
     waited: list[str] = []
 
@@ -135,7 +135,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
 
         config = EngineConfig(
             executor,
-            flags.jobs or jobs_from_environment(),
+            flags.jobs or jobs_from_environment(executor),
             lambda: project.images,
             progress,
             may_begin=may_begin,

@@ -110,7 +110,17 @@ class DatumSession:
         entry, opened = self.entry, self._opened
         told, s3_out = dot_env(opened.worker, entry.env), entry.spec.s3_out
         name = f"session-{self._number}"
-        self._staged = stage(self._database, entry.datum, entry.roots, opened.scratch, name, told, owner=opened.owner, s3_out=s3_out)
+        self._staged = stage(
+            self._database,
+            entry.datum,
+            entry.roots,
+            opened.scratch,
+            name,
+            told,
+            owner=opened.owner,
+            s3_out=s3_out,
+            fetches=opened.worker.fetches,
+        )
         return self._staged
 
     @contextlib.contextmanager

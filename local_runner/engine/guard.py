@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 
-from local_runner.errors import DiskFull, LocalRunnerError
+from local_runner.errors import ClusterLost, DiskFull, LocalRunnerError
 from local_runner.model.ids import new_id
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
@@ -16,7 +16,8 @@ from local_runner.storage.database import Database
 class Guard:
     """Runs actions for jobs and pipelines; an exception ends that job, or leaves that pipeline aside.
 
-    Both raise `DiskFull`, as nothing can be written then, and whatever it was if for another reason nothing can be written at all.
+    Both raise `DiskFull`, as nothing can be written then, `ClusterLost`, as no job is at fault, and whatever it was if for another reason
+    nothing can be written at all.
     `aside` has the pipelines that nothing is done for any more, and why.
     """
 
@@ -29,7 +30,7 @@ class Guard:
         """Run an action for a job. If it raises, the job ends with the reason; if it cannot be ended, its pipeline is left aside."""
         try:
             act()
-        except DiskFull:
+        except (DiskFull, ClusterLost):
             raise
         except Exception as error:
             self._let_go(job)
@@ -40,7 +41,7 @@ class Guard:
         """Run an action for a pipeline. If it raises, the pipeline is left aside; the reason is `why`, if given."""
         try:
             act()
-        except DiskFull:
+        except (DiskFull, ClusterLost):
             raise
         except Exception as error:
             self.leave_aside(pipeline, why or in_words(error))
@@ -61,7 +62,7 @@ class Guard:
         try:
             with self._database.write() as session:
                 fail_job(Transaction(session, new_id(), session.clock()), job, reason)
-        except DiskFull:
+        except (DiskFull, ClusterLost):
             raise
         except Exception:
             with self._database.write() as session:

@@ -23,7 +23,7 @@ from local_runner.engine.services import Services
 from local_runner.engine.start import executor_remarks, start_pipeline
 from local_runner.engine.worker_request import WorkerRequests
 from local_runner.engine.worker_thread import DatumEnded, Event, Free, WorkerEnded
-from local_runner.errors import DiskFull, LocalRunnerError, Unavailable, WorkerLost
+from local_runner.errors import ClusterLost, DiskFull, LocalRunnerError, Unavailable, WorkerLost
 from local_runner.model.datums import Datum
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState, RunningDatum
@@ -81,7 +81,8 @@ class Engine:
     def work(self, *, linger: float = 0.0, until: Callable[[], bool] = lambda: False) -> None:
         """Work until nothing is left to do, and `linger` seconds more; or until `until` says so.
 
-        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine. Raises `Unavailable` if the home is removed.
+        An exception (Ctrl-C) leaves jobs as they are, to be taken up by the next engine. Raises `Unavailable` if the home is removed,
+        and `ClusterLost` if the cluster that runs the datums is gone.
         """
         idle_since: float | None = None
         while not self._stopping and not until():
@@ -239,6 +240,8 @@ class Engine:
         """Handle a worker that was lost with its set: others get the rest, unless the datum takes each of them along."""
         if self._closing:
             return  # the next engine will see
+        if isinstance(error, ClusterLost):
+            raise error
         if isinstance(error, WorkerLost) and run.lose(datum, error):
             return
         if not (isinstance(error, DiskFull) and run.wait_for_room()):

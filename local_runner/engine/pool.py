@@ -90,7 +90,7 @@ class Pool:
                 datum, since = current
                 paths = tuple(file.path for file in datum.inputs)
                 hashes = tuple(base64.b64encode(file.hash).decode() for file in datum.inputs)
-                one = RunningDatum(worker.name, datum.id, paths, since, hashes)
+                one = RunningDatum(worker.full_name, datum.id, paths, since, hashes)
                 found[assigned.job] = (*found.get(assigned.job, ()), one)
         return found
 

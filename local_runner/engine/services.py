@@ -107,7 +107,16 @@ class ServiceThread(threading.Thread):
         if service.job.id:
             env = datum_env(service.datum, service.job.id)
             told = dot_env(opened.worker, env)
-            tree = stage(self._database, service.datum, service.roots, opened.scratch, "service", told, owner=opened.owner).tree
+            tree = stage(
+                self._database,
+                service.datum,
+                service.roots,
+                opened.scratch,
+                "service",
+                told,
+                owner=opened.owner,
+                fetches=opened.worker.fetches,
+            ).tree
         opened.worker.lay(tree)
         lines = self._log.begin(self.name, service.datum)
         return RunRequest(transform.cmd, env, None, lines, stdin_bytes(transform.stdin), None, transform.working_dir)

@@ -165,8 +165,14 @@ class WorkerThread(threading.Thread):
         self._runner: DatumRunner | None = None
         self._warm_log: JobLog | None = None
         self.assigned: Assignment | None = None  # what the pool gave it and it did not report on yet; written by the pool alone
+        self.where = ""  # the machine it is on, once it is open; "" is this one
         self.current: tuple[Datum, float] | None = None  # what it runs, and since when; written by its own thread alone
         self._abandoned = False
+
+    @property
+    def full_name(self) -> str:
+        """Its name, and the machine it is on if that is another."""
+        return f"{self.name} on {self.where}" if self.where else self.name
 
     def work(self, assignment: Assignment) -> None:
         """Run a set of datums; ends in `Free` or `WorkerEnded`."""
@@ -234,11 +240,12 @@ class WorkerThread(threading.Thread):
             self._gateway = stack.enter_context(s3_gateway(self._database.home.path, self._spec))
             ports = client.port if client else 0, self._gateway.port if self._gateway else 0
             with open_worker(self._database, self._executor, self._make_request, self.name, ports[0], s3_port=ports[1]) as opened:
+                self.where = opened.worker.where
                 if client:
                     client.attach(opened.worker)
                 if self._gateway:
                     self._gateway.attach(opened.worker)
-                runner = DatumRunner(self._database, opened.worker, self.name, opened.scratch, client, opened.owner)
+                runner = DatumRunner(self._database, opened.worker, self.full_name, opened.scratch, client, opened.owner)
                 try:
                     yield runner
                 finally:

@@ -22,10 +22,10 @@ EXECUTORS: Mapping[str, Callable[[], Executor]] = {
 DASK = "dask"  # not of this machine, and not among those that are tried
 
 
-def choose(name: str, dask: Mapping[str, Any] | None = None) -> tuple[Executor, str]:
+def choose(name: str, dask: Callable[[], Mapping[str, Any]] = dict) -> tuple[Executor, str]:
     """The executor called `name`, or with "auto" the best this host can run, and a sentence that says which and why.
 
-    `dask` is the table of the project file that says how its cluster is reached.
+    `dask` gives the table of the project file that says how its cluster is reached.
     Raises `Invalid` for an unknown name and `Unavailable` for an executor this host cannot run.
     """
     if name == "auto":
@@ -37,7 +37,7 @@ def choose(name: str, dask: Mapping[str, Any] | None = None) -> tuple[Executor, 
             return container, f"executor container: user code runs in the images as built ({why_not})"
         return EXECUTORS["process"](), f"executor process: user code is not isolated, and /pfs stands elsewhere ({why_not})"
     if name == DASK:
-        return _dask(dask or {})
+        return _dask(dask())
     if name not in EXECUTORS:
         raise Invalid(f"unknown executor {name!r}", hint=f"choose one of auto, {', '.join(EXECUTORS)}, {DASK}")
     executor = EXECUTORS[name]()

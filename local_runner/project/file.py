@@ -54,6 +54,7 @@ class Project:
     is_part: bool = False
     file: Path = Path(PROJECT_FILE)
     searches: Mapping[str, SearchSettings] = field(default_factory=dict)
+    dask: Mapping[str, Any] = field(default_factory=dict)
 
 
 class NoProject(Invalid):
@@ -81,12 +82,23 @@ def images_of(home: Path, start: Path | None = None) -> Mapping[str, Path]:
 
     `start` is the folder where the command was given unless another is named. Raises `Invalid`.
     """
+    project = _project_of(home, start)
+    return project.images if project else {}
+
+
+def dask_of(home: Path) -> Mapping[str, Any]:
+    """The table `[dask]` of the project around a home, or where that has none, of that around the working folder. Raises `Invalid`."""
+    project = _project_of(home)
+    return project.dask if project else {}
+
+
+def _project_of(home: Path, start: Path | None = None) -> Project | None:
     if (home.parent / PROJECT_FILE).is_file():
-        return read_project(home.parent).images
+        return read_project(home.parent)
     try:
-        return read_project(project_root(start or Path(os.environ.get(STARTED_IN) or Path.cwd()))).images
+        return read_project(project_root(start or Path(os.environ.get(STARTED_IN) or Path.cwd())))
     except (NoProject, FileNotFoundError):  # the folder it was given in may be gone
-        return {}
+        return None
 
 
 def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
@@ -109,10 +121,10 @@ def read_project(root: Path, name: str = PROJECT_FILE) -> Project:
         what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Invalid(f"{path}: {what}", hint="it has to be TOML: https://toml.io") from None
     reader = _Reader(path, _lines(text))
-    reader.check_keys(document, ("pipelines", "repo", "images", "keep", "search"))
+    reader.check_keys(document, ("pipelines", "repo", "images", "keep", "search", "dask"))
     reader.check_keep(document)
     specs, repos, images = reader.specs(document), reader.repos(document), reader.images(document)
-    return Project(root, specs, repos, images, file=path, searches=reader.searches(document))
+    return Project(root, specs, repos, images, file=path, searches=reader.searches(document), dask=reader.dask(document))
 
 
 def chosen_project(start: Path, files: Sequence[Path] = ()) -> Project:
@@ -216,6 +228,22 @@ class _Reader:
         except Invalid as error:
             key = next((key for key in table if error.message.startswith(f"keep: {key}:") or error.message.endswith(f" {key}")), "")
             raise self.wrong(error.message, key, "keep", 1, hint=error.hint) from None
+
+    def dask(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The table that says how a Dask cluster is reached; files are relative to the project file."""
+        if "dask" not in document:
+            return {}
+        from local_runner.executors.dask.settings import FILES, read_settings  # for projects that have one
+
+        table = document["dask"]
+        try:
+            if not isinstance(table, dict):
+                raise Invalid("expected a table", hint='write [dask] and below it, for example, scheduler = "tcp://host:8786"')
+            read_settings(table, {})
+        except Invalid as error:
+            key = next((key for key in table if re.search(rf"\b{re.escape(key)}\b", error.message)), "")
+            raise self.wrong(f"dask: {error.message}", key, "dask", 1, hint=error.hint) from None
+        return table | {key: str(self.path.parent / table[key]) for key in FILES if table.get(key)}
 
     def searches(self, document: Mapping[str, Any]) -> Mapping[str, SearchSettings]:
         if "search" not in document:

@@ -236,7 +236,8 @@ def run_study(
     """
     settings, runner, watcher = study.settings, study.runner, watcher or Unseen()
     adapts = bool(settings.points) and study.sampler.adapts  # what is missing for it is said before anything runs
-    jobs = jobs or os.cpu_count() or 1
+    executor = executor or _chosen(study, say)
+    jobs = jobs or executor.places() or os.cpu_count() or 1
     wanted = trials or (_ALL if settings.sampler == "grid" else settings.trials)
     room = wanted if not adapts else max(jobs, batch)
     together = batch or (jobs if adapts else wanted)
@@ -245,7 +246,7 @@ def run_study(
     observer = _Waker(watcher)
     todo = runner.compare(project)
     config = EngineConfig(
-        executor or _chosen(say),
+        executor,
         jobs,
         lambda: study.project.images,
         observer,
@@ -290,10 +291,11 @@ def _size(study: Study) -> int:
     return sum(1 for _ in study.space.grid()) if study.space.is_finite else _ALL
 
 
-def _chosen(say: Callable[[str], None]) -> Executor:
+def _chosen(study: Study, say: Callable[[str], None]) -> Executor:
     from local_runner.executors.table import choose
+    from local_runner.project.file import dask_of
 
-    executor, why = choose(os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"))
+    executor, why = choose(os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"), lambda: dask_of(study.runner.home))
     say(why)
     return executor
 

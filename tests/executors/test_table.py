@@ -48,4 +48,4 @@ def test_an_executor_that_cannot_work_here_is_not_replaced_in_silence(monkeypatc
 def test_an_unknown_executor_is_answered_with_the_known_ones() -> None:
     with pytest.raises(Invalid, match="'cloud'") as raised:
         table.choose("cloud")
-    assert raised.value.hint == "choose one of auto, sandbox, container, podman, docker, process"
+    assert raised.value.hint == "choose one of auto, sandbox, container, podman, docker, process, dask"

@@ -40,7 +40,7 @@ def export(app: App, job: str, rest: Sequence[str], spec: str, executor: str) ->
     if not folder or (not words and not spec):
         raise Invalid("datum export takes a datum and a folder", hint="the folder comes last")
     entry = find_datum(app, _named(words, spec, executor))
-    app.runner.export_datum(entry, Path(folder), find_executor(executor)[0])
+    app.runner.export_datum(entry, Path(folder), find_executor(app, executor)[0])
     note(f"{describe(entry)}: written to {folder}; sh {_argument(os.path.join(folder, 'run.sh'))} runs it")
 
 
@@ -54,7 +54,7 @@ def test(app: App, job: str, rest: Sequence[str], spec: str, executor: str) -> N
     words = [word for word in (job, *rest) if word]
     file = Path(words.pop()) if words and words[-1].endswith(".py") else None
     entry = find_datum(app, _named(words, spec, executor))
-    file = app.runner.export_test(entry, file, find_executor(executor)[0])
+    file = app.runner.export_test(entry, file, find_executor(app, executor)[0])
     note(f"{describe(entry)}: pytest {_argument(str(file))} tests it")
 
 

@@ -18,13 +18,14 @@ def engine(app: App) -> None:
     from local_runner.engine.config import EngineConfig
     from local_runner.engine_host import serve
     from local_runner.executors.table import choose
-    from local_runner.project.file import images_of
+    from local_runner.project.file import dask_of, images_of
     from local_runner.runner import Runner
+    from local_runner.storage.home import find_home
 
     # SIGTERM ends it as Ctrl-C ends a foreground run: jobs stay as they are, for the next engine.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"))
+    executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"), partial(dask_of, find_home()))
     note(why)
     # The home may have been removed since the command that started us: then there is nothing to do.
     with Runner.open(background=False, create=False) as runner:
-        serve(runner, EngineConfig(executor, jobs_from_environment(), partial(images_of, runner.home), services=True, warn=note))
+        serve(runner, EngineConfig(executor, jobs_from_environment(executor), partial(images_of, runner.home), services=True, warn=note))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from local_runner.cli.output import note
 from local_runner.errors import Invalid, NotFound, WorkFailed
 from local_runner.model.space import shown
 from local_runner.model.units import human_duration
-from local_runner.project.file import Project, chosen_project
+from local_runner.project.file import Project, chosen_project, dask_of
 from local_runner.project.search import SAMPLERS
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _shape(function: _F) -> _F:
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Datums at once; else one a core.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Ask for N points together, and for more when all are told.")
 @click.option("--retry-failed", is_flag=True, help="Try points that failed again.")
-@click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container or process.")
+@click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container, process or dask.")
 @click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 @_shape
 def search(app: App, name: str, files: tuple[Path, ...], kfolds: int | None, retry_failed: bool, quiet: bool, **given: Any) -> None:
@@ -90,7 +91,7 @@ def _run(study: Study, quiet: bool, given: dict[str, Any]) -> None:
     from local_runner.executors.table import choose
 
     say: Callable[[str], None] = (lambda text: None) if quiet else note
-    executor, why = choose(given["executor"] or os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"))
+    executor, why = choose(given["executor"] or os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"), partial(dask_of, study.runner.home))
     say(why)
     with SearchProgress(quiet, study.settings.maximize) as progress:
         try:
@@ -121,7 +122,7 @@ def results(app: App, name: str, files: tuple[Path, ...], kfolds: int | None, **
 @command("search check small --again 1")
 @_which
 @click.option("--again", type=click.IntRange(0), default=0, metavar="N", help="Compute the best N points once more, and compare the bytes.")
-@click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container or process.")
+@click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container, process or dask.")
 def check(app: App, name: str, files: tuple[Path, ...], kfolds: int | None, again: int, executor: str) -> None:
     """Say what puts the result of a search in doubt.
 
@@ -135,7 +136,7 @@ def check(app: App, name: str, files: tuple[Path, ...], kfolds: int | None, agai
         from local_runner.executors.table import choose
         from local_runner.search.again import compute_again
 
-        chosen, why = choose(executor or os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"))
+        chosen, why = choose(executor or os.environ.get("LOCAL_RUNNER_EXECUTOR", "auto"), partial(dask_of, study.runner.home))
         note(why)
         for remark in compute_again(study.runner, study.ledger, results, chosen, again):
             _print_remark(app, remark)

@@ -13,6 +13,7 @@ from local_runner.executors.remote.host import HostSettings
 from local_runner.executors.resources import quantity
 
 TABLE = "dask"
+FILES = ("ca_file", "cert", "key")  # fields that name files of this machine
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+|[\w.-]+:\d+")
 # Dask's own variable for the address; others are ours: DASK_LOCAL_RUNNER_CACHE and so on.
 _ADDRESS_VARIABLE, _PREFIX = "DASK_SCHEDULER_ADDRESS", "DASK_LOCAL_RUNNER_"

@@ -7,7 +7,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest
@@ -16,9 +16,9 @@ from local_runner.executors.launcher.tree import Tree, TreeChanges
 from local_runner.executors.remote import wire
 from local_runner.executors.remote.contents import Sender, WithFiles
 from local_runner.executors.remote.request import send_request
-from local_runner.executors.worker import StayingProcess
+from local_runner.executors.worker import StayingProcess, ports_of
 
-_NO_SOCKET = "user code on a cluster's workers cannot call the runner"
+_NO_SOCKET = "user code on a cluster's workers cannot call the runner, which datum batching and S3 need"
 _ELSEWHERE = "run that pipeline with another executor, for example --executor auto"
 
 
@@ -61,6 +61,8 @@ class RemoteWorker:
 
     def __init__(self, host: Host, request: WorkerRequest, sender: Sender, lease: float) -> None:
         """Set it up there. Raises `Unavailable`."""
+        if ports_of(request):
+            raise Unavailable(_NO_SOCKET, hint=_ELSEWHERE)
         self._host, self._sender = host, sender
         self._pipeline = request.name.rpartition("-")[0] or request.name
         sent = send_request(request)
@@ -139,9 +141,6 @@ class RemoteWorker:
 
     @property
     def datums(self) -> socket.socket:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
         raise Unavailable(_NO_SOCKET, hint=_ELSEWHERE)
 
     def cancel(self) -> None:

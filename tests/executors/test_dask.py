@@ -1,0 +1,58 @@
+"""The executor `dask`, on a real scheduler with real workers: what it owes the engine as any executor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local_runner.errors import Unavailable
+from local_runner.executors.base import Executor
+from tests.contracts.bench import Bench
+from tests.contracts.executor import ExecutorContract
+
+if TYPE_CHECKING:
+    from local_runner.executors.dask.executor import DaskExecutor
+    from tests.support.dask_cluster import DaskCluster
+
+
+@pytest.fixture(scope="module")
+def shared(dask_of_tests: DaskCluster) -> Iterator[DaskExecutor]:
+    from local_runner.executors.dask.executor import DaskExecutor
+
+    executor = DaskExecutor(dask_of_tests.settings())
+    yield executor
+    executor.close()
+
+
+class TestDaskExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self, shared: DaskExecutor, dask_of_tests: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> DaskExecutor:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", dask_of_tests.address)  # for engines of processes of their own
+        monkeypatch.setenv("DASK_LOCAL_RUNNER_LEASE", "4")
+        monkeypatch.setenv("DASK_LOCAL_RUNNER_CACHE", str(dask_of_tests.folder / "cache"))
+        return shared
+
+    @pytest.fixture
+    def bench(self, executor: Executor, tmp_path: Path) -> Iterator[Bench]:
+        """Its folders are those of the other machine, which here happens to be this one."""
+        with self.open(executor, tmp_path) as worker:
+            yield Bench(worker, Path(worker.place))  # type: ignore[attr-defined]
+
+    # What it owes nobody: it says so
+
+    def test_a_command_may_have_a_terminal(self, bench: Bench) -> None:
+        """There is none to lend on another machine."""
+        from local_runner.executors.terminal import Terminal
+
+        with pytest.raises(Unavailable, match="terminal cannot be lent"):
+            bench.run("true", terminal=Terminal(0, 1))
+
+    test_ctrl_c_at_a_terminal_is_for_the_command = None  # type: ignore[assignment]
+    test_a_command_is_told_when_its_terminal_changes_its_size = None  # type: ignore[assignment]
+    test_a_terminal_bears_much_in_both_directions = None  # type: ignore[assignment]
+    test_a_command_that_cannot_be_started_leaves_the_terminal_as_it_was = None  # type: ignore[assignment]
+    test_a_worker_whose_launcher_was_killed_is_broken = None  # type: ignore[assignment]  # it is no child of this process
+    test_pachctl_comes_last_in_path_and_has_the_runner_do_what_is_asked = None  # type: ignore[assignment]  # docs/DASK.md
