@@ -10,7 +10,7 @@ from typing import Any
 
 from local_runner.errors import Invalid
 from local_runner.executors.remote.host import HostSettings
-from local_runner.executors.resources import quantity
+from local_runner.model.quantity import quantity
 
 TABLE = "dask"
 FILES = ("ca_file", "cert", "key")  # fields that name files of this machine
