@@ -193,7 +193,8 @@ class JobRun:
         return left
 
     def lose(self, datum: Datum | None, error: WorkerLost) -> bool:
-        """Note that a worker was lost. That costs its datum no try, but a datum that took three workers along fails.
+        """Note that a worker was lost. That costs its datum no try, but a datum that took three workers along, or as
+        many as it has tries, fails.
 
         False if workers are lost before they have one, again and again.
         """
@@ -202,8 +203,8 @@ class JobRun:
             return self._workers_lost < _MOST_LOSSES
         self._losses[datum.id] += 1
         self.log.worker("", datum, f"its worker was lost, it runs again: {error.message}")
-        if self._losses[datum.id] >= _MOST_LOSSES:
-            reason = f"its worker was lost {_MOST_LOSSES} times: {error.message}"
+        if self._losses[datum.id] >= max(_MOST_LOSSES, self.spec.datum_tries):
+            reason = f"its worker was lost {self._losses[datum.id]} times: {error.message}"
             self.note(Outcome(datum, DatumState.FAILED, DatumState.FAILED, reason, DatumStats(), (), ()))
             self._withdraw(datum)
         return True

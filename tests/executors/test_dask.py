@@ -31,7 +31,7 @@ class TestDaskExecutor(ExecutorContract):
     @pytest.fixture
     def executor(self, shared: DaskExecutor, dask_of_tests: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> DaskExecutor:
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", dask_of_tests.address)  # for engines of processes of their own
-        monkeypatch.setenv("DASK_LOCAL_RUNNER_LEASE", "4")
+        monkeypatch.setenv("DASK_LOCAL_RUNNER_LEASE", "3")
         monkeypatch.setenv("DASK_LOCAL_RUNNER_CACHE", str(dask_of_tests.folder / "cache"))
         return shared
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local_runner.errors import ClusterLost
 from local_runner.executors.base import Executor
 from local_runner.executors.table import choose
 from local_runner.model.jobs import JobState
+from tests.contracts.bench import is_alive, soon, unique_sleep
 from tests.reference.machine import Machine
 
 if TYPE_CHECKING:
@@ -64,3 +68,106 @@ def listed(machine: Machine, commit: str) -> dict[str, Any]:
 
 def test_a_job_leaves_the_same_bytes_as_in_the_sandbox(on_dask: DaskExecutor, tmp_path: Path) -> None:
     assert results(tmp_path / "far/home", on_dask) == results(tmp_path / "near/home", choose("auto")[0])
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[DaskCluster]:
+    """A cluster of two workers with a thread each, to be broken."""
+    pytest.importorskip("distributed", reason="pip install 'local_runner[dask]'")
+    from tests.support.dask_cluster import dask_cluster
+
+    (tmp_path / "cluster").mkdir()
+    with dask_cluster(tmp_path / "cluster", threads=1) as cluster:
+        yield cluster
+
+
+def while_it_runs(machine: Machine, marker: str, act: Any) -> None:
+    """Run all there is to do, and do something as soon as a command with `marker` runs."""
+    helper = threading.Thread(target=lambda: soon(lambda: is_alive(marker)) and act())
+    helper.start()
+    machine.run_all()
+    helper.join()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_datums_of_a_worker_that_is_killed_or_cut_off_run_elsewhere_and_no_try_is_lost(
+    own: DaskCluster, tmp_path: Path, how: signal.Signals
+) -> None:
+    marker, flag = unique_sleep(), tmp_path / "flag"
+    executor = executor_of(own, executor="process")
+    machine = Machine(tmp_path / "home", executor)
+    machine.put("data@master", {f"/{number}": str(number) for number in range(4)})
+    # The first datum on w0 waits to be killed; whoever comes later does not.
+    wait = f"if test -e /pfs/in/2 && mkdir {flag}; then echo last words; readlink -f . ; sleep {marker}; fi"
+    machine.script("p", wait, "cp /pfs/in/* /pfs/out/", datum_tries=1, parallelism_spec={"constant": 2})
+
+    def break_it() -> None:
+        (running,) = [one for one in processes_of(own) if marker in one[1]]
+        own.kill(running[0], how)
+
+    while_it_runs(machine, marker, break_it)
+    executor.close()
+    assert machine.job("p").state is JobState.SUCCESS, machine.reasons("p")
+    assert machine.files("p@master") == {f"/{number}": str(number) for number in range(4)}
+    said = [line["message"] for line in machine.runner.logs(job=machine.job("p").job)]
+    assert "last words" in said
+    assert any("its worker was lost, it runs again" in line for line in said)
+    machine.close()
+
+
+def processes_of(cluster: DaskCluster) -> list[tuple[str, str]]:
+    """The commands that run below each worker of a cluster: worker, command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_text().replace("\0", " ")
+            ancestors, pid = set(), int(folder.name)
+            while pid > 1:
+                pid = int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+                ancestors.add(pid)
+        except (OSError, ValueError):
+            continue
+        found += [(name, words) for name, process in cluster.processes.items() if process.pid in ancestors]
+    return found
+
+
+def test_a_datum_that_takes_each_of_its_workers_along_is_at_fault_and_the_others_are_not(own: DaskCluster, tmp_path: Path) -> None:
+    for number in range(2, 6):
+        own.start_worker(f"w{number}")
+    executor = executor_of(own, executor="process")
+    machine = Machine(tmp_path / "home", executor, jobs=1)
+    machine.put("data@master", {"/good": "", "/killer": ""})
+    kill = "if test -e /pfs/in/killer; then kill -9 $(ps -o ppid= -p $PPID); sleep 5; fi; cp /pfs/in/* /pfs/out/"
+    machine.script("p", kill)
+    assert soon(lambda: len(executor.cluster.workers()) == 6)
+    machine.run_all()
+    executor.close()
+    assert machine.job("p").state is JobState.FAILURE
+    reasons = machine.reasons("p")
+    assert list(reasons) == ["/killer"]
+    assert "its worker was lost 3 times" in reasons["/killer"]
+    machine.close()
+
+
+def test_when_the_scheduler_is_gone_the_run_says_so_and_the_next_one_goes_on(own: DaskCluster, tmp_path: Path) -> None:
+    marker = unique_sleep()
+    executor = executor_of(own, executor="process")
+    machine = Machine(tmp_path / "home", executor, jobs=1)
+    machine.put("data@master", {"/a": "1", "/b": "2"})
+    machine.script(
+        "p", f"test -e /pfs/in/a || test -e {tmp_path}/go || sleep {marker}", "cp /pfs/in/* /pfs/out/", datum_set_spec={"number": 1}
+    )
+    with pytest.raises(ClusterLost, match=r"the Dask scheduler tcp://.* is gone"):
+        while_it_runs(machine, marker, lambda: own.kill("scheduler"))
+    executor.close()
+    assert machine.job("p").state is JobState.RUNNING
+    assert soon(lambda: not is_alive(marker))
+    (tmp_path / "go").touch()
+    own.start_scheduler()
+    own.start_worker("w9")
+    with_another = machine.real = executor_of(own, executor="process")
+    machine.run_all()
+    with_another.close()
+    assert machine.job("p").state is JobState.SUCCESS
+    assert machine.files("p@master") == {"/a": "1", "/b": "2"}
+    machine.close()

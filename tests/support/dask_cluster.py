@@ -50,7 +50,7 @@ class DaskCluster:
         return found
 
     def settings(self, **more: object) -> DaskSettings:
-        settings = {"scheduler": self.address, "cache": str(self.folder / "cache"), "lease": 4.0, **more}
+        settings = {"scheduler": self.address, "cache": str(self.folder / "cache"), "lease": 3.0, **more}
         return DaskSettings(**settings)  # type: ignore[arg-type]
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:

@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, LocalCluster
+from distributed.core import send_recv
 from distributed.security import Security
 
 from local_runner.errors import ClusterLost, Unavailable, WorkerLost
 from local_runner.executors.dask.plugin import HostPlugin, pass_by, run_command, versions
 from local_runner.executors.dask.settings import DaskSettings
 from local_runner.executors.remote import wire
+from local_runner.executors.remote.worker import UnreachableWorker
 from local_runner.executors.resources import Resources
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 60.0  # of a worker that is asked something, besides the time it may take to wait for news
+_REACH_SECONDS = 5.0  # to connect to a worker
+_AVOID_SECONDS = 60.0  # that a worker which did not answer gets nothing new
 _WORKER_SECONDS = 120.0  # that a cluster without a fitting worker has to get one
 _HINT = "is it running, and can this machine reach it? doctor shows what was found"
 _NAMES = {"cpu": ("cpu", "cpus", "cores"), "memory": ("memory", "mem"), "gpu": ("gpu", "gpus")}
@@ -43,6 +46,11 @@ class ClusterWorker:
     processing: int
     versions: Mapping[str, str]
     trouble: str = ""  # why none of our datums can run there
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it takes datums now."""
+        return self.status == "running" and not self.trouble
 
     @property
     def where(self) -> str:
@@ -73,6 +81,7 @@ class Cluster:
         self._leased: dict[str, str] = {}  # the same, by id: address
         self._versions: dict[str, dict[str, str] | str] = {}
         self._hellos: dict[str, dict[str, Any]] = {}
+        self._avoided: dict[str, float] = {}  # until when, by address
         self._relayed: set[str] = set()
         self._numbers = itertools.count(1)
         self._closed = threading.Event()
@@ -144,7 +153,8 @@ class Cluster:
         deadline, growing = time.monotonic() + _WORKER_SECONDS, None
         try:
             while True:
-                found = [worker for worker in self.workers() if worker.status == "running" and not worker.trouble]
+                now = time.monotonic()
+                found = [worker for worker in self.workers() if worker.is_usable and self._avoided.get(worker.address, 0.0) <= now]
                 fitting = [(worker, asked) for worker in found if (asked := asked_of(worker, wanted)) is not None]
                 with self._lock:
                     if fitting:
@@ -153,7 +163,7 @@ class Cluster:
                         )
                         self._ours[chosen[0].address] += 1
                         return chosen
-                if found and not _may_grow(found):
+                if found:
                     raise Unavailable(
                         f"no Dask worker has {_words(wanted)}", hint="start workers with --resources and --memory-limit for it"
                     )
@@ -208,17 +218,34 @@ class Cluster:
             reply = self._client.sync(self._call, address, message)
         except (OSError, TimeoutError, ValueError, RuntimeError, KeyError) as why:
             self.check()
-            raise WorkerLost(f"the Dask worker {address} does not answer: {why!r}", hint="was it killed, or is memory short?") from None
+            with self._lock:
+                self._avoided[address] = time.monotonic() + _AVOID_SECONDS
+            raise UnreachableWorker(
+                f"the Dask worker {address} does not answer: {why!r}", hint="was it killed, or is memory short?"
+            ) from None
         if not isinstance(reply, bytes):
-            raise WorkerLost(f"the Dask worker {address} is not ready for datums")
+            raise UnreachableWorker(f"the Dask worker {address} is not ready for datums")
         return wire.value_of(reply)
 
     async def _call(self, address: str, message: bytes) -> Any:
-        async with asyncio.timeout(_ANSWER_SECONDS + wire.PATIENCE):
-            if address not in self._relayed:
-                return await getattr(self._client.rpc(address), self._plugin)(message=message)
+        """Wait for an answer however long it takes, as long as the worker lives. Raises what connections do."""
+        call = asyncio.ensure_future(self._send(address, message))
+        try:
+            while not (await asyncio.wait({call}, timeout=self._settings.lease))[0]:
+                await asyncio.wait_for(self._send(address, wire.question("keep", [])), self._settings.lease)
+            return call.result()
+        finally:
+            call.cancel()
+
+    async def _send(self, address: str, message: bytes) -> Any:
+        if address in self._relayed:
             answers = await self._client.scheduler.broadcast(msg={"op": self._plugin, "message": message}, workers=[address])
             return answers[address]
+        connection = await self._client.rpc.connect(address, timeout=_REACH_SECONDS)
+        try:
+            return await send_recv(connection, op=self._plugin, message=message)
+        finally:
+            self._client.rpc.reuse(address, connection)
 
     def reach(self, address: str) -> None:
         """Find out whether a worker can be reached from here; if not, calls to it go by way of the scheduler."""
@@ -226,9 +253,15 @@ class Cluster:
             return
         try:
             self.ask(address, "keep", [])
-        except WorkerLost:
+        except UnreachableWorker:
             self._relayed.add(address)
-            self.ask(address, "keep", [])
+            try:
+                self.ask(address, "keep", [])
+            except WorkerLost:
+                self._relayed.discard(address)
+                raise
+            with self._lock:
+                self._avoided.pop(address, None)
 
     def submit(self, address: str, worker: str, number: int, label: str, resources: dict[str, float]) -> CommandTask:
         """Have a command of one of our workers run by Dask on the worker it is on."""
@@ -303,10 +336,6 @@ def asked_of(worker: ClusterWorker, wanted: Resources) -> dict[str, float] | Non
 def _differences(found: Mapping[str, str]) -> str:
     here = versions()
     return "; ".join(f"it has {name} {found.get(name, '?')}, here is {here[name]}" for name in here if found.get(name) != here[name])
-
-
-def _may_grow(found: list[ClusterWorker]) -> bool:
-    return not found
 
 
 def _words(wanted: Resources) -> str:

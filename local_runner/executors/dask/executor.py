@@ -9,15 +9,16 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from local_runner.errors import LocalRunnerError, Unavailable
+from local_runner.errors import ClusterLost, LocalRunnerError, Unavailable, WorkerLost
 from local_runner.executors.base import Capabilities, Worker, WorkerRequest
 from local_runner.executors.dask.settings import DaskSettings, read_settings
 from local_runner.executors.remote.contents import Sender
-from local_runner.executors.remote.worker import RemoteWorker, Task
+from local_runner.executors.remote.worker import RemoteWorker, Task, UnreachableWorker
 
 if TYPE_CHECKING:
     from local_runner.executors.dask.cluster import Cluster, ClusterWorker
 
+_MOST_TRIES = 5  # of opening a worker while those of the cluster go away
 _INSTALL = "the package distributed is not installed; pip install 'local_runner[dask]'"
 
 
@@ -59,7 +60,7 @@ class DaskExecutor:
     @cached_property
     def _capabilities(self) -> Capabilities:
         """What all workers can do; if there is none yet, what this machine can."""
-        workers = [worker for worker in self.cluster.workers() if worker.status == "running"]
+        workers = [worker for worker in self.cluster.workers() if worker.is_usable]
         said = [self.cluster.hello(worker)["capabilities"] for worker in workers]
         if not said:
             from local_runner.executors.table import choose  # starts processes to find out
@@ -75,7 +76,7 @@ class DaskExecutor:
         return ""
 
     def places(self) -> int:
-        return sum(worker.threads for worker in self.cluster.workers() if worker.status == "running" and not worker.trouble)
+        return sum(worker.threads for worker in self.cluster.workers() if worker.is_usable)
 
     def engine_with(self, image: str) -> str:
         return ""
@@ -88,19 +89,27 @@ class DaskExecutor:
     def worker(self, request: WorkerRequest) -> Iterator[Worker]:
         """Raises `Unavailable` if no worker of the cluster has what the request asks for, and as the executor there does."""
         cluster = self.cluster
-        chosen, resources = cluster.choose(request.resources)
+        worker, address = self._open(cluster, request)
+        cluster.lease(worker.id, address)
         try:
-            cluster.reach(chosen.address)
-            host = _DaskHost(cluster, chosen, resources)
-            worker = RemoteWorker(host, request, self.sender, self.settings.lease)
-            cluster.lease(worker.id, chosen.address)
-            try:
-                yield worker
-            finally:
-                cluster.release(worker.id)
-                worker.close()
+            yield worker
         finally:
-            cluster.give_back(chosen.address)
+            cluster.release(worker.id)
+            worker.close()
+            cluster.give_back(address)
+
+    def _open(self, cluster: Cluster, request: WorkerRequest) -> tuple[RemoteWorker, str]:
+        """Open a worker, elsewhere if a worker of the cluster turns out to be gone; returns it, and the address it is at."""
+        for tries_left in reversed(range(_MOST_TRIES)):
+            chosen, resources = cluster.choose(request.resources)
+            try:
+                cluster.reach(chosen.address)
+                return RemoteWorker(_DaskHost(cluster, chosen, resources), request, self.sender, self.settings.lease), chosen.address
+            except BaseException as why:
+                cluster.give_back(chosen.address)
+                if not isinstance(why, WorkerLost) or not tries_left:
+                    raise
+        raise AssertionError("the last try raises")
 
 
 class _DaskHost:
@@ -109,11 +118,19 @@ class _DaskHost:
     def __init__(self, cluster: Cluster, worker: ClusterWorker, resources: dict[str, float]) -> None:
         self._cluster, self._address, self._resources = cluster, worker.address, resources
         self.where = worker.where
+        self._lost = ""
         hello = cluster.hello(worker)
         self.cache = f"{hello['machine']}:{hello['cache']}"
 
     def ask(self, verb: str, *details: Any) -> Any:
-        return self._cluster.ask(self._address, verb, *details)
+        """Once it does not answer it is not asked again: if it lives, it hears nothing, and ends what it does."""
+        if self._lost:
+            raise WorkerLost(self._lost)
+        try:
+            return self._cluster.ask(self._address, verb, *details)
+        except (ClusterLost, UnreachableWorker) as why:
+            self._lost = why.message
+            raise
 
     def submit(self, worker: str, number: int, label: str) -> Task:
         return self._cluster.submit(self._address, worker, number, label, self._resources)

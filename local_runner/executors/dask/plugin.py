@@ -15,6 +15,7 @@ from typing import Any
 
 import distributed
 from distributed import Worker, WorkerPlugin, get_worker
+from distributed.core import Status
 
 from local_runner.executors.remote.host import HostSettings, RemoteHost
 
@@ -33,7 +34,7 @@ class HostPlugin(WorkerPlugin):  # type: ignore[misc]  # an untyped class
 
     def setup(self, worker: Worker) -> None:
         folder = Path(worker.local_directory or tempfile.gettempdir(), "local_runner")
-        self.host = RemoteHost(self.settings, folder, str(worker.name))
+        self.host = RemoteHost(self.settings, folder, str(worker.name), lambda: worker.status is Status.paused)
         self._calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="local_runner call")
         worker.handlers[self.name] = self._answer
 

@@ -22,7 +22,7 @@ class FollowedCommand:
         self._order: Any = None
         self._untaken: list[tuple[int, Happening]] = []
         self._last, self._bytes = 0, 0
-        self._began = False
+        self.has_begun = False
         self.is_cancelled = False
         self.is_closed = False
         self.is_over = False
@@ -36,7 +36,7 @@ class FollowedCommand:
     def order(self, patience: float) -> Any:
         """What is to be done. Raises `WorkerLost` if the engine does not say so in time."""
         with self._changed:
-            self._began = True
+            self.has_begun = True
             self._changed.wait_for(lambda: self._order is not None or self.is_closed, patience)
             if self._order is None or self.is_closed:
                 raise WorkerLost("the engine that asked for a command is gone")
@@ -69,11 +69,11 @@ class FollowedCommand:
         with self._changed:
             if not self.is_cancelled:
                 self.is_cancelled = True
-                if not self._began:
+                if not self.has_begun:
                     self._last += 1
                     self._untaken.append((self._last, ("end", (None, 0.0, False, True))))
             self._changed.notify_all()
-            return self._began
+            return self.has_begun
 
     def close(self) -> None:
         """Let go of all who wait."""

@@ -48,9 +48,12 @@ class HostSettings:
 class RemoteHost:
     """All workers of one process for engines elsewhere. `answer` may be called by any thread, `run` by those that run commands."""
 
-    def __init__(self, settings: HostSettings, folder: Path, where: str) -> None:
-        """`folder` is for the workers' own files; `where` is what the process is called. Raises `LocalRunnerError` and OSError."""
-        self._settings, self._where = settings, where
+    def __init__(self, settings: HostSettings, folder: Path, where: str, is_paused: Callable[[], bool] = lambda: False) -> None:
+        """`folder` is for the workers' own files; `where` is what the process is called, `is_paused` says that it begins nothing now.
+
+        Raises `LocalRunnerError` and OSError.
+        """
+        self._settings, self._where, self._is_paused = settings, where, is_paused
         self._executor, self._why = choose(settings.executor)
         self._cache = ContentCache(Path(settings.cache or default_cache()), settings.cache_bytes)
         self._folder, self._lock = _own_folder(folder)
@@ -115,15 +118,17 @@ class RemoteHost:
                 guest.heard()
         return [worker for worker in workers if worker not in self._guests]
 
-    def _follow(self, worker: str, number: int, seen: int, order: Any) -> Any:
+    def _follow(self, worker: str, number: int, seen: int, patience: float, order: Any) -> Any:
         guest = self._guest(worker)
         guest.heard()
         command = guest.command(number)
         if order is not None:
             command.give(order)
-        news = command.follow(seen, wire.PATIENCE)
+        news = command.follow(seen, patience)
         if not news:
             self._guest(worker)  # raises if it was closed meanwhile
+            if self._is_paused() and not command.has_begun:
+                raise WorkerLost(f"{self._where} is paused, as its memory is short")
         return news
 
     def _cancel(self, worker: str, number: int) -> None:

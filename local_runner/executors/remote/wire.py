@@ -6,7 +6,7 @@ and both ends have one version of Python, which is looked at before anything run
     hello                              -> the machine: versions, executor, capabilities
     open engine, request, lease        -> worker id and what it is like, or ("lack", hashes)
     close worker · keep workers        ends a worker · they are still wanted
-    follow worker, number, seen, order -> what a command did since, after at most `PATIENCE` seconds; the first brings the order
+    follow worker, number, seen, patience, order -> what a command did since `seen`, waited for so long; the first brings the order
     cancel worker, number · kill, poll of a staying command
     lay worker, tree, · look · collect, more · translate
     put draft, hash, offset, block, sum · see path, hash, size, sum: contents (contents.py)
@@ -21,7 +21,7 @@ from local_runner import errors
 from local_runner.errors import LocalRunnerError, Unavailable
 
 CHUNK = 4 << 20  # bytes of a content that go in one message
-PATIENCE = 5.0  # seconds that `follow` waits for news
+PATIENCE = 5.0  # seconds that `follow` waits for news at most
 
 
 def question(verb: str, *details: Any) -> bytes:

@@ -22,6 +22,10 @@ _NO_SOCKET = "user code on a cluster's workers cannot call the runner, which dat
 _ELSEWHERE = "run that pipeline with another executor, for example --executor auto"
 
 
+class UnreachableWorker(WorkerLost):
+    """The machine of a worker does not answer."""
+
+
 class Task(Protocol):
     """A command that a cluster was asked to run."""
 
@@ -48,7 +52,7 @@ class Host(Protocol):
         ...
 
     def ask(self, verb: str, *details: Any) -> Any:
-        """Ask it (wire.py), and wait for the answer. Raises `WorkerLost`, and what it answers."""
+        """Ask it (wire.py), and wait for the answer. Raises `WorkerLost`, and what it answers; `UnreachableWorker` if it does not."""
         ...
 
     def submit(self, worker: str, number: int, label: str) -> Task:
@@ -78,6 +82,7 @@ class RemoteWorker:
         self.fetches = True
         self.where = host.where
         self._translated: dict[str, str] = {}
+        self._patience = min(wire.PATIENCE, lease / 3)
         self._numbers = itertools.count(1)
         self._running: int | None = None
         self._staying: StayingProcess | None = None
@@ -160,7 +165,7 @@ class RemoteWorker:
         """Pass on what a command prints, and send what it lacks, until it ends."""
         seen = 0
         while True:
-            news = self._host.ask("follow", self.id, number, seen, order)
+            news = self._host.ask("follow", self.id, number, seen, self._patience, order)
             order = None
             if not news and (why := trouble()):
                 raise WorkerLost(f"{self.where}: {why}")
