@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +16,7 @@ import yaml
 
 from tests.conformance import replay
 from tests.conformance.differences import IN_VAIN, ON_PURPOSE
+from tests.support.ready_commands import ready_commands
 
 HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in (HERE / "scenarios").glob("*.yaml"))
@@ -28,12 +27,14 @@ Sessions = dict[str, "Future[list[dict[str, object]]]"]
 
 
 @pytest.fixture(scope="session")
-def sessions(request: pytest.FixtureRequest) -> Iterator[Sessions]:
+def sessions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
     """All sessions this run asks for, played at once in homes of their own."""
     chosen = [name for name in NAMES if any(f"[{name}]" in item.nodeid for item in request.session.items)]
-    command = f"{shlex.quote(sys.executable)} -m local_runner"
     # Not in threads: they would read the environment while pytest changes it.
-    with ProcessPoolExecutor(AT_ONCE, get_context("spawn"), initializer=_end_with_the_run) as pool:
+    with (
+        ready_commands(tmp_path_factory.mktemp("ready")) as command,
+        ProcessPoolExecutor(AT_ONCE, get_context("spawn"), initializer=_end_with_the_run) as pool,
+    ):
         yield {name: pool.submit(_play, name, command) for name in chosen}
 
 
