@@ -28,7 +28,7 @@ def test_the_first_line_runs_the_search_and_shows_the_winners(first_run: FirstRu
 def test_the_second_line_runs_the_tests() -> None:
     """It is run by the CI, as it stands; here only that it is there."""
     lines = [line for line in README.splitlines() if INSTALL.match(line)]
-    assert [INSTALL.sub("", line) for line in lines] == [".venv/bin/python -m pytest -q"]
+    assert [INSTALL.sub("", line) for line in lines] == [".venv/bin/python -m pytest -q -n 2"]
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
