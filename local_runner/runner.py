@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_runner.api.arguments import check_argument, checked
 from local_runner.api.datums import Datums
+from local_runner.api.file_sets import FileSets
 from local_runner.api.metadata import Metadata
 from local_runner.api.projects import Projects
 from local_runner.api.prospects import Prospects
@@ -42,7 +43,7 @@ _MOMENT = 0.5  # seconds that a command may take longer for giving back room
 
 
 @checked
-class Runner(Prospects, Transactions, Projects, Reports, Datums, Metadata):
+class Runner(Prospects, Transactions, Projects, Reports, Datums, FileSets, Metadata):
     """A home, opened. Methods raise `LocalRunnerError`, also for an argument of another type than they say; those that cause work return
     at once, and an engine does it.
 

@@ -10,7 +10,7 @@ from itertools import islice
 from local_runner.api.access import Access
 from local_runner.errors import ContentLost
 from local_runner.model.names import DEFAULT_PROJECT
-from local_runner.model.refs import BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
+from local_runner.model.refs import FILE_SETS, BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, CommitState, FileInfo, ProjectInfo, RepoInfo, Trigger
 from local_runner.pipelines import verbs
 from local_runner.repos import branches, commits, files
@@ -120,6 +120,8 @@ class Versions(Access):
     def inspect_commit(self, commit: CommitQuery, *, wait: bool | CommitState = False) -> CommitInfo:
         """With `wait`, block until it is in that state, or finished: an output commit when its job is over."""
         state = CommitState.FINISHED if wait is True else wait or CommitState.STARTED
+        if commit.repo.name == FILE_SETS:
+            return self._look(lambda session: commits.commit_info(session, commits.resolve_readable(session, commit)))
         ref = self._look(lambda session: commits.resolve(session, commit).ref)
         exact = CommitQuery(ref.repo, id=ref.id)
 

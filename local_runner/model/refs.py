@@ -14,6 +14,7 @@ from local_runner.errors import Invalid
 from local_runner.model.names import DEFAULT_PROJECT, check_text, clean_path, is_id
 
 USER, META, SPEC = "user", "meta", "spec"
+FILE_SETS = "__filesets__"  # the repo whose commits are file sets, for those who read
 
 
 class RepoRef(NamedTuple):

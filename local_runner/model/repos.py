@@ -105,6 +105,25 @@ class CommitSetInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSet:
+    """Changes of files that are in no commit yet: `expires` says until when they are kept, in seconds since the epoch."""
+
+    id: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class PathRange:
+    """The paths from `lower` on and below `upper`; an empty `upper` is no bound."""
+
+    lower: str = ""
+    upper: str = ""
+
+    def __contains__(self, path: str) -> bool:
+        return self.lower <= path and (not self.upper or path < self.upper)
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """A file or a folder (path with trailing slash) in a commit. `hash` is Pachyderm's, 32 bytes; `datum` the tag of its writer."""
 

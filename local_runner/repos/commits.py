@@ -10,18 +10,20 @@ from local_runner.errors import (
     CommitSetNotFound,
     Invalid,
     LocalRunnerError,
+    NotFound,
     Refused,
     RepoNotFound,
     Unavailable,
 )
 from local_runner.model.names import check_branch
-from local_runner.model.refs import META, BranchRef, CommitQuery, PipelineRef, RepoRef
-from local_runner.model.repos import ORIGIN_USER, CommitInfo, CommitSetInfo, CommitState
+from local_runner.model.refs import FILE_SETS, META, BranchRef, CommitQuery, CommitRef, PipelineRef, RepoRef
+from local_runner.model.repos import ORIGIN_AUTO, ORIGIN_USER, CommitInfo, CommitSetInfo, CommitState
 from local_runner.repos.collisions import first_collision
 from local_runner.repos.provenance import sources_first
 from local_runner.repos.transaction import Transaction, has_datums, may_write_output, second_of_set
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
+from local_runner.storage.file_set_records import FileSetRow
 from local_runner.storage.repo_records import RepoRow
 from local_runner.storage.trees import Root
 
@@ -60,6 +62,39 @@ def resolve(session: Session, query: CommitQuery) -> CommitRow:
             raise CommitNotFound(str(query))
         row = session.commits.at(branch.head)
     return _ancestor(session, query, row)
+
+
+def resolve_readable(session: Session, query: CommitQuery) -> CommitRow:
+    """As `resolve`, for those who only read: a file set is a finished commit of the repo `__filesets__`. Raises `NotFound`."""
+    if query.repo.name != FILE_SETS:
+        return resolve(session, query)
+    row = find_file_set(session, query.id or query.branch)
+    return CommitRow(
+        key=0,  # of none
+        ref=CommitRef(query.repo, row.id),
+        repo=0,
+        branch="",
+        origin=ORIGIN_AUTO,
+        parent=None,
+        description="FileSet - Virtual Commit",
+        started=0.0,
+        finishing=0.0,
+        finished=0.0,
+        error="",
+        unreadable="",
+        tree=row.root,
+        datum_index=None,
+        size=session.trees.totals(row.root).size,
+        begun=True,
+    )
+
+
+def find_file_set(session: Session, id: str) -> FileSetRow:
+    """A file set whose time is not over. Raises `NotFound`."""
+    row = session.file_sets.find(id, session.clock())
+    if row is None:
+        raise NotFound(f"fileset {id} not found", hint="it is kept for some minutes; renewing it keeps it for longer")
+    return row
 
 
 def _ancestor(session: Session, query: CommitQuery, row: CommitRow) -> CommitRow:

@@ -12,7 +12,7 @@ from local_runner.model.globs import compile_glob
 from local_runner.model.names import check_path, clean_path
 from local_runner.model.refs import Ancestry, BranchRef, CommitQuery, FileQuery
 from local_runner.model.repos import FileInfo
-from local_runner.repos.commits import check_not_output, content_root, finish_commit, resolve, start_commit, writable_root
+from local_runner.repos.commits import check_not_output, content_root, finish_commit, resolve, resolve_readable, start_commit, writable_root
 from local_runner.repos.nodes import Node, children, file_at, matching, node_at, walk
 from local_runner.repos.nodes import files_below as nodes_below
 from local_runner.repos.transaction import Transaction
@@ -143,7 +143,7 @@ def apply(session: Session, root: Root, changes: Sequence[Change]) -> Root:
             if (found and found.hash) != change.hash:
                 raise ChangedMeanwhile(change.path)
         else:
-            for path, node in _copied(session, change):
+            for path, node in copied(session, change):
                 _put(session, root, edits, change, entry_key(path, change.tag), (node.hash, node.size))
     return session.trees.edit(root, edits)
 
@@ -163,8 +163,9 @@ def _put(
     edits[key] = entry_value(name, size)
 
 
-def _copied(session: Session, change: Copy) -> Iterator[tuple[str, Node]]:
-    root = content_root(session, resolve(session, change.source.commit))
+def copied(session: Session, change: Copy) -> Iterator[tuple[str, Node]]:
+    """The files that a copy writes, each with the path it gets."""
+    root = content_root(session, resolve_readable(session, change.source.commit))
     source = clean_path(change.source.path)
     stem = source.rstrip("/")
     for node in walk(session.trees, root, source):
@@ -177,13 +178,13 @@ def _copied(session: Session, change: Copy) -> Iterator[tuple[str, Node]]:
 
 def list_file(session: Session, file: FileQuery) -> Iterator[FileInfo]:
     """The direct children of a folder, or the file itself; nothing for a missing path."""
-    row = resolve(session, file.commit)
+    row = resolve_readable(session, file.commit)
     return _infos(row, children(session.trees, content_root(session, row), clean_path(file.path)))
 
 
 def walk_file(session: Session, file: FileQuery) -> Iterator[FileInfo]:
     """A file or a folder with everything below. Raises `NotFound`, but for `/` of an empty commit."""
-    row = resolve(session, file.commit)
+    row = resolve_readable(session, file.commit)
     path = clean_path(file.path)
     nodes = list(walk(session.trees, content_root(session, row), path))
     if not nodes and path != "/":
@@ -193,7 +194,7 @@ def walk_file(session: Session, file: FileQuery) -> Iterator[FileInfo]:
 
 def glob_file(session: Session, commit: CommitQuery, pattern: str) -> Iterator[FileInfo]:
     """Files and folders that a pattern matches. Raises `Invalid` for a pattern that does not compile."""
-    row = resolve(session, commit)
+    row = resolve_readable(session, commit)
     return _infos(row, matching(session.trees, content_root(session, row), compile_glob(pattern)))
 
 
@@ -204,7 +205,7 @@ def inspect_file(session: Session, file: FileQuery) -> FileInfo:
 
 def find_node(session: Session, file: FileQuery) -> tuple[CommitRow, Node]:
     """A file or folder, and the commit that is meant. Raises `NotFound`."""
-    row, path = resolve(session, file.commit), clean_path(file.path)
+    row, path = resolve_readable(session, file.commit), clean_path(file.path)
     node = node_at(session.trees, content_root(session, row), path)
     if node is None:
         raise PathNotFound(path, file.whereabouts, *row.ref)
@@ -213,7 +214,7 @@ def find_node(session: Session, file: FileQuery) -> tuple[CommitRow, Node]:
 
 def find_content(session: Session, file: FileQuery) -> FileInfo:
     """The one regular file that a path, taken as a pattern, matches. Raises `NotFound`, or `Invalid` for folders and several."""
-    row = resolve(session, file.commit)
+    row = resolve_readable(session, file.commit)
     root = content_root(session, row)
     plain = file_at(session.trees, root, clean_path(file.path))
     found = [plain] if plain else list(matching(session.trees, root, compile_glob(file.path)))
@@ -228,7 +229,7 @@ def find_content(session: Session, file: FileQuery) -> FileInfo:
 
 def find_contents(session: Session, file: FileQuery) -> Iterator[FileInfo]:
     """All that a path, taken as a pattern, matches, folders with everything below. Raises `NotFound` if that is nothing."""
-    row = resolve(session, file.commit)
+    row = resolve_readable(session, file.commit)
     root = content_root(session, row)
     seen: set[str] = set()
     for match in list(matching(session.trees, root, compile_glob(file.path))):
@@ -242,7 +243,7 @@ def find_contents(session: Session, file: FileQuery) -> Iterator[FileInfo]:
 
 def files_below(session: Session, file: FileQuery) -> Iterator[FileInfo]:
     """The files below a folder, in path order; or the one at the path. Raises `NotFound`."""
-    row, path = resolve(session, file.commit), clean_path(file.path)
+    row, path = resolve_readable(session, file.commit), clean_path(file.path)
     root = content_root(session, row)
     single = file_at(session.trees, root, path)
     found = iter((single,)) if single else nodes_below(session.trees, root, path)
@@ -254,10 +255,10 @@ def files_below(session: Session, file: FileQuery) -> Iterator[FileInfo]:
 
 def diff_file(session: Session, new: FileQuery, old: FileQuery | None) -> Iterator[tuple[FileInfo | None, FileInfo | None]]:
     """Files and folders whose hashes differ, in path order, as (new, old); the old default to the same path in the parent commit."""
-    row = resolve(session, new.commit)
+    row = resolve_readable(session, new.commit)
     path = clean_path(new.path)
     if old is not None:
-        before: CommitRow | None = resolve(session, old.commit)
+        before: CommitRow | None = resolve_readable(session, old.commit)
         old_path = clean_path(old.path)
     else:
         before = session.commits.at(row.parent) if row.parent is not None else None

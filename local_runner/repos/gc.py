@@ -25,7 +25,7 @@ _LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
 
 
 class Needed:
-    """The pieces and contents reachable from commits, open ones included. Only grows: `look` adds what came since."""
+    """The pieces and contents reachable from commits, open ones included, and from file sets. Only grows: `look` adds what came since."""
 
     def __init__(self) -> None:
         self.pieces: set[bytes] = set()
@@ -34,7 +34,8 @@ class Needed:
 
     def look(self, session: Session, without: Container[int] = ()) -> None:
         """Walk the trees not walked before, but for some commits. Raises `Unavailable` for a damaged tree, whose needs are unknown."""
-        for root in set(session.commits.roots(without)) - self._roots:
+        held = {*session.commits.roots(without), *session.file_sets.roots(session.clock())}
+        for root in held - self._roots:
             self.contents.update(session.trees.reach(root, self.pieces))
             self._roots.add(root)
         self.contents |= parts_of(session.connection, self.contents)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from local_runner.errors import AlreadyExists, LocalRunnerError, ProjectNotFound, Refused
 from local_runner.model.names import DEFAULT_PROJECT, check_name, check_project
-from local_runner.model.refs import META, SPEC, USER, BranchRef, PipelineRef, RepoRef
+from local_runner.model.refs import FILE_SETS, META, SPEC, USER, BranchRef, PipelineRef, RepoRef
 from local_runner.model.repos import ProjectInfo, RepoInfo
 from local_runner.repos.branches import delete_branch
 from local_runner.repos.commits import find_repo, was_given_up
@@ -16,8 +16,6 @@ from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.repo_records import RepoRow
-
-_RESERVED = "__filesets__"
 
 CURRENT_PROJECT = "current project"  # a setting: the project of names that mention none
 
@@ -66,7 +64,7 @@ def create_repo(txn: Transaction, ref: RepoRef, description: str = "", *, update
     """Raises `AlreadyExists` unless it is an update, which makes it if need be and else changes the description."""
     check_name(ref.name)
     inspect_project(txn.session, ref.project)
-    if ref.name == _RESERVED:
+    if ref.name == FILE_SETS:
         raise Refused(f"{ref.name} is a reserved name")
     existing = txn.session.repos.repo(ref)
     if existing is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from local_runner.model.entries import parse_entry
 from local_runner.model.refs import CommitQuery
 from local_runner.model.repos import FileInfo
-from local_runner.repos.commits import content_root, resolve
+from local_runner.repos.commits import content_root, resolve_readable
 from local_runner.storage.database import Session
 
 _LAST = "\x7f"  # after every character of a path
@@ -19,7 +19,7 @@ def scan_file(session: Session, commit: CommitQuery, prefix: str, after: str, de
     With a `delimiter`, those that have it after the prefix are told as one: as the text up to and with it, which counts as their path.
     Costs what it gives: what is told as one is skipped. Raises `NotFound`.
     """
-    row = resolve(session, commit)
+    row = resolve_readable(session, commit)
     root = content_root(session, row)
     end = (prefix + _LAST).encode()
     group = _group(after, prefix, delimiter)

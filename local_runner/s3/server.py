@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -21,11 +22,13 @@ from local_runner.s3.connection import Connection
 from local_runner.s3.documents import error_document
 from local_runner.s3.errors import S3Error
 from local_runner.s3.routes import Gateway
+from local_runner.s3.signatures import presigned
 from local_runner.s3.uploads import Uploads
 
 PORT = 30600  # of the gateway of a cluster
 MAX_CONNECTIONS = 256
 UPLOADS = "s3-uploads"  # a folder of the home
+_HOLDS_SECONDS = 1800  # what an address is good for, as long as a file set may be kept
 _DRAIN_SECONDS = 10.0  # for requests under way, when the server is closed
 
 
@@ -114,6 +117,10 @@ class S3Server:
         host = str(self._listener.server_address[0])
         scheme = "https" if isinstance(self._listener.socket, ssl.SSLSocket) else "http"
         return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    def address_of(self, bucket: str, key: str) -> str:
+        """Where an object can be fetched for some minutes, by whoever has this address."""
+        return presigned(self.url, bucket, key, self._listener.token, datetime.now(UTC), _HOLDS_SECONDS)
 
     def close(self) -> None:
         """Take no more connections, let requests under way end, and come back when they have."""

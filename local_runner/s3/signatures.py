@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlencode
 
 from local_runner.s3.errors import S3Error
 from local_runner.s3.request import Pairs, Target, names
@@ -78,6 +78,27 @@ def check_signature(method: str, target: Target, headers: Mapping[str, str], tok
         _check_v2_query(method, target, headers, parameters, token, now)
         return None
     raise S3Error("AccessDenied", "This server has a token: requests must be signed with it.")
+
+
+def presigned(endpoint: str, bucket: str, key: str, token: str, now: datetime, seconds: int) -> str:
+    """The address at which an object can be fetched for so long, as whoever has the token may; a plain one without a token."""
+    path = f"/{quote(bucket, safe='-_.~')}/{quote(key, safe='/-_.~')}"
+    if not token:
+        return endpoint + path
+    stamp = now.strftime(_STAMP)
+    credential = f"{ACCESS_KEY}/{stamp[:8]}/us-east-1/s3/aws4_request"
+    signing, scope = _scoped(credential, now, token, "AuthorizationQueryParametersError")
+    query = (
+        ("X-Amz-Algorithm", _V4),
+        ("X-Amz-Credential", credential),
+        ("X-Amz-Date", stamp),
+        ("X-Amz-Expires", str(seconds)),
+        ("X-Amz-SignedHeaders", "host"),
+    )
+    headers = {"host": endpoint.partition("://")[2]}
+    text = "\n".join((_V4, stamp, scope, hashlib.sha256(_canonical("GET", path, query, headers, ["host"], UNSIGNED)).hexdigest()))
+    signature = hmac.new(signing, text.encode(), hashlib.sha256).hexdigest()
+    return f"{endpoint}{path}?{urlencode((*query, ('X-Amz-Signature', signature)))}"
 
 
 # -- version 4 ---------------------------------------------------------------------------------------------------------

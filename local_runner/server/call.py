@@ -17,7 +17,8 @@ _OLD_CLIENT = "python-pachyderm"
 class Call:
     """Who asks, and what for. `runner` joins the transaction the call names, and stops waiting when the client is gone.
 
-    `home` is the same runner without a transaction, `agent` what the client says it is.
+    `home` is the same runner without a transaction, `agent` what the client says it is. `address_of` gives the address at which a key of
+    a bucket can be fetched for a while, where there is an S3 gateway.
     """
 
     runner: Runner
@@ -25,6 +26,7 @@ class Call:
     stop: Stop
     agent: str = ""
     transaction: str = ""
+    address_of: Callable[[str, str], str] | None = None
 
     @property
     def wants_branches(self) -> bool:

@@ -1,4 +1,4 @@
-"""The messages that change files, as they come in, one after the other."""
+"""The messages that change files, as they come in, one after the other: those of pfs, and those of the service of file sets."""
 
 from __future__ import annotations
 
@@ -60,3 +60,25 @@ def _fetch(changes: FileChanges, path: str, tag: str, source: Message) -> None:
         raise Unsupported(f"cannot read URLs recursively: {source.URL}", hint="put each file by a URL of its own")
     with opened(source.URL) as content:
         changes.put(path, content, append=True, tag=tag)
+
+
+def apply_modifications(changes: FileChanges, requests: Iterable[Message]) -> None:
+    """Collect what the messages of `storage.Fileset/CreateFileset` say. Raises `Invalid` for one that says nothing."""
+    for (kind, path), group in groupby(requests, _modification):
+        if kind == "append_file":
+            changes.put(path, Stream(request.append_file.data.value for request in group), append=True)
+            continue
+        for request in group:
+            if kind == "delete_file":
+                changes.delete(refs.path(request.delete_file.path))
+            elif kind == "copy_file":
+                copy = request.copy_file
+                changes.copy(FileQuery(refs.file_set(copy.fileset_id), refs.path(copy.src)), refs.path(copy.dst or copy.src))
+            else:
+                raise Invalid("a message says nothing where a change of a file was expected")
+
+
+def _modification(request: Message) -> tuple[str, str]:
+    """What a message does, and to which path what it appends goes."""
+    kind = request.WhichOneof("modification") or ""
+    return kind, refs.path(request.append_file.path) if kind == "append_file" else ""

@@ -60,9 +60,8 @@ class Server:
     def __init__(self, runner: Runner, address: Address, done: Callable[[Done], None] = lambda call: None) -> None:
         """Raises `OSError` if the port is taken."""
         self._threads = CallThreads(runner.close_thread)
-        self._server = grpc.server(
-            self._threads, handlers=(_Calls(runner, address.token, done),), options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS
-        )
+        self._calls = _Calls(runner, address.token, done)
+        self._server = grpc.server(self._threads, handlers=(self._calls,), options=_OPTIONS, maximum_concurrent_rpcs=_MOST_CALLS)
         where = f"{address.host}:{address.port}"
         try:
             if address.key:
@@ -81,6 +80,10 @@ class Server:
             message_class(method.request)
         self._server.start()
 
+    def offer(self, address_of: Callable[[str, str], str]) -> None:
+        """Tell clients that ask where contents can be fetched; the function gives the address of a key of a bucket."""
+        self._calls.address_of = address_of
+
     def stop(self, grace: float = 5.0) -> None:
         """Take no new calls, and end those that are under way after `grace` seconds."""
         self._server.stop(grace).wait()
@@ -94,6 +97,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
         self._runner = runner
         self._token = token
         self._done = done
+        self.address_of: Callable[[str, str], str] | None = None
 
     def service(self, details: Any) -> Any:
         path = details.method.lstrip("/")
@@ -121,12 +125,12 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
     def _answer(self, method: Method, handler: Callable[[Call, Any], Any]) -> Callable[[Any, Any], Any]:
         def one(data: Any, context: Any) -> bytes:
             with _Watched(method, context, self._done) as watched:
-                return _wire(handler(watched.call(self._runner, self._token), _read(method, data)))
+                return _wire(handler(watched.call(self._runner, self._token, self.address_of), _read(method, data)))
             raise AssertionError("aborted")  # pragma: no cover - a watched block ends well or aborts
 
         def many(data: Any, context: Any) -> Iterator[bytes]:
             with _Watched(method, context, self._done) as watched:
-                found = handler(watched.call(self._runner, self._token), _read(method, data))
+                found = handler(watched.call(self._runner, self._token, self.address_of), _read(method, data))
                 try:
                     yield from map(_wire, found)
                 finally:
@@ -155,7 +159,7 @@ class _Watched:
         self._done = done
         self._begun = time.monotonic()
 
-    def call(self, runner: Runner, token: str) -> Call:
+    def call(self, runner: Runner, token: str, address_of: Callable[[str, str], str] | None) -> Call:
         """Raises `_Unauthenticated`, `NotFound` for a transaction that is not there."""
         metadata = {key: value for key, value in self._context.invocation_metadata() if isinstance(value, str)}
         if token and not self._method.path.startswith("grpc.health.") and not _same(metadata.get(_TOKEN, ""), token):
@@ -164,7 +168,7 @@ class _Watched:
         if not self._context.add_callback(stop.set):
             stop.set()
         id = metadata.get(_TRANSACTION, "")
-        return Call(runner.view(transaction=id, stop=stop), runner.view(stop=stop), stop, metadata.get(_AGENT, ""), id)
+        return Call(runner.view(transaction=id, stop=stop), runner.view(stop=stop), stop, metadata.get(_AGENT, ""), id, address_of)
 
     def __enter__(self) -> _Watched:
         return self

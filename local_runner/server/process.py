@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +55,10 @@ class ServerProcess:
         self._file = home.server_file
         _write(self.context, _context(self.url, address))
         _write(self._file, {"url": self.url, "process": os.getpid()})
+
+    def offer(self, address_of: Callable[[str, str], str]) -> None:
+        """Tell clients that ask where contents can be fetched, as of an S3 gateway beside it."""
+        self._server.offer(address_of)
 
     def log_line(self, text: str) -> None:
         """Write a line of the S3 gateway into the server's log."""

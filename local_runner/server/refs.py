@@ -6,7 +6,18 @@ from collections.abc import Iterable
 
 from local_runner.errors import Invalid
 from local_runner.model.names import DEFAULT_PROJECT, is_id
-from local_runner.model.refs import USER, Ancestry, BranchRef, CommitQuery, FileQuery, JobRef, PipelineRef, RepoRef, parse_ancestry
+from local_runner.model.refs import (
+    FILE_SETS,
+    USER,
+    Ancestry,
+    BranchRef,
+    CommitQuery,
+    FileQuery,
+    JobRef,
+    PipelineRef,
+    RepoRef,
+    parse_ancestry,
+)
 from local_runner.server.schema import Message
 
 
@@ -62,6 +73,11 @@ def commit_or_none(message: Message, field: str) -> CommitQuery | None:
 def file(message: Message) -> FileQuery:
     """A file; its path may lack the leading slash."""
     return FileQuery(commit(given(message, "commit")), path(message.path))
+
+
+def file_set(id: str) -> CommitQuery:
+    """A file set as those who read know it."""
+    return CommitQuery(RepoRef(DEFAULT_PROJECT, FILE_SETS), id=id)
 
 
 def path(text: str) -> str:

@@ -12,6 +12,7 @@ from local_runner.server import (
     datums,
     debug,
     defaults,
+    file_sets,
     files,
     health,
     jobs,
@@ -28,8 +29,11 @@ from local_runner.server import (
 from local_runner.server.call import Handler
 
 PFS: Mapping[str, Handler] = {
+    "AddFileSet": file_sets.add_file_set,
     "ClearCommit": commits.clear_commit,
+    "ComposeFileSet": file_sets.compose_file_set,
     "CreateBranch": branches.create_branch,
+    "CreateFileSet": file_sets.create_file_set,
     "CreateProject": projects.create_project,
     "CreateRepo": repos.create_repo,
     "DeleteAll": admin.delete_all_pfs,
@@ -44,6 +48,7 @@ PFS: Mapping[str, Handler] = {
     "FinishCommit": commits.finish_commit,
     "Fsck": admin.fsck,
     "GetFile": files.get_file,
+    "GetFileSet": file_sets.get_file_set,
     "GetFileTAR": files.get_file_tar,
     "GlobFile": files.glob_file,
     "InspectBranch": branches.inspect_branch,
@@ -60,7 +65,9 @@ PFS: Mapping[str, Handler] = {
     "ListProject": projects.list_project,
     "ListRepo": repos.list_repo,
     "ModifyFile": files.modify_file,
+    "RenewFileSet": file_sets.renew_file_set,
     "ReposSummary": repos.repos_summary,
+    "ShardFileSet": file_sets.shard_file_set,
     "SquashCommit": commits.squash_commit,
     "SquashCommitSet": commits.squash_commit_set,
     "StartCommit": commits.start_commit,
@@ -119,6 +126,15 @@ TRANSACTION: Mapping[str, Handler] = {
     "StartTransaction": transactions.start_transaction,
 }
 
+FILESET: Mapping[str, Handler] = {
+    "ComposeFileset": file_sets.compose_fileset,
+    "CreateFileset": file_sets.create_fileset,
+    "ReadFileset": file_sets.read_fileset,
+    "ReadFilesetCDR": file_sets.read_fileset_cdr,
+    "RenewFileset": file_sets.renew_fileset,
+    "ShardFileset": file_sets.shard_fileset,
+}
+
 SERVICES: Mapping[str, Mapping[str, Handler]] = {
     "admin_v2.API": {"InspectCluster": admin.inspect_cluster},
     "debug_v2.Debug": {"Dump": debug.dump, "DumpV2": debug.dump_v2, "GetDumpV2Template": debug.get_dump_v2_template},
@@ -127,6 +143,7 @@ SERVICES: Mapping[str, Mapping[str, Handler]] = {
     "metadata.API": {"EditMetadata": metadata.edit_metadata},
     "pfs_v2.API": PFS,
     "pps_v2.API": PPS,
+    "storage.Fileset": FILESET,
     "transaction_v2.API": TRANSACTION,
     "versionpb_v2.API": {"GetVersion": admin.get_version},
 }
@@ -149,19 +166,13 @@ REFUSED: Mapping[str, str] = {
     "license_v2.API": "the auth service is not activated",
     "logs.API": "there is no Loki; GetLogs answers",
     "pfs_v2.API/ActivateAuth": "the auth service is not activated",
-    "pfs_v2.API/AddFileSet": "file sets are not kept",
     "pfs_v2.API/CheckStorage": _OBJECTS,
     "pfs_v2.API/ClearCache": "nothing is cached",
-    "pfs_v2.API/ComposeFileSet": "file sets are not kept",
-    "pfs_v2.API/CreateFileSet": "file sets are not kept",
     "pfs_v2.API/Egress": "egress belongs to a pipeline's spec",
     "pfs_v2.API/ForgetCommit": "a commit keeps its files as long as it is there; DropCommit removes both",
     "pfs_v2.API/GetCache": "nothing is cached",
-    "pfs_v2.API/GetFileSet": "file sets are not kept",
     "pfs_v2.API/ListTask": "datums are handed to workers directly, not as tasks",
     "pfs_v2.API/PutCache": "nothing is cached",
-    "pfs_v2.API/RenewFileSet": "file sets are not kept",
-    "pfs_v2.API/ShardFileSet": "file sets are not kept",
     "pjs.API": "jobs of user code outside of pipelines are not run",
     "pps_v2.API/ActivateAuth": "the auth service is not activated",
     "pps_v2.API/GetKubeEvents": f"{_PODS}, and no events about them",
@@ -172,7 +183,6 @@ REFUSED: Mapping[str, str] = {
     "pps_v2.API/RunPipeline": "upstream has taken it away; RerunPipeline makes a new version",
     "pps_v2.API/UpdateJobState": "the engine alone says what becomes of a job",
     "snapshot.API": "a copy of the home's folder is a snapshot",
-    "storage.Fileset": "file sets are not kept",
 }
 
 

@@ -13,6 +13,7 @@ from local_runner.storage.clock import Clock, wall_clock
 from local_runner.storage.commit_records import CommitRecords
 from local_runner.storage.connect import committed, connect, is_laid_out, lay_out, prepare_to_write
 from local_runner.storage.count import read_count, write_count
+from local_runner.storage.file_set_records import FileSetRecords
 from local_runner.storage.home import Home, disk_full
 from local_runner.storage.locks import FileLock
 from local_runner.storage.metadata_records import MetadataRecords
@@ -35,6 +36,7 @@ class Session:
         self.clock = clock
         self.repos = RepoRecords(connection)
         self.metadata = MetadataRecords(connection)
+        self.file_sets = FileSetRecords(connection)
         self.commits = CommitRecords(connection)
         self.pipelines = PipelineRecords(connection)
         self.objects = Objects(files, connection)

@@ -48,6 +48,8 @@ def serve(
         told = stack.enter_context(until_told(signal.SIGTERM, signal.SIGINT))
         server = stack.enter_context(ServerProcess(app.runner, address))
         s3 = None if s3_port is None else stack.enter_context(_serve_s3(app.runner, address, s3_port, tls_cert, tls_key, server.log_line))
+        if s3:
+            server.offer(s3.address_of)
         if not _is_loopback(host):
             note(f"whoever knows the token and reaches {host} can run commands as you")
         app.out.line(f"serving {app.runner.home} on {server.url}")
