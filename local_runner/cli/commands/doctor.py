@@ -145,6 +145,29 @@ def _images() -> Iterator[HostCheck]:
                     yield HostCheck(f"image {image}", OPTIONAL, what, remedy)
 
 
+def _dask() -> Iterator[HostCheck]:
+    """The cluster that the project or the environment names; nothing if none is named."""
+    from local_runner.errors import LocalRunnerError
+    from local_runner.executors.dask.settings import read_settings
+    from local_runner.project.file import dask_of
+    from local_runner.storage.home import find_home
+
+    try:
+        settings = read_settings(dask_of(find_home()))
+    except LocalRunnerError as why:
+        yield HostCheck("dask", OPTIONAL, why.message, why.hint)
+        return
+    if not settings.scheduler:
+        return
+    try:
+        from local_runner.executors.dask.report import examine_cluster  # brings Dask with it
+    except ModuleNotFoundError:
+        yield HostCheck("dask", OPTIONAL, "the package distributed is not installed", "pip install 'local_runner[dask]'")
+        return
+    for found in examine_cluster(settings):
+        yield HostCheck(found.what, OPTIONAL if found.trouble else OK, found.here, found.remedy)
+
+
 def _places() -> Iterator[HostCheck]:
     from local_runner.storage.home import VARIABLE, Home, find_home
 
@@ -235,6 +258,6 @@ def _inotify() -> Iterator[HostCheck]:
 
 
 _LOOKS: tuple[Callable[[], Iterator[HostCheck]], ...] = (
-    *(_python, _packages, _executors, _container_engine, _images),
+    *(_python, _packages, _executors, _dask, _container_engine, _images),
     *(_places, _shared_memory, _sqlite, _file_hash, _inotify),
 )

@@ -19,13 +19,13 @@ from distributed.core import send_recv
 from distributed.security import Security
 
 from local_runner.errors import ClusterLost, Unavailable, WorkerLost
-from local_runner.executors.dask.plugin import HostPlugin, pass_by, run_command, versions
+from local_runner.executors.dask.plugin import HostPlugin, name_of, pass_by, run_command, versions
 from local_runner.executors.dask.settings import DaskSettings
 from local_runner.executors.remote import wire
 from local_runner.executors.remote.worker import UnreachableWorker
 from local_runner.executors.resources import Resources
 
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 5.0
 _REACH_SECONDS = 5.0  # to connect to a worker
 _AVOID_SECONDS = 60.0  # that a worker which did not answer gets nothing new
 _WORKER_SECONDS = 120.0  # that a cluster without a fitting worker has to get one
@@ -62,7 +62,7 @@ class Cluster:
     """A Dask cluster that was connected to, until `close`. Safe for several threads."""
 
     def __init__(self, settings: DaskSettings) -> None:
-        """Connect, and have the workers made ready. Raises `Unavailable`, which names workers of another version."""
+        """Connect. Raises `Unavailable`."""
         self._settings = settings
         self._local: LocalCluster | None = None
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it has to say, the errors here say
@@ -85,14 +85,12 @@ class Cluster:
         self._relayed: set[str] = set()
         self._numbers = itertools.count(1)
         self._closed = threading.Event()
-        plugin = HostPlugin(settings.host)
-        self._plugin: str = plugin.name
-        try:
-            self.check_versions()
-            self._client.register_plugin(plugin, name=self._plugin)
-        except BaseException:
-            self.close()
-            raise
+        self._plugin = name_of(settings.host)
+
+    def prepare(self) -> None:
+        """Have the workers made ready for datums. Raises `Unavailable`, which names workers of another version."""
+        self.check_versions()
+        self._client.register_plugin(HostPlugin(self._settings.host), name=self._plugin)
         threading.Thread(target=self._keep, name="leases of remote workers", daemon=True).start()
 
     @property

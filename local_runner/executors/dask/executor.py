@@ -43,7 +43,13 @@ class DaskExecutor:
                     from local_runner.executors.dask.cluster import Cluster
                 except ModuleNotFoundError as why:
                     raise Unavailable(_INSTALL.partition("; ")[0], hint=_INSTALL.partition("; ")[2]) from why
-                self._cluster = Cluster(self.settings)
+                cluster = Cluster(self.settings)
+                try:
+                    cluster.prepare()
+                except BaseException:
+                    cluster.close()
+                    raise
+                self._cluster = cluster
             return self._cluster
 
     def close(self) -> None:
