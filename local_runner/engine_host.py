@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.loop import SOMEBODY_ELSE, Engine
-from local_runner.errors import Busy
+from local_runner.errors import Busy, LocalRunnerError
 from local_runner.runner import Runner
 from local_runner.storage.database import Database
 from local_runner.storage.locks import FileLock
@@ -44,6 +44,8 @@ def engine_of(runner: Runner, config: EngineConfig, *, waiting: Callable[[str], 
         gc.set_threshold(*collector)
         leave_place(runner.database.home)
         lock.release()
+    with contextlib.suppress(LocalRunnerError, OSError):  # what was to be done is done
+        runner.give_back()
 
 
 def _take_over(database: Database, lock: FileLock, waiting: Callable[[str], None]) -> None:

@@ -122,8 +122,8 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums, FileSets, Metad
         """
         return Sweep(self.database, plan or self.plan_gc(), progress).run()
 
-    def _give_back(self) -> None:
-        """Collect what was removed, if it is much: some of it at once, and the rest in a process of its own, so that nobody waits for it.
+    def give_back(self) -> None:
+        """Collect garbage, if much of it is known: some of it at once, and the rest in a process of its own, so that nobody waits for it.
 
         Without `background`, all of it at once.
         """

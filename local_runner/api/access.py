@@ -85,11 +85,11 @@ class Access:
         self.ensure_engine()
         if removed:
             with contextlib.suppress(LocalRunnerError, OSError):  # what was asked for is done
-                self._give_back()
+                self.give_back()
         return result
 
-    def _give_back(self) -> None:
-        """Collect garbage if much was removed."""
+    def give_back(self) -> None:
+        """Collect garbage if there is much of it."""
 
     def _do(self, verb: Verb[_T]) -> _T:
         """Do a verb at once, or append it to the transaction of this view, or to the active one."""

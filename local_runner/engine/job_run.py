@@ -23,7 +23,7 @@ from local_runner.model.refs import META, JobRef
 from local_runner.pipelines.datum_index import DatumRecord, read_datum_index
 from local_runner.pipelines.job_commits import output_commit
 from local_runner.pipelines.job_end import end_job
-from local_runner.pipelines.meta import files_path, meta_document, meta_path
+from local_runner.pipelines.meta import DOT_ENV, files_path, meta_document, meta_path
 from local_runner.pipelines.outcome import Outcome
 from local_runner.planning.kept_datums import kept_outcome
 from local_runner.planning.prepare import Prepared, base_of, prepare
@@ -33,8 +33,10 @@ from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
 from local_runner.storage.job_log import JobLog
 from local_runner.storage.objects import Content
+from local_runner.storage.released import count_replaced
 from local_runner.storage.trees import Root
 
+_MANY = 100  # datums of a job whose documents are worth it to be packed
 # A set of datums is cut so that each worker gets about four (reference pps 2.7).
 _SETS_PER_WORKER = 4
 _MOST_LOSSES = 3  # workers that one datum may take along; and that may be lost in a row without one
@@ -242,6 +244,7 @@ class JobRun:
         documents: dict[bytes, bytes | None] = {}
         datum_index: dict[bytes, bytes | None] = {}
         contents: list[Content] = []
+        alike: list[Content] = []  # of each datum the same, but for a few words
         job = bytes.fromhex(self.info.job.id)
         counters, stats, unread = info.counters, info.stats, set(info.unread)
         for outcome in outcomes:
@@ -251,22 +254,29 @@ class JobRun:
                 meta_document(self.info.job, datum, skip_key, outcome.state, outcome.reason, outcome.stats, self._prepared.committed)
             )
             documents[entry_key(meta_path(datum.id), datum.id)] = entry_value(document.name, document.size)
-            contents.append(document)
+            alike.append(document)
             for file in outcome.outputs:
                 files[entry_key(file.path, datum.id)] = entry_value(file.content.name, file.content.size)
             for file in outcome.seen:
                 documents[entry_key(files_path(datum.id) + file.path, datum.id)] = entry_value(file.content.name, file.content.size)
-                contents.append(file.content)
+                (alike if file.path == DOT_ENV else contents).append(file.content)
             datum_index[datum.id.encode()] = DatumRecord(bytes.fromhex(skip_key), outcome.state, job).encode()
             if outcome.counted is DatumState.PROCESSED:
                 unread = set(outcome.unread) if counters.processed == 0 else unread & set(outcome.unread)
             field = outcome.counted.value.lower()
             counters = dataclasses.replace(counters, **{field: getattr(counters, field) + 1})
             stats += outcome.stats
-        session.objects.add(contents)
+        is_packed = self._prepared.plan.total >= _MANY
+        if is_packed:
+            session.objects.add_alike(f"documents of {self.info.job}", alike)
+        session.objects.add(contents if is_packed else [*contents, *alike])
         trees = session.trees
+        before = trees.replaced
+        meta_tree = trees.edit(meta.tree, documents, packed=is_packed)
         session.commits.update(output.key, tree=trees.edit(output.tree, files))
-        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), datum_index=trees.edit(meta.datum_index, datum_index))
+        session.commits.update(meta.key, tree=meta_tree, datum_index=trees.edit(meta.datum_index, datum_index))
+        if info.counters.processed:  # else the pieces are still those of the base
+            count_replaced(session.connection, trees.replaced - before)
         return dataclasses.replace(info, counters=counters, stats=stats, unread=tuple(sorted(unread)))
 
     # -- steps ---------------------------------------------------------------------------------------------------------

@@ -67,6 +67,10 @@ class ScriptedExecutor:
     requests: list[RunRequest] = field(default_factory=list)
     workers: list[WorkerRequest] = field(default_factory=list)
 
+    # One worker at a time lays out and looks: two that hand the interpreter to each other with each call of the system take twice the
+    # processor time. Real workers do that in processes of their own.
+    turn: threading.RLock = field(default_factory=threading.RLock)
+
     name = "scripted"
 
     @property
@@ -139,13 +143,15 @@ class _ScriptedWorker:
     def lay(self, tree: Tree) -> None:
         self._tree = tree
         try:
-            self._place.lay(tree)
-            self._place.clear()
+            with self._executor.turn:
+                self._place.lay(tree)
+                self._place.clear()
         except OSError as why:
             raise unlaid(str(why)) from None
 
     def look(self) -> TreeChanges:
-        return self._place.look()
+        with self._executor.turn:
+            return self._place.look(is_alone=not self._processes)
 
     def translate(self, text: str) -> str:
         return text

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
+from binascii import b2a_base64
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as _text
 from typing import Any
 
 from local_runner.model.datums import Datum, DatumInfo, DatumState, DatumStats, InputFile, make_datum
 from local_runner.model.inputs import Cron, Pfs
 from local_runner.model.refs import JobRef
 from local_runner.model.units import rfc3339
+
+DOT_ENV = "/.env"  # below the folder of a datum: the variables it was given
 
 
 def meta_path(datum_id: str) -> str:
@@ -26,49 +31,69 @@ def files_path(datum_id: str) -> str:
 def meta_document(
     job: JobRef, datum: Datum, skip_key: str, state: DatumState, reason: str, stats: DatumStats, committed: Mapping[str, float]
 ) -> bytes:
-    """The document, as protobuf's JSON has it: absent is zero. `committed` maps commits to when they were finished."""
-    inputs = [_input(file, committed.get(file.commit)) for file in datum.inputs]
-    document = {
-        "job": {"pipeline": {"project": {"name": job.pipeline.project}, "name": job.pipeline.name}, "id": job.id},
-        "inputs": inputs,
-        "hash": skip_key,
-        "state": "" if state is DatumState.PROCESSED else state.value,
-        "reason": reason,
-        "stats": _dense(
-            {
-                "downloadTime": f"{stats.download_time:.9f}s",
-                "processTime": f"{stats.process_time:.9f}s",
-                "uploadTime": f"{stats.upload_time:.9f}s",
-                "downloadBytes": str(stats.download_bytes) if stats.download_bytes else "",
-                "uploadBytes": str(stats.upload_bytes) if stats.upload_bytes else "",
-            }
-        ),
-        "index": str(datum.index) if datum.index else "",
-    }
-    return json.dumps(_dense(document), separators=(",", ":")).encode()
+    """The document, as protobuf's JSON has it: absent is zero. `committed` maps commits to when they were finished.
+
+    Put together from text: by way of a dictionary it takes 28 µs instead of 6, and a job may have a hundred thousand.
+    """
+    project, pipeline = _text(job.pipeline.project), _text(job.pipeline.name)
+    inputs = ",".join([_input(file, committed.get(file.commit) or 0.0) for file in datum.inputs])
+    figures = (
+        f'"downloadTime":"{stats.download_time:.9f}s","processTime":"{stats.process_time:.9f}s","uploadTime":"{stats.upload_time:.9f}s"',
+        _number("downloadBytes", stats.download_bytes),
+        _number("uploadBytes", stats.upload_bytes),
+    )
+    document = (
+        f'{{"job":{{"pipeline":{{"project":{{"name":{project}}},"name":{pipeline}}},"id":"{job.id}"}}',
+        f'"inputs":[{inputs}]' if inputs else "",
+        f'"hash":"{skip_key}"',
+        f'"state":"{state.value}"' if state is not DatumState.PROCESSED else "",
+        _said("reason", reason),
+        f'"stats":{{{",".join(filter(None, figures))}}}',
+        _number("index", datum.index),
+    )
+    return (",".join(filter(None, document)) + "}").encode()
 
 
-def _input(file: InputFile, committed: float | None) -> dict[str, Any]:
-    source = file.source
+def _input(file: InputFile, committed: float) -> str:
+    commit, flags = _of_source(file.source, file.commit)
+    tag = f',"datum":{_text(file.tag)}' if file.tag else ""
+    info = (
+        f'{{"fileInfo":{{"file":{{"commit":{commit},"path":{_text(file.path)}{tag}}}',
+        f'"fileType":"{"DIR" if file.path.endswith("/") else "FILE"}"',
+        f'"committed":"{_time(committed)}"' if committed else "",
+        _number("sizeBytes", file.size),
+        f'"hash":"{b2a_base64(file.hash, newline=False).decode()}"}}',
+        f'"name":{_text(file.source.name)}',
+        _said("joinOn", file.join_on),
+        _said("groupBy", file.group_by),
+        flags,
+    )
+    return ",".join(filter(None, info)) + "}"
+
+
+# What all datums of a job share, a few values at a time.
+@functools.lru_cache(maxsize=256)
+def _of_source(source: Pfs | Cron, commit_id: str) -> tuple[str, str]:
+    """The commit of an input as JSON, and the fields that say how it is read, without braces."""
     repo = {"name": source.repo, "type": source.repo_type, "project": {"name": source.project}}
-    commit = {"repo": repo, "id": file.commit, "branch": {"repo": repo, "name": source.branch}}
-    info = {
-        "file": _dense({"commit": commit, "path": file.path, "datum": file.tag}),
-        "fileType": "DIR" if file.path.endswith("/") else "FILE",
-        "committed": rfc3339(committed) if committed else "",
-        "sizeBytes": str(file.size) if file.size else "",
-        "hash": base64.b64encode(file.hash).decode(),
-    }
-    flags: dict[str, Any] = {"name": source.name, "joinOn": file.join_on, "groupBy": file.group_by, "branch": source.branch}
+    commit = {"repo": repo, "id": commit_id, "branch": {"repo": repo, "name": source.branch}}
+    flags: dict[str, Any] = {"branch": source.branch}
     if isinstance(source, Pfs):
         flags |= {"outerJoin": source.outer_join, "lazy": source.lazy, "emptyFiles": source.empty_files}
         flags |= {"s3": source.s3, "reference": source.reference}
-    return _dense({"fileInfo": _dense(info), **flags})
+    said = {key: value for key, value in flags.items() if value}
+    return json.dumps(commit, separators=(",", ":")), json.dumps(said, separators=(",", ":"))[1:-1]
 
 
-def _dense(document: dict[str, Any]) -> dict[str, Any]:
-    """A document without values that are zero or empty."""
-    return {key: value for key, value in document.items() if value}
+_time = functools.lru_cache(maxsize=256)(rfc3339)
+
+
+def _said(name: str, text: str) -> str:
+    return f'"{name}":{_text(text)}' if text else ""
+
+
+def _number(name: str, number: int) -> str:
+    return f'"{name}":"{number}"' if number else ""
 
 
 def parse_meta(content: bytes, listed_in: str) -> DatumInfo:

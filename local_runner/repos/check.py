@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from local_runner.errors import LocalRunnerError
 from local_runner.model.entries import parse_entry
-from local_runner.model.ids import digest
 from local_runner.model.jobs import FORGOTTEN, JobInfo, JobState
 from local_runner.model.refs import META, USER, RepoRef
 from local_runner.model.wiring import wiring_of
@@ -17,7 +16,7 @@ from local_runner.repos.findings import Finding, guarded
 from local_runner.repos.transaction import has_datums
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
-from local_runner.storage.trees import Root
+from local_runner.storage.trees import Root, whole_piece
 
 
 class _View(NamedTuple):
@@ -94,7 +93,7 @@ class _Pieces:
     def rotten(self) -> Iterator[bytes]:
         """Names of all damaged pieces."""
         for name, content in self._session.connection.execute("SELECT name, content FROM node"):
-            if self._seen.get(name, "unseen") and not (isinstance(content, bytes) and digest(content) == name):
+            if self._seen.get(name, "unseen") and whole_piece(name, content) is None:
                 yield name
 
 

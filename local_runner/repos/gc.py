@@ -17,8 +17,9 @@ from local_runner.storage.database import Database, Session
 from local_runner.storage.home import Home
 from local_runner.storage.log_files import OLD_SUFFIX, SUFFIX, job_id
 from local_runner.storage.objects import has_large
+from local_runner.storage.packed import packed_sizes
 from local_runner.storage.pages import free_bytes, used_bytes
-from local_runner.storage.released import let_go
+from local_runner.storage.released import let_go, replaced
 from local_runner.storage.stored_file import unpack_parts
 
 _LITTLE, _MUCH = 1 << 20, 64 << 20  # bytes of removed commits
@@ -53,8 +54,13 @@ def parts_of(connection: sqlite3.Connection, names: set[bytes]) -> set[bytes]:
 
 
 def is_due(session: Session) -> bool:
-    """Whether so much was removed since the last collection that one is worth it: 64 MiB, or 1 MiB and as much as is left."""
-    removed = let_go(session.connection)
+    """Whether so much was removed since the last collection that one is worth it: 64 MiB, or 1 MiB and as much as is left.
+
+    Or so many pieces of open commits were replaced that they are a fifth of the records.
+    """
+    removed, pieces = let_go(session.connection), replaced(session.connection)
+    if pieces >= _LITTLE and pieces >= used_bytes(session.connection) // 5:
+        return True
     if removed < _LITTLE or removed >= _MUCH:
         return removed >= _MUCH
     left = session.connection.execute("SELECT coalesce(sum(size), 0) FROM commits").fetchone()[0]
@@ -75,12 +81,13 @@ class Doomed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GcPlan:
-    """Garbage: pieces of trees, small and large contents, sums and chunks of large ones, what killed processes left, logs of jobs
+    """Garbage: pieces of trees, small, packed and large contents, sums and chunks of large ones, what killed processes left, logs of jobs
     that are gone or too old; meta commits, by their keys, of jobs so old that what they know of their datums goes; and, in bytes, what
     of the records is free already and what stays."""
 
     pieces: Doomed
     small: Doomed
+    packed: Doomed
     large: Doomed
     sums: Doomed
     chunks: Doomed
@@ -94,7 +101,7 @@ class GcPlan:
     @property
     def size(self) -> int:
         """About how many bytes the plan frees; rows share pages."""
-        rows = self.pieces.size + self.small.size + self.large.size + self.sums.size + self.chunks.size
+        rows = self.pieces.size + self.small.size + self.packed.size + self.large.size + self.sums.size + self.chunks.size
         return self.free + rows + sum(leftover.size for leftover in (*self.leftovers, *self.logs))
 
 
@@ -113,6 +120,7 @@ def plan_gc(database: Database, logs_since: float = 0.0, datums_since: float = 0
         connection = session.connection
         pieces = _doomed(connection.execute("SELECT name, length(content) FROM node"), needed.pieces)
         small = _doomed(connection.execute("SELECT name, length(content) FROM object"), kept)
+        packed = _doomed(packed_sizes(connection), kept)
         large = _doomed(there.items(), kept)
         sums = Doomed()
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'block_sums'").fetchone():
@@ -122,8 +130,8 @@ def plan_gc(database: Database, logs_since: float = 0.0, datums_since: float = 0
             chunks = _doomed(connection.execute("SELECT name, length(chunks) + length(parts) FROM large"), kept)
         logs = tuple(gone_logs(session, home, logs_since))
         free, used = free_bytes(connection), used_bytes(connection)
-    stays = used - pieces.size - small.size - sums.size - chunks.size + sum(there.values()) - large.size
-    return GcPlan(pieces, small, large, sums, chunks, tuple(leftovers(home)), logs, jobs, free, stays, needed)
+    stays = used - pieces.size - small.size - packed.size - sums.size - chunks.size + sum(there.values()) - large.size
+    return GcPlan(pieces, small, packed, large, sums, chunks, tuple(leftovers(home)), logs, jobs, free, stays, needed)
 
 
 def _doomed(there: Iterable[tuple[bytes, int]], kept: set[bytes]) -> Doomed:

@@ -13,6 +13,7 @@ from local_runner.repos.check_home import remove_leftovers
 from local_runner.repos.gc import Doomed, GcPlan, forgettable, gone_logs
 from local_runner.storage.arrivals import no_arrivals
 from local_runner.storage.database import Database, Session
+from local_runner.storage.packed import drop_unused_dictionaries
 from local_runner.storage.pages import empty_log, free_bytes, give_back, is_incremental, used_bytes, write_anew
 from local_runner.storage.released import forget_removed
 
@@ -58,9 +59,12 @@ class Sweep:
         is_read = bool(plan.large.names) and self._is_read()
         if not is_read:
             self._in_slices(plan.large, self._remove_file)
-        for table, doomed in (("node", plan.pieces), ("object", plan.small), ("block_sums", plan.sums), ("large", plan.chunks)):
+        tables = {"node": plan.pieces, "object": plan.small, "packed": plan.packed, "block_sums": plan.sums, "large": plan.chunks}
+        for table, doomed in tables.items():
             self._in_slices(doomed, lambda session, name, table=table: self._remove_row(session, table, name))  # type: ignore[misc]
         with self._database.write() as session:
+            if plan.packed.names:
+                drop_unused_dictionaries(session.connection)
             forget_removed(session.connection)
         self._cut_records()
         return not is_read and not self._is_late

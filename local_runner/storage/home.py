@@ -13,7 +13,8 @@ from local_runner.storage.atomic import publish
 
 FORMAT = 1
 WITH_PARTS = 2  # the format of a home that has contents in parts, which earlier versions cannot read
-_KNOWN = (str(FORMAT), str(WITH_PARTS))
+WITH_PACKED = 3  # and of one that has packed contents or pieces
+_KNOWN = (str(FORMAT), str(WITH_PARTS), str(WITH_PACKED))
 FOLDER = ".local_runner"
 STARTED_IN = "LOCAL_RUNNER_STARTED_IN"  # a variable: the folder of the command that started an engine
 VARIABLE = "LOCAL_RUNNER_HOME"
@@ -138,17 +139,17 @@ def open_home(path: Path, *, create: bool = True) -> Home:
         )
     if found not in _KNOWN:
         raise Unavailable(
-            f"{path} has format {found}, this version knows {FORMAT} and {WITH_PARTS}",
+            f"{path} has format {found}, this version knows {FORMAT} to {WITH_PACKED}",
             hint="use the newer local_runner that made it, or another home",
         )
     return home
 
 
-def need_parts(home: Home) -> None:
-    """Say in `FORMAT` that there may be contents in parts. It comes before the first of them: a kill in between harms nothing."""
+def need_format(home: Home, needed: int) -> None:
+    """Say in `FORMAT` that there may be what came with a format. It comes before the first of it: a kill in between harms nothing."""
     mark = home.path / "FORMAT"
-    if mark.read_bytes().strip() != str(WITH_PARTS).encode():
-        publish(mark, f"{WITH_PARTS}\n".encode())
+    if int(mark.read_bytes()) < needed:
+        publish(mark, f"{needed}\n".encode())
 
 
 def _complete(home: Home) -> None:

@@ -19,8 +19,9 @@ from local_runner.errors import ContentLost
 from local_runner.model.file_hash import Chunk, FileHasher, file_hash, hash_of_chunks
 from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
-from local_runner.storage.home import Home, disk_full, need_parts
+from local_runner.storage.home import WITH_PARTS, Home, disk_full, need_format
 from local_runner.storage.intake import OpenFile, Source, bring_in
+from local_runner.storage.packed import get_packed, put_packed
 from local_runner.storage.stored_file import FilePart, StoredFile, pack_chunks, pack_parts, unpack_chunks, unpack_parts
 from local_runner.storage.sums import BLOCK, KnownContents, Summer, ahead, blocks, covers, fits, sums_of
 
@@ -143,12 +144,18 @@ class Objects:
             if content.parts or (content.size >= WORTH_SHARING and content.chunks):
                 self._put_large(content)
 
+    def add_alike(self, label: str, contents: Sequence[Content]) -> None:
+        """As `add` for small contents of which many are to come, all alike: they are packed. `label` is the same for all."""
+        self.added += [content.name for content in contents]
+        packed = [(content.name, content.inline) for content in contents if content.inline is not None]
+        put_packed(self.files.home, self._connection, label, packed)
+
     def _put(self, table: str, name: bytes, value: bytes) -> None:
         self._connection.execute(put_row(table), (name, value))
 
     def _put_large(self, content: Content) -> None:
         if content.parts:
-            need_parts(self.files.home)
+            need_format(self.files.home, WITH_PARTS)
         connection = self._connection
         connection.execute("CREATE TABLE IF NOT EXISTS large (name BLOB PRIMARY KEY, chunks BLOB NOT NULL, parts BLOB NOT NULL)")
         values = (content.name, pack_chunks(content.chunks), pack_parts(content.parts))
@@ -170,7 +177,7 @@ class Objects:
     def stored(self, name: bytes) -> bytes | None:
         """A small content, unchecked; None if it is large or missing."""
         found = self._connection.execute("SELECT content FROM object WHERE name = ?", (name,)).fetchone()
-        return found[0] if found else None
+        return found[0] if found else get_packed(self._connection, name)
 
     def inline(self, name: bytes) -> bytes | None:
         """A small content; None if it is large or missing. Raises `ContentLost` if it is damaged."""

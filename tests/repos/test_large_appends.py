@@ -139,11 +139,11 @@ def test_a_home_has_format_2_from_its_first_parts_on_and_before_them(large: Lab,
     home = large.runner.database.home
     assert (home.path / "FORMAT").read_text() == "1\n"
 
-    def killed(_: object) -> None:
+    def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("local_runner.storage.objects.need_parts", killed)
+        patch.setattr("local_runner.storage.objects.need_format", killed)
         with pytest.raises(KeyboardInterrupt):
             append(large, b"more")
     assert read(large) == LARGE

@@ -25,8 +25,8 @@ def test_a_home_that_is_named_from_the_working_folder_is_the_same_from_any_other
 
 def test_a_newer_format_is_refused_with_what_to_do(home: Path) -> None:
     open_home(home)
-    (home / "FORMAT").write_text("3\n")
-    with pytest.raises(Unavailable, match="format 3, this version knows 1 and 2") as error:
+    (home / "FORMAT").write_text("4\n")
+    with pytest.raises(Unavailable, match="format 4, this version knows 1 to 3") as error:
         open_home(home)
     assert "newer local_runner" in error.value.hint
 

@@ -55,7 +55,7 @@ def _collect(app: App, dry_run: bool, progress: bool | None) -> None:
 def _rows(plan: GcPlan) -> list[tuple[str, ...]]:
     counted = [
         ("large contents", len(plan.large.names), plan.large.size),
-        ("small contents", len(plan.small.names), plan.small.size),
+        ("small contents", len(plan.small.names) + len(plan.packed.names), plan.small.size + plan.packed.size),
         ("pieces of trees", len(plan.pieces.names), plan.pieces.size + plan.sums.size),
         ("left by the killed", len(plan.leftovers), sum(leftover.size for leftover in plan.leftovers)),
         ("jobs whose datums are forgotten", len(plan.jobs), 0),

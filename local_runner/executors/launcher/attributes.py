@@ -17,10 +17,12 @@ class NewAttributes:
     def __init__(self) -> None:
         self._folder: Attributes | None = None
         self._file: Attributes | None = None
+        self._owner = -1, -1
         self._size = 0  # of an empty folder: on ext4 one keeps the size it grew to
 
     def note_folder(self, path: str) -> None:
         if self._folder is None:
+            self._owner = os.geteuid(), os.getegid()
             with opened_folder(path) as descriptor:
                 self._folder, self._size = attributes_of(descriptor), os.fstat(descriptor).st_size
 
@@ -32,7 +34,7 @@ class NewAttributes:
         """Whether an open folder, made with a mode, is as it was made."""
         return (
             stat.S_IMODE(status.st_mode) == mode & 0o755
-            and (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+            and (status.st_uid, status.st_gid) == self._owner
             and status.st_size <= max(self._size, 4096)
             and attributes_of(descriptor) == self._folder
         )
@@ -42,7 +44,7 @@ class NewAttributes:
         return (
             status.st_mode == stat.S_IFREG | 0o644
             and status.st_nlink == 1
-            and (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+            and (status.st_uid, status.st_gid) == self._owner
             and attributes_of(descriptor) == self._file
         )
 
