@@ -102,6 +102,19 @@ class Runner(Prospects, Transactions, Projects, Reports, Datums, FileSets, Metad
         with self.database.read(damaged=True) as session:
             return found + check(session, contents=contents) + check_home(self.database.home)
 
+    def check_storage(self, begin: bytes = b"", end: bytes = b"", *, contents: bool = False) -> int:
+        """How many contents are stored whose hashes lie from `begin` on and below `end`, if that is given.
+
+        With `contents` each is read. Raises `ContentLost` for one that is damaged, `Stopped` if nobody waits any more.
+        """
+        with self.database.read_apart() as session:
+            names = [name for name in session.objects.names() if begin <= name and (not end or name < end)]
+            for name in names if contents else ():
+                self._stop.check()
+                for _ in session.objects.read(name):
+                    pass
+        return len(names)
+
     def mend(self, sources: Iterable[Files] = ()) -> list[str]:
         """Mend what `fsck` finds from what is there, and say what was done and what is lost. `sources` are files of input repos."""
         return list(mend(self.database, sources))

@@ -40,6 +40,12 @@ def fsck(call: Call, request: Message) -> Iterator[Message]:
         yield new("pfs_v2.FsckResponse", error=f"{finding.subject}: {finding.problem}")
 
 
+def check_storage(call: Call, request: Message) -> Message:
+    """How many contents are stored, each of which is an object here; with `read_chunk_data` each is read and compared with its hash."""
+    count = call.home.check_storage(request.chunk_begin, request.chunk_end, contents=request.read_chunk_data)
+    return new("pfs_v2.CheckStorageResponse", chunk_object_count=count)
+
+
 def delete_all_pfs(call: Call, request: Message) -> Message:
     call.home.delete_all_repos()
     return nothing()

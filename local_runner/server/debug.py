@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import tarfile
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local_runner.documents.status import status_document
+from local_runner.errors import Invalid
 from local_runner.server.admin import get_version
 from local_runner.server.call import Call
+from local_runner.server.profile import profile as sampled
 from local_runner.server.schema import Message, new, to_document
 
 _TAIL = 1 << 20  # bytes of a log
 _PIECE = 1 << 20
+_CPU = "cpu"
+_USUAL_SECONDS, _MOST_SECONDS = 60.0, 600.0  # of a profile
 
 
 def dump(call: Call, request: Message) -> Iterator[Message]:
@@ -39,6 +44,28 @@ def dump_v2(call: Call, request: Message) -> Iterator[Message]:
         yield new("debug_v2.DumpChunk", content=new("debug_v2.DumpContent", content=piece))
 
 
+def profile(call: Call, request: Message) -> Iterator[Message]:
+    """Where the server's threads were, for so long as is asked; of other profiles than that of the processor, where they are now.
+
+    An archive, as on a cluster, with one file that has the name of the profile.
+    """
+    wanted = request.profile.name or _CPU
+    length = request.profile.duration
+    seconds = (length.seconds + length.nanos / 1e9) or _USUAL_SECONDS
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise Invalid(f"a profile takes at most {_MOST_SECONDS} s")
+    content = sampled(seconds, call.stop) if wanted == _CPU else _threads().encode()
+    name = f"{re.sub('[^a-z]', '_', wanted.lower())}.txt"
+    return (new("google.protobuf.BytesValue", value=piece) for piece in _pieces(_packed({name: content})))
+
+
+def binary(call: Call, request: Message) -> Iterator[Message]:
+    """The program that the server runs in, which is Python's."""
+    with open(sys.executable, "rb") as file:
+        while piece := file.read(_PIECE):
+            yield new("google.protobuf.BytesValue", value=piece)
+
+
 def _archive(call: Call) -> bytes:
     """Version, threads of the server, state of the home, and the ends of the logs. Nothing of files or secrets is in it."""
     parts = {
@@ -47,6 +74,11 @@ def _archive(call: Call) -> bytes:
         "threads.txt": _threads().encode(),
         **{path.name: _end(path) for path in call.home.process_logs()},
     }
+    return _packed(parts)
+
+
+def _packed(parts: Mapping[str, bytes]) -> bytes:
+    """Files by name as a gzipped tar."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as archive:
         for name, content in parts.items():

@@ -30,6 +30,7 @@ from local_runner.server.call import Handler
 
 PFS: Mapping[str, Handler] = {
     "AddFileSet": file_sets.add_file_set,
+    "CheckStorage": admin.check_storage,
     "ClearCommit": commits.clear_commit,
     "ComposeFileSet": file_sets.compose_file_set,
     "CreateBranch": branches.create_branch,
@@ -126,6 +127,14 @@ TRANSACTION: Mapping[str, Handler] = {
     "StartTransaction": transactions.start_transaction,
 }
 
+DEBUG: Mapping[str, Handler] = {
+    "Binary": debug.binary,
+    "Dump": debug.dump,
+    "DumpV2": debug.dump_v2,
+    "GetDumpV2Template": debug.get_dump_v2_template,
+    "Profile": debug.profile,
+}
+
 FILESET: Mapping[str, Handler] = {
     "ComposeFileset": file_sets.compose_fileset,
     "CreateFileset": file_sets.create_fileset,
@@ -137,7 +146,7 @@ FILESET: Mapping[str, Handler] = {
 
 SERVICES: Mapping[str, Mapping[str, Handler]] = {
     "admin_v2.API": {"InspectCluster": admin.inspect_cluster},
-    "debug_v2.Debug": {"Dump": debug.dump, "DumpV2": debug.dump_v2, "GetDumpV2Template": debug.get_dump_v2_template},
+    "debug_v2.Debug": DEBUG,
     "grpc.health.v1.Health": {"Check": health.check, "Watch": health.watch},
     "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": reflection.server_reflection_info},
     "metadata.API": {"EditMetadata": metadata.edit_metadata},
@@ -148,25 +157,21 @@ SERVICES: Mapping[str, Mapping[str, Handler]] = {
     "versionpb_v2.API": {"GetVersion": admin.get_version},
 }
 
-_OBJECTS = "there is no object storage beneath the home whose pieces could be told apart"
 _PODS = "there are no pods"
 
 # By service, or by call where only some of its service are refused. Clients match the text about the auth service.
 REFUSED: Mapping[str, str] = {
     "admin_v2.API/RestartPachyderm": "there is nothing to restart; the engine starts whenever there is work",
     "auth_v2.API": "the auth service is not activated",
-    "debug_v2.Debug/Binary": f"{_PODS} with a binary to take",
-    "debug_v2.Debug/Profile": "the server is not profiled; Dump says where its threads are",
     "debug_v2.Debug/RunPFSLoadTest": "load tests are for clusters",
     "debug_v2.Debug/RunPFSLoadTestDefault": "load tests are for clusters",
     "debug_v2.Debug/SetLogLevel": "there is one level of logs",
-    "debug_v2.Debug/Trace": "the server is not traced; Dump says where its threads are",
+    "debug_v2.Debug/Trace": "the server is not traced; Profile says where its threads are",
     "enterprise_v2.API": "there is no enterprise server, and nothing to activate",
     "identity_v2.API": "the auth service is not activated",
     "license_v2.API": "the auth service is not activated",
     "logs.API": "there is no Loki; GetLogs answers",
     "pfs_v2.API/ActivateAuth": "the auth service is not activated",
-    "pfs_v2.API/CheckStorage": _OBJECTS,
     "pfs_v2.API/ClearCache": "nothing is cached",
     "pfs_v2.API/Egress": "egress belongs to a pipeline's spec",
     "pfs_v2.API/ForgetCommit": "a commit keeps its files as long as it is there; DropCommit removes both",

@@ -174,6 +174,12 @@ class Objects:
             return None
         return chunks, parts
 
+    def names(self) -> set[bytes]:
+        """Those of all contents, those that no commit needs any more included."""
+        small = {bytes(name) for (name,) in self._connection.execute("SELECT name FROM object")}
+        large = self._connection.execute("SELECT name FROM large") if has_large(self._connection) else ()
+        return small | {bytes(name) for (name,) in large} | set(self.files.names())
+
     def stored(self, name: bytes) -> bytes | None:
         """A small content, unchecked; None if it is large or missing."""
         found = self._connection.execute("SELECT content FROM object WHERE name = ?", (name,)).fetchone()

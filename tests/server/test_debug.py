@@ -2,7 +2,9 @@
 
 import io
 import json
+import sys
 import tarfile
+from pathlib import Path
 
 from tests.support.api_client import ApiClient
 
@@ -22,3 +24,18 @@ def test_a_dump_of_the_second_kind_says_how_far_it_is(client: ApiClient) -> None
     first, *rest = client.start("debug_v2.Debug/DumpV2", **asked)
     assert first.progress.progress == first.progress.total == 1
     assert b"".join(chunk.content.content for chunk in rest)[:2] == b"\x1f\x8b"
+
+
+def test_a_profile_says_where_threads_were(client: ApiClient) -> None:
+    content = b"".join(piece.value for piece in client.start("debug_v2.Debug/Profile", profile={"name": "cpu", "duration": "0.1s"}))
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        (only,) = archive
+        stacks = archive.extractfile(only).read().decode().splitlines()  # type: ignore[union-attr]
+    assert only.name == "cpu.txt"
+    assert any("threading.Thread.run" in stack and int(stack.rpartition(" ")[2]) > 1 for stack in stacks)
+    assert client.error("debug_v2.Debug/Profile", profile={"name": "cpu", "duration": "3600s"})[0] == "INVALID_ARGUMENT"
+
+
+def test_the_program_of_the_server_is_pythons(client: ApiClient) -> None:
+    first = next(client.start("debug_v2.Debug/Binary")).value
+    assert first.startswith(Path(sys.executable).read_bytes()[:4])
