@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from local_runner.model.entries import Entry, parse_entry
+from local_runner.repos.nodes import path_collision
 from local_runner.storage.trees import Root, Trees
 
 
@@ -37,4 +38,4 @@ def _neighbours(trees: Trees, root: Root, changed: Iterable[tuple[bytes, bytes |
 def _describe(left: Entry, right: Entry) -> str:
     if left.path == right.path:
         return f"duplicate path output by different datums ({left.path} from {left.tag} and {right.path} from {right.tag})"
-    return f"file / directory path collision ({right.path})"
+    return path_collision(right.path)

@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
+from local_runner.errors import LocalRunnerError
 from local_runner.model.entries import file_range, folder_range, parse_value
 from local_runner.model.globs import Glob
 from local_runner.model.ids import new_hash
 from local_runner.storage.trees import Root, Trees
+
+
+def path_collision(path: str) -> str:
+    """The sentence about a path that lies below a file."""
+    return f"file / directory path collision ({path})"
 
 
 class Node(NamedTuple):
@@ -49,9 +55,16 @@ def file_at(trees: Trees, root: Root, path: str) -> Node | None:
 
 
 def with_folders(files: Iterable[Node], top: str = "/") -> Iterator[Node]:
-    """The files and every folder from `top` down, a folder after what it holds; nothing if there is no file."""
+    """The files and every folder from `top` down, a folder after what it holds; nothing if there is no file.
+
+    Raises `LocalRunnerError` for a file that lies below a file, as it may in an open commit (reference pfs 1.6).
+    """
     stack: list[_Folder] = []
+    below = top + "/"  # what a path below the last file begins with: of none, no path
     for node in files:
+        if node.path.startswith(below):
+            raise LocalRunnerError(path_collision(node.path), hint="delete one of them; the commit could not be finished well either")
+        below = node.path + "/"
         if not stack:
             stack.append(_Folder(top))
         while not node.path.startswith(stack[-1].path):

@@ -29,5 +29,6 @@ def list_project(call: Call, request: Message) -> Iterator[Message]:
 
 
 def delete_project(call: Call, request: Message) -> Message:
-    call.runner.delete_project(refs.given(request, "project").name, force=request.force)
+    """An empty one only: `force` does not take repos along on a cluster, and clients who want that delete those first."""
+    call.runner.delete_project(refs.given(request, "project").name)
     return nothing()

@@ -205,3 +205,26 @@ def test_projects_and_branches_with_their_provenance(client: ApiClient) -> None:
 
 def _picked(project: str, repo: str) -> dict[str, object]:
     return {"repo": {"name": {"project": {"name": project}, "name": repo}}, "name": "master"}
+
+
+def test_a_file_below_a_file_is_an_error_to_those_who_look(data: ApiClient) -> None:
+    """As it is to those who finish the commit; each of the two can be read."""
+    data("pfs_v2.API/StartCommit", **MASTER)
+    data.put("data", {"/a": b"file", "/a/a": b"below"})
+    for call in ("WalkFile", "ListFile", "InspectFile"):
+        assert data.error(f"pfs_v2.API/{call}", file=file("data", "/"))[1].startswith("file / directory path collision (/a/a)")
+    assert data.error("pfs_v2.API/GlobFile", commit=MASTER, pattern="**")[0] == "UNKNOWN"
+    assert data.get("data", "/a") == b"file"
+    data("pfs_v2.API/ModifyFile", [{"set_commit": MASTER}, {"delete_file": {"path": "/a"}}])
+    assert [info["file"]["path"] for info in data("pfs_v2.API/WalkFile", file=file("data", "/"))] == ["/", "/a/", "/a/a"]
+
+
+def test_a_project_with_repos_stays_even_by_force(client: ApiClient) -> None:
+    repo = {"name": "data", "project": {"name": "lab"}}
+    client("pfs_v2.API/CreateProject", project={"name": "lab"})
+    client("pfs_v2.API/CreateRepo", repo=repo)
+    for force in (False, True):
+        code, text = client.error("pfs_v2.API/DeleteProject", project={"name": "lab"}, force=force)
+        assert (code, text.partition(" (")[0]) == ("FAILED_PRECONDITION", "cannot delete project lab: repo lab/data still exists")
+    client("pfs_v2.API/DeleteRepo", repo=repo)
+    client("pfs_v2.API/DeleteProject", project={"name": "lab"})
