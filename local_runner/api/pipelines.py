@@ -11,10 +11,11 @@ from local_runner.api.access import Access
 from local_runner.model.datums import DatumInfo
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobSetInfo
-from local_runner.model.pipelines import PipelineInfo
+from local_runner.model.pipelines import PipelineInfo, Transform
 from local_runner.model.refs import CommitQuery, JobRef, PipelineRef
 from local_runner.pipelines import cron, datums, jobs, pipelines
 from local_runner.pipelines.logs import LogReader, last_lines, log_filter
+from local_runner.pipelines.missing_secrets import missing_secrets
 from local_runner.pipelines.stored_specs import pipeline_info
 from local_runner.pipelines.verbs import CreatePipeline, StopJob
 from local_runner.planning.prepare import possible_datums
@@ -44,6 +45,10 @@ class Pipelines(Access):
             request = pipelines.PipelineRequest(document, project, update, reprocess, code)
             self._do(CreatePipeline(request))
         return effective
+
+    def missing_secrets(self, transform: Transform) -> list[str]:
+        """Sentences on the secrets of a spec that are not here, or lack the key it wants: what is missing, and how to have it."""
+        return self._look(lambda session: missing_secrets(session, transform))
 
     def inspect_pipeline(self, pipeline: PipelineRef, back: int = 0) -> PipelineInfo:
         """The newest version, or the one `back` updates before it."""

@@ -90,6 +90,9 @@ class _Data:
             if job and job.state is JobState.SUCCESS and self._runner.job_pipeline(job.job).spec.transform == spec.transform:
                 yield from (f"input {name}: no datum of the last job looked into it" for name in job.unread)
 
+    def missing_secrets(self, spec: PipelineSpec) -> list[str]:
+        return self._runner.missing_secrets(spec.transform)
+
     def _matches(self, leaf: Pfs) -> list[DatumInfo]:
         return self.datums(leaf, leaf.project)
 
@@ -113,9 +116,11 @@ class _Data:
 def _prospect(data: _Data, spec: PipelineSpec, outputs: set[RepoRef], pipelines: Mapping[RepoRef, PipelineSpec]) -> Prospect:
     from local_runner.specs.uses import constant_outputs  # as above
 
+    warnings = data.missing_secrets(spec)
     if spec.input is None:
-        return Prospect("no input, so no datums", warnings=() if spec.spout is not None else ("without an input there is nothing to run",))
-    warnings, waits = [], []
+        nothing = () if spec.spout is not None else ("without an input there is nothing to run",)
+        return Prospect("no input, so no datums", warnings=(*warnings, *nothing))
+    waits = []
     for leaf in leaves(spec.input):
         if isinstance(leaf, Cron):
             waits.append(f"{leaf.name} has ticked")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local_runner import beneath
 from local_runner.engine.environment import datum_env, dot_env
+from local_runner.engine.hindrances import Withheld
 from local_runner.engine.staging import Staged, stage
 from local_runner.executors.base import Worker
 from local_runner.executors.launcher.tree import UNTOUCHED, TreeChanges
@@ -24,12 +25,13 @@ from local_runner.storage.job_log import JobLog, LogLines
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """The parts of a datum's run that all datums of a job share."""
+    """The parts of a datum's run that all datums of a job share. `withheld` finds out what their user code does without."""
 
     job: JobRef
     spec: PipelineSpec
     roots: Roots
     log: JobLog
+    withheld: Callable[[], Withheld] = Withheld
 
 
 @dataclass(slots=True)

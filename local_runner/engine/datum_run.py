@@ -11,11 +11,13 @@ from typing import Protocol
 from local_runner.engine.attempt import Attempt, JobContext, PreparedDatum, Preparer
 from local_runner.engine.batching.batched_run import BatchedRun
 from local_runner.engine.batching.client import NextDatumClient
+from local_runner.engine.hindrances import NETWORK, hindrances
 from local_runner.engine.one_shot import OneShot
 from local_runner.engine.outputs import BadOutput, collect, seen_files
 from local_runner.engine.run_control import RunControl
 from local_runner.errors import WorkerLost
 from local_runner.executors.base import RunResult, Worker
+from local_runner.executors.network_attempts import network_attempts
 from local_runner.executors.parts import Scratch
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.pipelines.outcome import Outcome, OutputFile
@@ -57,6 +59,8 @@ class DatumRunner:
         self._control = RunControl(name, self._cancel)
         self._preparer = Preparer(database, worker, scratch, owner)
         self._one_shot = OneShot(worker, self._control, self._preparer)
+        self._last_of_set = ""
+        self._attempts = 0  # to reach the network, that were counted so far
         self.batch = BatchedRun(worker, client, self._control, self._preparer, name) if client is not None else None
         self._user_code: UserCode = self.batch or self._one_shot
 
@@ -84,6 +88,7 @@ class DatumRunner:
 
     def begin_set(self, name: str, datums: Sequence[Datum]) -> None:
         """These datums are to come, in this order; lay them out below `.scratch/<name>`."""
+        self._last_of_set = datums[-1].id if datums else ""
         self._preparer.begin_set(name)
         if self.batch:
             self.batch.begin_set(datums)
@@ -110,14 +115,16 @@ class DatumRunner:
                     attempt.error = attempt.staged.unread_in_full(result.lazy_error) or self._collect(attempt, spec.datum_timeout)
                     if not attempt.error:
                         state = DatumState.RECOVERED if recovered else DatumState.PROCESSED
-                        return self._outcome(attempt, datum, DatumState.PROCESSED, state)
+                        warnings = self._warn(context, attempt) if datum.id == self._last_of_set else ()
+                        return replace(self._outcome(attempt, datum, DatumState.PROCESSED, state), warnings=warnings)
                 else:
                     attempt.error = result.reason
                     recovered = self._recover(context, attempt, result) or recovered
                 context.log.worker(self.name, datum, f"attempt {number} of {tries} failed: {attempt.error}")
+                hindrances = self._explain(context, attempt)
                 if number == tries:
                     state = DatumState.RECOVERED if recovered else DatumState.FAILED
-                    return self._outcome(attempt, datum, state, state)
+                    return replace(self._outcome(attempt, datum, state, state), hindrances=hindrances)
         raise AssertionError("a datum has at least one try")
 
     @contextlib.contextmanager
@@ -142,6 +149,31 @@ class DatumRunner:
         self._control.check_stopped()
         attempt.left = result.left
         return result.accepted(transform.accept_return_code)
+
+    # -- what was withheld from it -----------------------------------------------------------------------------------
+
+    def _explain(self, context: JobContext, attempt: Attempt) -> tuple[str, ...]:
+        """What may have made an attempt fail, written among its lines, too."""
+        withheld = context.withheld()
+        tried = not withheld.has_network and self._tried_network()
+        found = hindrances(withheld, attempt.lines.last, attempt.error, tried_network=tried)
+        self._tell(attempt, found)
+        return tuple(found)
+
+    def _warn(self, context: JobContext, attempt: Attempt) -> tuple[str, ...]:
+        """What people should know of a set of datums although they succeeded, written among the lines of the last."""
+        found = [NETWORK] if self._tried_network() and not context.withheld().has_network else []
+        self._tell(attempt, found)
+        return tuple(found)
+
+    def _tell(self, attempt: Attempt, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            attempt.lines("stderr", f"local_runner: {sentence}".encode(errors="backslashreplace"))
+
+    def _tried_network(self) -> bool:
+        """Whether a process of the worker tried to reach the network since this was asked last. 60 µs."""
+        before, self._attempts = self._attempts, network_attempts(self._worker.inside) if self._worker.inside else 0
+        return self._attempts > before
 
     # -- what came of it ---------------------------------------------------------------------------------------------
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
 from local_runner.engine.attempt import JobContext
+from local_runner.engine.hindrances import Withheld
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.model.datums import Datum, DatumState, DatumStats
 from local_runner.model.entries import entry_key, entry_value, folder_range
@@ -78,7 +79,8 @@ class JobRun:
         self._is_copying = False
         self._egress_error = ""
         self._failed: dict[str, Datum] = {}
-        self.missing_image = ""  # says that it is, where that may be why datums fail
+        self._hindrances: dict[str, tuple[str, ...]] = {}  # of datums that failed
+        self.withheld: Callable[[], Withheld] = Withheld  # finds out what user code does without
         self._buffer: list[Outcome] = []
         self._losses: Counter[str] = Counter()  # by id: workers lost with a datum
         self._workers_lost = 0  # in a row, before they had a datum
@@ -87,7 +89,7 @@ class JobRun:
     @property
     def context(self) -> JobContext:
         """The context of the job for its workers."""
-        return JobContext(self.info.job, self.spec, self._prepared.roots, self.log)
+        return JobContext(self.info.job, self.spec, self._prepared.roots, self.log, self.withheld)
 
     @property
     def deadline(self) -> float | None:
@@ -169,6 +171,12 @@ class JobRun:
         self._buffer.append(outcome)
         if outcome.counted is DatumState.FAILED:
             self._failed[outcome.datum.id] = outcome.datum
+            self._hindrances[outcome.datum.id] = outcome.hindrances
+        self.warn(outcome.warnings)
+
+    def warn(self, sentences: Iterable[str]) -> None:
+        """Note what people should know of the job, however it ends; each sentence counts once."""
+        self.info = dataclasses.replace(self.info, warnings=tuple(dict.fromkeys((*self.info.warnings, *sentences))))
 
     def take_over(self, session: Session, seconds: float) -> None:
         """Note outcomes of kept datums for a limited time; a datum whose output is gone will run."""
@@ -303,10 +311,16 @@ class JobRun:
         if self._egress_error:
             return self.end(txn, JobState.FAILURE, self._egress_error)
         if self._failed:
-            first = min((datum.index, datum.id) for datum in self._failed.values())[1]
-            return self.end(txn, JobState.FAILURE, "; ".join(filter(None, (f"datum {first} failed", self.missing_image))))
+            return self.end(txn, JobState.FAILURE, self._why_failed())
         self.info = dataclasses.replace(self.info, state=JobState.FINISHING)
         return self.end(txn, JobState.SUCCESS, "")
+
+    def _why_failed(self) -> str:
+        """The first datum that failed, how many others did, and what may have made it fail."""
+        first = min((datum.index, datum.id) for datum in self._failed.values())[1]
+        others = len(self._failed) - 1
+        more = f", as did {others} more" if others else ""
+        return "; ".join((f"datum {first} failed{more}", *self._hindrances.get(first, ())))
 
     def output_root(self, session: Session) -> Root:
         """The tree of the output written so far."""

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.egress import Copied, Egress
@@ -275,6 +275,7 @@ class Engine:
     # -- jobs under way ------------------------------------------------------------------------------------------------
 
     def _begin(self, run: JobRun) -> None:
+        run.withheld = cache(partial(self._requests.withheld, run.spec))
         self._runs[run.info.job] = run
         self._begun.append(run)
 
@@ -347,8 +348,9 @@ class Engine:
                 self._guard.for_job(run.info.job, partial(self._write_remarks, run))
 
     def _write_remarks(self, run: JobRun) -> None:
-        run.missing_image = self._requests.missing_image(run.spec)
-        for remark in (*executor_remarks(run.spec, self._config.executor), *self._requests.remarks(run.spec)):
+        secrets = run.withheld().missing_secrets
+        run.warn(secrets)
+        for remark in (*executor_remarks(run.spec, self._config.executor), *self._requests.remarks(run.spec), *secrets):
             run.log.worker("", Datum("", ()), remark)
 
     def _write_news(self) -> None:

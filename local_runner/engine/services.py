@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 from local_runner.engine.environment import datum_env, dot_env, stdin_bytes
+from local_runner.engine.hindrances import Withheld, hindrances
 from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import stage
 from local_runner.engine.worker_request import MakeRequest, WorkerRequests
@@ -19,11 +21,13 @@ from local_runner.model.datums import Datum
 from local_runner.model.jobs import JobInfo
 from local_runner.model.pipelines import SPOUT_ENDED, PipelineSpec, PipelineState
 from local_runner.model.refs import JobRef, PipelineRef
+from local_runner.model.units import rfc3339
 from local_runner.pipelines.job_commits import output_commit
 from local_runner.pipelines.stored_specs import spec_of
 from local_runner.planning.prepare import Roots, datums_of, input_commits
+from local_runner.specs.notes import lost_output
 from local_runner.storage.database import Database, Session
-from local_runner.storage.job_log import JobLog
+from local_runner.storage.job_log import JobLog, LogLines
 from local_runner.storage.pipeline_records import PipelineRow
 
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0  # seconds before a command that failed is started again; twice as long each time
@@ -37,6 +41,7 @@ class ServiceSpec:
     version: int
     spec: PipelineSpec
     request: MakeRequest
+    withheld: Callable[[], Withheld] = Withheld
     datum: Datum = field(default_factory=lambda: Datum("", ()))
     roots: Roots = field(default_factory=dict)
 
@@ -68,7 +73,7 @@ class ServiceThread(threading.Thread):
                     with self._worker() as opened:
                         self._stay(opened)
                 except Exception as error:  # whatever it was, it is tried again
-                    self._rest(str(error) or repr(error))
+                    self._rest(str(error) or repr(error), self._log.begin(self.name, self._spec.datum))
         finally:
             self._log.close()
             self._database.close_thread()
@@ -87,7 +92,7 @@ class ServiceThread(threading.Thread):
 
     def _stay(self, opened: OpenWorker) -> None:
         spec = self._spec.spec
-        request = self._lay_out(opened)
+        request, lines = self._lay_out(opened)
         while not self._told_to_stop.is_set():
             self._process = opened.worker.start(request)
             if self._told_to_stop.is_set():  # before the process was known
@@ -98,10 +103,10 @@ class ServiceThread(threading.Thread):
                 self.has_ended = True
                 return
             if not self._told_to_stop.is_set():
-                self._rest(result.reason)
+                self._rest(result.reason, lines)
 
-    def _lay_out(self, opened: OpenWorker) -> RunRequest:
-        """The command; a spout gets neither `/pfs/out` nor variables of its own."""
+    def _lay_out(self, opened: OpenWorker) -> tuple[RunRequest, LogLines]:
+        """The command, and where its lines go; a spout gets neither `/pfs/out` nor variables of its own."""
         service, transform = self._spec, self._spec.spec.transform
         env, tree = {}, Tree()
         if service.job.id:
@@ -119,12 +124,24 @@ class ServiceThread(threading.Thread):
             ).tree
         opened.worker.lay(tree)
         lines = self._log.begin(self.name, service.datum)
-        return RunRequest(transform.cmd, env, None, lines, stdin_bytes(transform.stdin), None, transform.working_dir)
+        return RunRequest(transform.cmd, env, None, lines, stdin_bytes(transform.stdin), None, transform.working_dir), lines
 
-    def _rest(self, reason: str) -> None:
-        self._log.worker(self.name, self._spec.datum, f"the command ended: {reason}; it is started again in {self._pause:.0f} s")
+    def _rest(self, reason: str, lines: LogLines) -> None:
+        """Wait before the command is started again; why it ended is said in its log and by its pipeline."""
+        why = hindrances(self._spec.withheld(), lines.last, reason)
+        said = "; ".join((f"the command ended: {reason}", *why, f"it is started again in {self._pause:.0f} s"))
+        lines("stderr", f"local_runner: {said}".encode(errors="backslashreplace"))
+        self._note(f"{rfc3339(self._database.clock())}: {said}")
         self._told_to_stop.wait(self._pause)
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def _note(self, reason: str) -> None:
+        """Make something the reason of the pipeline, if it runs in this version."""
+        pipeline = self._spec.job.pipeline
+        with contextlib.suppress(LocalRunnerError), self._database.write() as session:
+            row = session.pipelines.pipeline(pipeline)
+            if row is not None and row.version == self._spec.version and row.state is PipelineState.RUNNING:
+                session.pipelines.set_pipeline_state(pipeline, PipelineState.RUNNING, reason)
 
 
 Key = tuple[PipelineRef, int, str]  # pipeline, version, id of a service's job or of a spout's spec commit
@@ -166,7 +183,7 @@ class Services:
             self._note_end(row)
         else:
             spec = spec_of(row)
-            self._start(key, ServiceSpec(JobRef(row.pipeline, ""), row.version, spec, self._requests.of(spec, row.spec_commit)))
+            self._start(key, self._service(JobRef(row.pipeline, ""), row, spec))
 
     def serves(self, job: JobRef, row: PipelineRow) -> bool:
         """Whether the service of a job is up."""
@@ -180,7 +197,7 @@ class Services:
         datums, roots = datums_of(session, spec.input, input_commits(session, spec, output))
         if len(datums) != 1:
             raise LocalRunnerError(f"services must have a single datum, and the input makes {len(datums)}")
-        return ServiceSpec(info.job, row.version, spec, self._requests.of(spec, row.spec_commit), datums[0], roots)
+        return replace(self._service(info.job, row, spec), datum=datums[0], roots=roots)
 
     def serve(self, service: ServiceSpec) -> None:
         """Start a service, when the one before it is gone: only one can listen."""
@@ -204,4 +221,9 @@ class Services:
         with self._database.write() as session:
             newest = session.pipelines.pipeline(row.pipeline)
             if newest is not None and newest.version == row.version and newest.state is PipelineState.RUNNING:
-                session.pipelines.set_pipeline_state(row.pipeline, PipelineState.RUNNING, SPOUT_ENDED)
+                reason = "; ".join(filter(None, (SPOUT_ENDED, lost_output(spec_of(newest)))))
+                session.pipelines.set_pipeline_state(row.pipeline, PipelineState.RUNNING, reason)
+
+    def _service(self, job: JobRef, row: PipelineRow, spec: PipelineSpec) -> ServiceSpec:
+        withheld = cache(partial(self._requests.withheld, spec))
+        return ServiceSpec(job, row.version, spec, self._requests.of(spec, row.spec_commit), withheld)

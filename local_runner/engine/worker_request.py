@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.environment import worker_env
+from local_runner.engine.hindrances import NETWORK_ANNOTATION, NETWORK_VARIABLE, Withheld
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Pachctl, WorkerRequest
 from local_runner.executors.host_env import host_env
@@ -19,13 +20,13 @@ from local_runner.images.choice import Way, choose_image, notes_of
 from local_runner.images.folder import image_digest, image_source
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.model.secrets import values_of
+from local_runner.pipelines.missing_secrets import missing_secrets
+from local_runner.specs.notes import odd_quantities
 from local_runner.storage.database import Database
 from local_runner.storage.home import VARIABLE
 
 MakeRequest = Callable[[str, Path, Path, int], WorkerRequest]  # worker name, its /pfs, its folder on a disk, port of NextDatum
 _PACKAGE = Path(__file__).parents[1]
-# How user code is given the network: for a pipeline by an annotation in the `metadata` of its spec, for all by a variable.
-_NETWORK_ANNOTATION, _NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +87,30 @@ class WorkerRequests:
     def remarks(self, spec: PipelineSpec) -> list[str]:
         """Notes for the log of a job about its image and about limits that are not enforced; errors are left to its workers."""
         executor = self.config.executor
-        said = []
+        said = list(odd_quantities(spec))
         with contextlib.suppress(Invalid):
             if _resources(spec).memory and not executor.capabilities.limits_memory:
                 said.append(f"resource_limits.memory: the executor {executor.name} cannot limit memory here")
             said += notes_of(spec.transform.image, self.config.images(), executor)
         return said
 
-    def missing_image(self, spec: PipelineSpec) -> str:
-        """Says so, if the image of a spec is neither here nor anything stands for it; else ""."""
+    def withheld(self, spec: PipelineSpec) -> Withheld:
+        """What the user code of a spec does without; of what cannot be found out, nothing is said."""
+        executor, way, lack, secrets = self.config.executor, Way.CONTAINER, "", list[str]()
         with contextlib.suppress(LocalRunnerError):
-            choice = choose_image(spec.transform.image, self.config.images(), self.config.executor)
-            return choice.words if choice.way is Way.MISSING else ""
-        return ""
+            choice = choose_image(spec.transform.image, self.config.images(), executor)
+            way, lack = choice.way, choice.words if choice.is_lack else ""
+        with contextlib.suppress(LocalRunnerError), self.database.read() as session:
+            secrets = missing_secrets(session, spec.transform)
+        return Withheld(
+            cmd=spec.transform.cmd,
+            missing_image=lack,
+            missing_secrets=secrets,
+            has_network=not executor.capabilities.limits_network or may_use_network(spec),
+            memory=_resources(spec).memory if executor.capabilities.limits_memory else 0,
+            limits_processes=executor.capabilities.limits_processes,
+            is_of_host=executor.capabilities.hides_host_files and way not in (Way.CONTAINER, Way.KEPT),
+        )
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
         """Secrets that become variables. Raises `Invalid`."""
@@ -143,5 +155,5 @@ def _resources(spec: PipelineSpec) -> Resources:
 
 def may_use_network(spec: PipelineSpec) -> bool:
     """Whether user code gets the host's network: always for spouts and services, for others only on request."""
-    asked = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(_NETWORK_ANNOTATION, os.environ.get(_NETWORK_VARIABLE, ""))
+    asked = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(NETWORK_ANNOTATION, os.environ.get(NETWORK_VARIABLE, ""))
     return spec.kind != TRANSFORM or asked.lower() in ("1", "true", "yes")

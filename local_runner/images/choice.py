@@ -18,6 +18,7 @@ from local_runner.specs.effective import DEFAULT_IMAGE
 # Official images of Docker Hub with nothing in them but a system and its programs, or a Python.
 _SYSTEMS = frozenset({"ubuntu", "debian", "alpine", "busybox", "bash", "fedora", "centos", "rockylinux", "almalinux", "amazonlinux"})
 _PYTHON = "python"
+_BUT = "but with"
 
 
 class Way(enum.Enum):
@@ -35,11 +36,12 @@ class Way(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
-    """`words` is one sentence for people, "" where nothing needs to be said."""
+    """`words` is one sentence for people, "" where nothing needs to be said; `is_lack` says that the image has what this host has not."""
 
     image: str
     way: Way
     words: str = ""
+    is_lack: bool = False
 
 
 def choose_image(image: str, folders: Mapping[str, Path], executor: Executor) -> ImageChoice:
@@ -58,7 +60,9 @@ def choose_image(image: str, folders: Mapping[str, Path], executor: Executor) ->
     if executor.capabilities.shows_images and _is_kept(image):
         return ImageChoice(image, Way.KEPT, f"image {image}: its own files, which are kept here, are the root of the sandbox")
     plain = _plain_words(image)
-    return ImageChoice(image, Way.HOST, plain) if plain else ImageChoice(image, Way.MISSING, missing_words(image))
+    if plain:
+        return ImageChoice(image, Way.HOST, plain, is_lack=_BUT in plain)
+    return ImageChoice(image, Way.MISSING, missing_words(image), is_lack=True)
 
 
 def missing_words(image: str) -> str:
@@ -73,7 +77,7 @@ def missing_words(image: str) -> str:
 def notes_of(image: str, folders: Mapping[str, Path], executor: Executor, *, only_lacks: bool = False) -> list[str]:
     """What to know about the image of a pipeline: how it is run, and what of its Dockerfile is not done.
 
-    With `only_lacks` an image that is run as it should be, or is a plain base, is not spoken of.
+    With `only_lacks` an image that is run as it should be, or is a plain base like this host, is not spoken of.
     Errors in the project's files are only notes, too.
     """
     try:
@@ -81,7 +85,7 @@ def notes_of(image: str, folders: Mapping[str, Path], executor: Executor, *, onl
         said = image_notes(image, folders) if choice.way is Way.FOLDER else []
     except LocalRunnerError as why:
         return [why.message]
-    is_told = choice.words and (choice.way is Way.MISSING or not only_lacks)
+    is_told = choice.words and (choice.is_lack or not only_lacks)
     return [choice.words, *said] if is_told else said
 
 
@@ -107,5 +111,5 @@ def _plain_words(image: str) -> str:
     if name == _PYTHON:
         wanted = re.match(r"\d+(\.\d+)*", reference.tag)
         same = wanted is None or here == wanted[0] or here.startswith(f"{wanted[0]}.")
-        return f"image {image} is a plain base: its commands run on this host, " + ("with" if same else "but with") + f" Python {here}"
+        return f"image {image} is a plain base: its commands run on this host, " + ("with" if same else _BUT) + f" Python {here}"
     return f"image {image} is a plain base: its commands run on this host, with this host's programs" if name in _SYSTEMS else ""

@@ -69,7 +69,8 @@ class RunningDatum:
 class JobInfo:
     """A job. Times are seconds since the epoch; `started` is when its datums began.
 
-    `unread` are inputs that none of the datums it ran looked into, as far as that can be told.
+    `unread` are inputs that none of the datums it ran looked into, as far as that can be told. `warnings` are sentences on what its
+    user code did without, although it may have succeeded.
     """
 
     job: JobRef
@@ -85,6 +86,7 @@ class JobInfo:
     restart: int = 0
     running: tuple[RunningDatum, ...] = ()
     unread: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

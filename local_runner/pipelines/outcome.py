@@ -24,7 +24,7 @@ class Outcome:
 
     They differ for a datum that was recovered in one attempt and succeeded in the next (reference pps 2.6, *Quirk*).
     `outputs` and `seen` are to be committed to the output and meta repo; `last_lines` are the end of what it printed, `unread` the
-    inputs it did not look into.
+    inputs it did not look into. `hindrances` say what may have made it fail, `warnings` what people should know although it did not.
     """
 
     datum: Datum
@@ -36,3 +36,5 @@ class Outcome:
     seen: Sequence[OutputFile]
     last_lines: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    hindrances: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ def lost_inputs(session: Session, row: PipelineRow, output: CommitRow) -> list[R
 
 def is_live_spout(row: PipelineRow) -> bool:
     """Whether a pipeline is a spout whose command is to run."""
-    return row.state is PipelineState.RUNNING and row.reason != SPOUT_ENDED and _is(row, SPOUT)
+    return row.state is PipelineState.RUNNING and not row.reason.startswith(SPOUT_ENDED) and _is(row, SPOUT)
 
 
 def is_service(row: PipelineRow) -> bool:

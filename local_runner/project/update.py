@@ -20,6 +20,7 @@ from local_runner.model.names import DEFAULT_PROJECT, clean_path
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import BranchRef, CommitQuery, PipelineRef, RepoRef
 from local_runner.model.wording import change_word
+from local_runner.pipelines.missing_secrets import missing_secrets
 from local_runner.pipelines.pipelines import PipelineRequest, create_pipeline, effective
 from local_runner.pipelines.stored_specs import spec_of
 from local_runner.project.file import DEFAULT_BRANCH, InputRepo, Project
@@ -139,7 +140,12 @@ def compare(
         gets_job = any(leaf.source.repo in moving and not leaf.trigger for leaf in leaves(spec.input))
         change = _spec_change(session, document, spec, source, code, reprocess, always_make, gets_job)
         if change is not None:
-            changed.append(dataclasses.replace(change, notes=(*notes(spec), *notes_here(spec.transform.image, project.images))))
+            changed.append(
+                dataclasses.replace(
+                    change,
+                    notes=(*notes(spec), *missing_secrets(session, spec.transform), *notes_here(spec.transform.image, project.images)),
+                )
+            )
         elif reprocess and (row := session.pipelines.pipeline(spec.pipeline)) is not None and not row.code:
             adopt[spec.pipeline] = code
         if change is not None or gets_job:

@@ -11,7 +11,7 @@ from local_runner.model.quantity import odd_amount
 from local_runner.specs.fields import lower_camel
 
 _OUT = "/pfs/out"
-SPOUT_OUTPUT = (
+_NO_OUT = (
     f"what it writes to {_OUT} is not kept, since Pachyderm 2.0: it writes by `pachctl put file` or a client, to $PPS_PIPELINE_NAME@master"
 )
 
@@ -24,12 +24,18 @@ def notes(spec: PipelineSpec) -> list[str]:
 def _notes(spec: PipelineSpec) -> Iterator[str]:
     yield from remote_egress(spec)
     yield from odd_quantities(spec)
-    if spec.spout is not None and any(_OUT in text for text in (*spec.transform.cmd, *spec.transform.stdin)):
-        yield f"spout: {SPOUT_OUTPUT}"
+    if said := lost_output(spec):
+        yield f"spout: {said}"
     if spec.kind == SERVICE or (spec.spout and "service" in spec.spout):
         service = spec.service or (spec.spout or {})["service"]
         if "external_port" in service:
             yield f"service: nothing is forwarded from external_port {service['external_port']}; ask the port the process opens here"
+
+
+def lost_output(spec: PipelineSpec) -> str:
+    """Says of a spout that seems to write as spouts of 1.x did that nothing of it is kept; "" for another."""
+    names_it = any(_OUT in text for text in (*spec.transform.cmd, *spec.transform.stdin))
+    return _NO_OUT if spec.spout is not None and names_it else ""
 
 
 def odd_quantities(spec: PipelineSpec) -> Iterator[str]:

@@ -152,7 +152,7 @@ class PipelineRecords:
 
     def update_job(self, info: JobInfo) -> None:
         """Write everything about a job that may change, but what it is asked."""
-        counters = json.dumps([[*_counts(info.counters)], [*asdict(info.stats).values()], info.unread])
+        counters = json.dumps([[*_counts(info.counters)], [*asdict(info.stats).values()], info.unread, info.warnings])
         running = json.dumps([[r.worker, r.datum, r.paths, r.started, r.hashes] for r in info.running]) if info.running else ""
         self._db.execute(
             "UPDATE job SET state = ?, reason = ?, started = ?, finished = ?, counters = ?, restart = ?, running = ?"
@@ -252,4 +252,5 @@ def _job(row: tuple) -> JobInfo:  # type: ignore[type-arg]
         row[11],
         running,
         tuple(more[0]) if more else (),
+        tuple(more[1]) if len(more) > 1 else (),
     )

@@ -176,7 +176,8 @@ def test_a_plain_base_says_what_differs(folders):
     (said,) = notes_of(f"python:{here}-slim", folders, SandboxExecutor())
     assert "but" not in said
     assert notes_of("", folders, SandboxExecutor()) == []
-    assert notes_of("python:3.6", folders, SandboxExecutor(), only_lacks=True) == [], "a cluster says nothing when it is created"
+    assert notes_of("python:3.6", folders, SandboxExecutor(), only_lacks=True), "another Python is said when it is created"
+    assert notes_of(f"python:{here}-slim", folders, SandboxExecutor(), only_lacks=True) == [], "a cluster says nothing, either"
 
 
 def test_a_missing_image_names_three_ways_in_one_line():

@@ -123,7 +123,7 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LOCAL_RUNNER_HOME", raising=False)
     folder = Folder(tmp_path, capsys)
-    monkeypatch.setattr(table, "choose", lambda name: (ScriptedExecutor(folder.do), "executor scripted"))
+    monkeypatch.setattr(table, "choose", lambda name, *_: (ScriptedExecutor(folder.do), "executor scripted"))
     return folder
 
 

@@ -122,7 +122,7 @@ def test_a_spout_that_fails_is_started_again_after_ever_longer_pauses(lab: Lab, 
         wait_for(lambda: command.alive)
     assert len(command.started) == 3
     said = [str(line["message"]) for line in lab.runner.logs(SPOUT)]
-    assert [text.partition(";")[0] for text in said] == ["the command ended: exit status 1", "the command ended: exit status 3"]
+    assert [text.partition(";")[0] for text in said] == [f"local_runner: the command ended: exit status {code}" for code in (1, 3)]
 
 
 def test_a_spout_that_ended_well_is_not_started_again_by_the_next_engine_but_after_a_stop_and_start(lab: Lab) -> None:
@@ -316,3 +316,27 @@ def test_a_service_below_a_pipeline_starts_when_that_is_done(lab: Lab) -> None:
         wait_for(lambda: command.alive)
         assert (command.started[0].input("copy") / "a").read_text() == "1"
     assert b"".join(lab.runner.get_file(parse_file("copy@master:/a"))) == b"1"
+
+
+@pytest.mark.skipif(bool(SandboxExecutor().why_not()), reason=SandboxExecutor().why_not())
+def test_a_spout_whose_program_is_not_there_says_so_in_its_log_and_as_the_reason_of_the_pipeline(lab: Lab) -> None:
+    document = {"pipeline": {"name": "spout"}, "transform": {"cmd": ["/bin/app"], "image": "nobody/knows:1"}, "spout": {}}
+    lab.runner.create_pipeline(document, project="default")
+    with background(lab, SandboxExecutor()):
+        wait_for(lambda: lab.runner.inspect_pipeline(SPOUT).reason)
+    info = lab.runner.inspect_pipeline(SPOUT)
+    printed = [str(line["message"]) for line in lab.runner.logs(SPOUT) if line.get("user")]
+    for said in (info.reason, printed[0]):
+        assert "the command ended: exec: /bin/app: no such file or directory; image nobody/knows:1 is not here" in said
+    assert info.state is PipelineState.RUNNING, "as on a cluster"
+
+
+def test_a_spout_that_writes_as_those_of_1x_did_says_that_nothing_of_it_is_kept(lab: Lab) -> None:
+    stays(lab, 0)
+    document = {"pipeline": {"name": "spout"}, "transform": {"cmd": ["sh"], "stdin": ["tar c /x > /pfs/out"]}, "spout": {}}
+    lab.runner.create_pipeline(document, project="default")
+    with background(lab) as engine:
+        wait_for(lambda: not engine.is_alive())
+    reason = lab.runner.inspect_pipeline(SPOUT).reason
+    assert reason.startswith("the command of the spout ended well; what it writes to /pfs/out is not kept")
+    assert not lab.runner.has_work()

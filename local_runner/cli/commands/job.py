@@ -160,11 +160,16 @@ def _duration(info: JobInfo) -> str:
 
 def _state(app: App, info: JobInfo) -> str:
     if info.reason:
-        cut = info.reason if len(info.reason) < REASON_LENGTH else info.reason[:REASON_LENGTH].strip() + "..."
-        return f"{paint_state(app, info.state.value)}: {cut}"
+        return f"{paint_state(app, info.state.value)}: {_cut(info.reason)}"
     if info.state is JobState.SUCCESS and info.counters.skipped == info.counters.total:
         return app.out.paint("success: there were no datums to process", GREEN)
+    if info.warnings:
+        return f"{paint_state(app, info.state.value)}: {_cut(info.warnings[0])}"
     return paint_state(app, info.state.value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) < REASON_LENGTH else text[:REASON_LENGTH].strip() + "..."
 
 
 def _set_row(app: App, info: JobSetInfo) -> tuple[str, ...]:
@@ -186,6 +191,7 @@ def _text(app: App, info: JobInfo, pipeline: PipelineInfo) -> Iterator[str]:
         yield f"Duration: {_duration(info)}"
     yield f"State: {paint_state(app, info.state.value)}"
     yield f"Reason: {info.reason}"
+    yield from (f"Warning: {warning}" for warning in info.warnings)
     yield from last_words(app.runner, info)
     yield f"Processed: {counters.processed}"
     yield f"Failed: {counters.failed}"

@@ -91,7 +91,8 @@ def _make_one(app: App, spec: SpecDocument, project: str, *, update: bool, repro
     if not dry_run:
         parsed = parse_spec(effective, project)
         # pachctl says nothing here about an image that a cluster can run.
-        for sentence in (*notes(parsed), *image_notes(app.runner.home, parsed.transform.image, only_lacks=True)):
+        said = (*notes(parsed), *app.runner.missing_secrets(parsed.transform))
+        for sentence in (*said, *image_notes(app.runner.home, parsed.transform.image, only_lacks=True)):
             note(sentence)
     return effective
 
