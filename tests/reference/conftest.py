@@ -1,4 +1,4 @@
-"""What the cases share: the commands in this process, and a lab whose user code is real."""
+"""What the cases share: the commands in this process, a lab whose user code is real, and one with a pipeline."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import pachctl
 from tests.reference.machine import Machine, best_executor
+from tests.support.lab import Lab
 
 __all__ = ["machine", "pachctl"]
 
@@ -17,3 +18,12 @@ def machine(home: Path) -> Iterator[Machine]:
     machine = Machine(home, best_executor())
     yield machine
     machine.close()
+
+
+@pytest.fixture
+def p(lab: Lab) -> Lab:
+    """A repo `data` with a file, and a pipeline `p` that copied it."""
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("p")
+    lab.run_all()
+    return lab
