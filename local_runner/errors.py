@@ -178,7 +178,7 @@ class WorkerLost(Unavailable):
 
 
 class ClusterLost(Unavailable):
-    """The cluster that runs datums cannot be reached: nothing is anybody's fault, and jobs stay as they are."""
+    """The cluster that runs datums cannot be used: nothing is anybody's fault, and jobs stay as they are."""
 
 
 class Unsupported(LocalRunnerError):

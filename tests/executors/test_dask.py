@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor
 from tests.contracts.bench import Bench
 from tests.contracts.executor import ExecutorContract
+from tests.contracts.isolation import IsolationContract
 
 if TYPE_CHECKING:
     from local_runner.executors.dask.executor import DaskExecutor
@@ -27,7 +29,9 @@ def shared(dask_of_tests: DaskCluster) -> Iterator[DaskExecutor]:
     executor.close()
 
 
-class TestDaskExecutor(ExecutorContract):
+class TestDaskExecutor(ExecutorContract, IsolationContract):
+    python = sys.executable
+
     @pytest.fixture
     def executor(self, shared: DaskExecutor, dask_of_tests: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> DaskExecutor:
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", dask_of_tests.address)  # for engines of processes of their own
@@ -54,5 +58,6 @@ class TestDaskExecutor(ExecutorContract):
     test_a_command_is_told_when_its_terminal_changes_its_size = None  # type: ignore[assignment]
     test_a_terminal_bears_much_in_both_directions = None  # type: ignore[assignment]
     test_a_command_that_cannot_be_started_leaves_the_terminal_as_it_was = None  # type: ignore[assignment]
+    test_the_port_of_the_runner_is_reached_and_no_other = None  # type: ignore[assignment]
     test_a_worker_whose_launcher_was_killed_is_broken = None  # type: ignore[assignment]  # it is no child of this process
     test_pachctl_comes_last_in_path_and_has_the_runner_do_what_is_asked = None  # type: ignore[assignment]  # docs/DASK.md

@@ -15,6 +15,7 @@ from local_runner.errors import ClusterLost
 from local_runner.executors.base import Executor
 from local_runner.executors.table import choose
 from local_runner.model.jobs import JobState
+from local_runner.model.refs import parse_commit
 from tests.contracts.bench import is_alive, soon, unique_sleep
 from tests.reference.machine import Machine
 
@@ -170,4 +171,63 @@ def test_when_the_scheduler_is_gone_the_run_says_so_and_the_next_one_goes_on(own
     with_another.close()
     assert machine.job("p").state is JobState.SUCCESS
     assert machine.files("p@master") == {"/a": "1", "/b": "2"}
+    machine.close()
+
+
+def test_a_datum_goes_where_its_resources_are_with_the_variables_of_that_worker(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="pip install 'local_runner[dask]'")
+    from tests.support.dask_cluster import dask_cluster
+
+    with dask_cluster(tmp_path, 1) as cluster:
+        for number in range(2):
+            variables = {"CUDA_VISIBLE_DEVICES": str(number), "LICENSE": "ours", "OTHER": "not ours"}
+            cluster.start_worker(f"gpu{number}", "--resources", "GPU=1", env=variables)
+        executor = executor_of(cluster, variables=("LICENSE",))
+        assert soon(lambda: len(executor.cluster.workers()) == 3)
+        machine = Machine(tmp_path / "home", executor, jobs=4)
+        machine.put("data@master", {f"/{number}": "" for number in range(4)})
+        with_gpu = {"resource_limits": {"gpu": {"type": "nvidia.com/gpu", "number": 1}}, "parallelism_spec": {"constant": 2}}
+        machine.script("p", "sleep 0.3; echo $CUDA_VISIBLE_DEVICES $LICENSE $OTHER; env > /pfs/out/$(ls /pfs/in)", **with_gpu)
+        machine.script("too-much", "true", resource_limits={"gpu": {"type": "nvidia.com/gpu", "number": 2}})
+        machine.run_all()
+        executor.close()
+    assert sorted(set(machine.printed("p"))) == ["0 ours", "1 ours"]
+    assert machine.job("too-much").state is JobState.FAILURE
+    assert "no Dask worker has 2 GPU" in machine.job("too-much").reason
+    machine.close()
+
+
+def test_contents_travel_once_to_a_machine_and_those_damaged_there_come_again(
+    dask_of_tests: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from local_runner.engine.stored_contents import StoredContents
+
+    monkeypatch.setattr(StoredContents, "file", lambda self, name: None)  # as on machines that share no files
+    cache = tmp_path / "cache"
+    executor = executor_of(dask_of_tests, cache=str(cache))
+    machine = Machine(tmp_path / "home", executor)
+    machine.put("data@master", {"/large": LARGE})
+    moved = []
+    for number in range(3):
+        machine.script(f"p{number}", "cp /pfs/in/large /pfs/out/")
+        machine.run_all()
+        moved.append(executor.sender.moved)
+        assert machine.content(parse_commit(f"p{number}@master"), "/large") == LARGE
+        if number == 1:
+            (kept,) = (path for path in cache.glob("??/*"))
+            with kept.open("r+b") as file:
+                file.seek(1_000_000)
+                file.write(b"?")
+    executor.close()
+    assert moved == [len(LARGE), len(LARGE), 2 * len(LARGE)]
+    machine.close()
+
+
+def test_a_pipeline_whose_code_would_call_the_runner_says_that_it_cannot(on_dask: DaskExecutor, tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "home", on_dask)
+    machine.put("data@master", {"/a": ""})
+    machine.script("p", "true", transform={"datum_batching": True})
+    machine.run_all()
+    assert machine.job("p").state is JobState.FAILURE
+    assert "cannot call the runner" in machine.job("p").reason
     machine.close()

@@ -62,7 +62,7 @@ class Cluster:
     """A Dask cluster that was connected to, until `close`. Safe for several threads."""
 
     def __init__(self, settings: DaskSettings) -> None:
-        """Connect. Raises `Unavailable`."""
+        """Connect. Raises `ClusterLost`."""
         self._settings = settings
         self._local: LocalCluster | None = None
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it has to say, the errors here say
@@ -75,7 +75,7 @@ class Cluster:
             )
         except (OSError, TimeoutError, ValueError, RuntimeError) as why:
             self._close_local()
-            raise Unavailable(f"the Dask scheduler {self.address} cannot be reached: {why}", hint=_HINT) from None
+            raise ClusterLost(f"the Dask scheduler {self.address} cannot be reached: {why}", hint=_HINT) from None
         self._lock = threading.Lock()
         self._ours: Counter[str] = Counter()  # workers of this engine on each of the cluster's, by address
         self._leased: dict[str, str] = {}  # the same, by id: address
@@ -88,7 +88,7 @@ class Cluster:
         self._plugin = name_of(settings.host)
 
     def prepare(self) -> None:
-        """Have the workers made ready for datums. Raises `Unavailable`, which names workers of another version."""
+        """Have the workers made ready for datums. Raises `ClusterLost`, which names workers of another version."""
         self.check_versions()
         self._client.register_plugin(HostPlugin(self._settings.host), name=self._plugin)
         threading.Thread(target=self._keep, name="leases of remote workers", daemon=True).start()
@@ -129,10 +129,10 @@ class Cluster:
         return sorted((self._worker(address, one) for address, one in info.items()), key=lambda worker: worker.name)
 
     def check_versions(self) -> None:
-        """Raise `Unavailable` if a worker cannot run datums of this engine, and name it."""
+        """Raise `ClusterLost` if a worker cannot run datums of this engine, and name it."""
         for worker in self.workers():
             if worker.trouble:
-                raise Unavailable(
+                raise ClusterLost(
                     f"Dask worker {worker.where}: {worker.trouble}",
                     hint="give the workers the same Python, dask and local_runner as this machine has; doctor lists them",
                 )
@@ -146,7 +146,8 @@ class Cluster:
     def choose(self, wanted: Resources) -> tuple[ClusterWorker, dict[str, float]]:
         """The worker that is to have the next of ours, which counts as there from now on, and Dask's resources of each command.
 
-        Raises `Unavailable` if there is none for a while; a cluster that grows on demand is given the time for it.
+        Raises `Unavailable` if none is large enough, and `ClusterLost` if there is none for a while: a cluster that grows on demand is
+        given the time for it.
         """
         deadline, growing = time.monotonic() + _WORKER_SECONDS, None
         try:
@@ -166,7 +167,7 @@ class Cluster:
                         f"no Dask worker has {_words(wanted)}", hint="start workers with --resources and --memory-limit for it"
                     )
                 if time.monotonic() >= deadline:
-                    raise Unavailable(f"the Dask cluster {self.address} has no worker", hint="start one: dask worker ADDRESS")
+                    raise ClusterLost(f"the Dask cluster {self.address} has no worker", hint="start one: dask worker ADDRESS")
                 growing = growing or self._client.submit(pass_by, pure=False)
                 time.sleep(0.5)
         finally:

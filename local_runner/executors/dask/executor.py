@@ -36,7 +36,7 @@ class DaskExecutor:
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster. Raises `Unavailable`."""
+        """The cluster. Raises `Unavailable`, most of all `ClusterLost`."""
         with self._lock:
             if self._cluster is None:
                 try:
