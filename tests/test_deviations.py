@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import socket
@@ -150,16 +149,6 @@ def test_a_batching_process_that_ends_before_its_first_call_is_a_failed_attempt(
     lab.run_all()
     assert lab.state("p") is FAILED
     assert len(lab.executor.requests) >= 3
-
-
-def test_jobs_of_a_pipeline_run_one_after_another(lab: Lab) -> None:
-    lab.pipeline("p", "data:/*", parallelism_spec={"constant": 2})
-    for number in range(3):
-        lab.put("data@master", {f"/new{number}": "x"})
-    lab.run_all()
-    spans = sorted((info.started or 0.0, info.finished or 0.0) for info in lab.jobs("p"))
-    assert len(spans) == 4
-    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_workers_at_once_are_bounded_whatever_the_parallelism(home: Path) -> None:

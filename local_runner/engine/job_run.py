@@ -7,6 +7,7 @@ what is done so far, and a job that is taken up again goes on from there.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -17,17 +18,19 @@ from local_runner.engine.attempt import JobContext
 from local_runner.engine.hindrances import Withheld
 from local_runner.errors import LocalRunnerError, WorkerLost
 from local_runner.model.datums import Datum, DatumState, DatumStats
-from local_runner.model.entries import entry_key, entry_value, folder_range
+from local_runner.model.entries import entry_key, entry_value
 from local_runner.model.jobs import Counters, JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import META, JobRef
-from local_runner.pipelines.datum_index import DatumRecord, read_datum_index
+from local_runner.pipelines.datum_index import DatumRecord
 from local_runner.pipelines.job_commits import output_commit
 from local_runner.pipelines.job_end import end_job
+from local_runner.pipelines.job_layers import layers_of, own_records, put_on_base, stats_of, without, write_layers
 from local_runner.pipelines.meta import DOT_ENV, files_path, meta_document, meta_path
 from local_runner.pipelines.outcome import Outcome
+from local_runner.planning.datum_sets import cut_sets
 from local_runner.planning.kept_datums import kept_outcome
-from local_runner.planning.prepare import Prepared, base_of, prepare
+from local_runner.planning.prepare import Prepared, base_of, prepare, replan
 from local_runner.repos.collisions import first_collision
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
@@ -38,8 +41,6 @@ from local_runner.storage.released import count_replaced
 from local_runner.storage.trees import Root
 
 _MANY = 100  # datums of a job whose documents are worth it to be packed
-# A set of datums is cut so that each worker gets about four (reference pps 2.7).
-_SETS_PER_WORKER = 4
 _MOST_LOSSES = 3  # workers that one datum may take along; and that may be lost in a row without one
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 16.0  # seconds to wait for room on a disk, twice as long each time
 TIMED_OUT = " jobtimed out"  # the blank is a cluster's
@@ -92,6 +93,12 @@ class JobRun:
         return JobContext(self.info.job, self.spec, self._prepared.roots, self.log, self.withheld)
 
     @property
+    def waits_for(self) -> JobRef | None:
+        """The older job that this one builds on, while that is not over: until then nothing but the parallel step is done."""
+        base = self._prepared.base
+        return JobRef(self.info.job.pipeline, base.ref.id) if base is not None and base.finished is None else None
+
+    @property
     def deadline(self) -> float | None:
         """The time at which `job_timeout` is over, in seconds since the epoch; None without one."""
         if self.spec.job_timeout is None or self.info.started is None:
@@ -120,31 +127,69 @@ class JobRun:
         self._prepared = prepare(session, self.info, self.spec, self.salt)
 
     def begin(self, txn: Transaction) -> None:
-        """Set the output and meta commit to what the base left. Raises `LocalRunnerError` if that cannot be."""
+        """Set the output and meta commit to what the base left, if that is over. Raises `LocalRunnerError` if that cannot be."""
         session = txn.session
         if base_of(session, self.info.job) != self._prepared.base:
-            self.prepare(session)  # the base was removed meanwhile
-        plan, base = self._prepared.plan, self._prepared.base
-        done = self._take_up(session, base)
+            self.prepare(session)  # the base was removed, or went on, meanwhile
+        done = self._take_up(session)
+        plan = self._prepared.plan
         self._start_step([datum for datum in plan.new if datum.id not in done], plan.total)
         self._again = [datum for datum, _ in plan.again if datum.id not in done]
         counters = Counters(total=plan.total, processed=len(done))
         self.info = dataclasses.replace(self.info, state=JobState.RUNNING, started=self.info.started or txn.now, counters=counters)
         session.pipelines.update_job(self.info)
 
-    def _take_up(self, session: Session, base: CommitRow | None) -> frozenset[str]:
-        """Make the commits ready for writing; returns the datums that an earlier engine finished."""
+    def _take_up(self, session: Session) -> frozenset[str]:
+        """Make the commits ready for writing; returns the datums that this job has finished, also by an earlier engine.
+
+        What was made beside an older job counts only if it is to be made, compared with the job that this one is based on now.
+        """
         output, meta = self._commits(session)
+        own = own_records(session, self.info.job, meta)
+        done = {name for name, record in own.items() if record.state is DatumState.PROCESSED}
         if meta.begun:
-            job = bytes.fromhex(self.info.job.id)
-            datum_index = read_datum_index(session.trees, meta.datum_index)
-            return frozenset(name for name, record in datum_index if record.job == job and record.state is DatumState.PROCESSED)
+            return frozenset(done)
+        plan = self._prepared.plan
+        done &= {datum.id for datum in (*plan.new, *(datum for datum, _ in plan.again))}
+        left = without(session.trees, layers_of(output, meta), own.keys() - done)
+        write_layers(session, output, meta, left, begun=False)
+        self._stand_on_base(session)
+        return frozenset(done)
+
+    def _stand_on_base(self, session: Session) -> None:
         # Not what the output's parent holds: people may have moved the branch, put files on it while the pipeline was stopped, or
         # deleted the record of the job before. What the datums of the base wrote is what their datum_index speak of.
-        before = output_commit(session, JobRef(self.info.job.pipeline, base.ref.id)) if base else None
-        session.commits.update(output.key, tree=before.tree if before else None, begun=True)
-        session.commits.update(meta.key, tree=base.tree if base else None, datum_index=base.datum_index if base else None, begun=True)
-        return frozenset()
+        if self.waits_for is None:
+            put_on_base(session, self.info.job, self._prepared.base)
+
+    def settle(self, txn: Transaction) -> None:
+        """Take in that the job this one builds on is over. Call with everything flushed.
+
+        If it succeeded, what was made so far is put on its output. Else this job is planned anew, on an older one (reference pps 2.2).
+        Raises `LocalRunnerError` if the older job is over and its commits are not.
+        """
+        session, before = txn.session, self._prepared
+        self._prepared = replan(session, self.info, self.spec, self.salt, before)
+        plan, base = self._prepared.plan, self._prepared.base
+        if base is not None and before.base is not None and base.key == before.base.key and plan.new == before.plan.new:
+            if self.waits_for is not None:
+                raise LocalRunnerError(f"job {self.waits_for} is over, and its commits are open")
+            self._stand_on_base(session)
+            self._again = [datum for datum, _ in plan.again]
+            return
+        done = self._take_up(session)
+        for datum in (*itertools.chain(*self.sets), *self._to_keep):
+            del self._outstanding[datum.id]
+        self.sets.clear()
+        self._to_keep.clear()
+        self._failed.clear()
+        wanted = {datum.id for datum in plan.new} - done
+        self._outstanding = {name: datum for name, datum in self._outstanding.items() if name in wanted}
+        self._start_step([datum for datum in plan.new if datum.id in wanted and datum.id not in self._outstanding], plan.total)
+        self._again = [datum for datum, _ in plan.again if datum.id not in done]
+        stats = stats_of(session, layers_of(*self._commits(session)), done)
+        self.info = dataclasses.replace(self.info, counters=Counters(total=plan.total, processed=len(done)), stats=stats)
+        session.pipelines.update_job(self.info)
 
     def _commits(self, session: Session) -> tuple[CommitRow, CommitRow]:
         output, meta = output_commit(session, self.info.job), output_commit(session, self.info.job, META)
@@ -336,25 +381,9 @@ class JobRun:
         self.info = dataclasses.replace(self.info, counters=counters)
         doomed = [*plan.remove, *(datum.id for datum in self._again)]
         if doomed:
-            self._delete(session, doomed)
+            output, meta = self._commits(session)
+            write_layers(session, output, meta, without(session.trees, layers_of(output, meta), doomed), begun=True)
         self._start_step(self._again, plan.total - len(plan.reuse))
-
-    def _delete(self, session: Session, datums: Sequence[str]) -> None:
-        """Delete the output of these datums that the base has, and their entries in the meta repo (reference pps 2.4)."""
-        output, meta = self._commits(session)
-        files: dict[bytes, bytes | None] = {}
-        documents: dict[bytes, bytes | None] = {}
-        for name in datums:
-            out = f"{files_path(name)}/out"
-            for key, _ in session.trees.scan(meta.tree, *folder_range(out)):
-                path = key.decode().partition("\0")[0]
-                files[entry_key(path.removeprefix(out), name)] = None
-            for folder in (files_path(name), f"/meta/{name}"):
-                documents |= {key: None for key, _ in session.trees.scan(meta.tree, *folder_range(folder))}
-        datum_index: dict[bytes, bytes | None] = {name.encode(): None for name in datums}
-        trees = session.trees
-        session.commits.update(output.key, tree=trees.edit(output.tree, files))
-        session.commits.update(meta.key, tree=trees.edit(meta.tree, documents), datum_index=trees.edit(meta.datum_index, datum_index))
 
     def end(self, txn: Transaction, state: JobState, reason: str) -> list[CommitRow]:
         """Close the commits and the record; returns the commits."""
@@ -368,34 +397,3 @@ class JobRun:
     def is_late(self, now: float) -> bool:
         """Whether `job_timeout` is over."""
         return self.deadline is not None and now >= self.deadline
-
-
-def cut_sets(datums: Sequence[Datum], spec: PipelineSpec, unskipped: int) -> list[tuple[Datum, ...]]:
-    """Datums in processing order, cut as `datum_set_spec` says (reference pps 2.7); zeros mean the default.
-
-    The default goes by all datums of the job that are not known to be skipped (`unskipped`), however few of them run in this step. It
-    shows in how often a batching process starts; several workers rather share the few.
-    """
-    if not datums:
-        return []
-    wanted = spec.datum_sets
-    if wanted and wanted.size_bytes:
-        return _by_size(datums, wanted.size_bytes)
-    number = wanted.number if wanted and wanted.number else 0
-    if not number:
-        per_worker = (wanted.per_worker if wanted else 0) or _SETS_PER_WORKER
-        number = max(1, (unskipped if spec.parallelism == 1 else len(datums)) // (spec.parallelism * per_worker))
-    return [tuple(datums[at : at + number]) for at in range(0, len(datums), number)]
-
-
-def _by_size(datums: Sequence[Datum], size: int) -> list[tuple[Datum, ...]]:
-    sets: list[tuple[Datum, ...]] = []
-    held: list[Datum] = []
-    weight = 0
-    for datum in datums:
-        if held and weight >= size:
-            sets.append(tuple(held))
-            held, weight = [], 0
-        held.append(datum)
-        weight += sum(file.size for file in datum.inputs)
-    return [*sets, tuple(held)]

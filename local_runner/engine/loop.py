@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
@@ -21,6 +20,7 @@ from local_runner.engine.new_jobs import NewJobs, is_unfinished
 from local_runner.engine.pool import Pool
 from local_runner.engine.services import Services
 from local_runner.engine.start import executor_remarks, start_pipeline
+from local_runner.engine.turns import Turns
 from local_runner.engine.worker_request import WorkerRequests
 from local_runner.engine.worker_thread import DatumEnded, Event, Free, WorkerEnded
 from local_runner.errors import ClusterLost, DiskFull, LocalRunnerError, Unavailable, WorkerLost
@@ -59,7 +59,8 @@ class Engine:
         self._config = config
         self._requests = WorkerRequests(database, config)
         self._events: queue.SimpleQueue[Event | Copied] = queue.SimpleQueue()
-        self._runs: dict[JobRef, JobRun] = {}  # whose turn is next comes first
+        self._runs: dict[JobRef, JobRun] = {}  # of each pipeline the oldest first
+        self._turns = Turns()
         self._pool = Pool(database, config, self._requests, self._put)
         self._egresses: dict[JobRef, Egress] = {}
         self._wakeup = Wakeup(database.home.wakeups)
@@ -277,6 +278,7 @@ class Engine:
     def _begin(self, run: JobRun) -> None:
         run.withheld = cache(partial(self._requests.withheld, run.spec))
         self._runs[run.info.job] = run
+        self._turns.join(run.info.job.pipeline)
         self._begun.append(run)
 
     def _drop_ended(self) -> None:
@@ -301,9 +303,11 @@ class Engine:
         if run.is_late(self._database.clock()):
             self._end(run, JobState.KILLED, TIMED_OUT)
             return
+        if run.waits_for is not None and run.waits_for not in self._agenda.unfinished:
+            self._settle(run)
         if run.takes_over:
             self._take_over(run)
-        while run.is_idle and not run.is_over:
+        while run.is_idle and not run.is_over and run.waits_for is None:
             if run.has_news:
                 self._flush(run, ())
             with self._database.write() as session:
@@ -319,23 +323,33 @@ class Engine:
             elif run.takes_over:
                 self._take_over(run)
 
+    def _settle(self, run: JobRun) -> None:
+        """Take in that the job which this one builds on is over."""
+        if run.has_news:
+            self._flush(run, ())
+        with self._database.write() as session:
+            if is_unfinished(session, run.info.job):
+                run.settle(Transaction(session, new_id(), session.clock()))
+
     def _take_over(self, run: JobRun) -> None:
         with self._database.read() as session:
             run.take_over(session, _TURN)
         self._again = self._again or run.takes_over
 
     def _dispatch(self) -> None:
-        """Give waiting sets to free workers, one set of each job in turn."""
+        """Give waiting sets to free workers."""
         now = time.monotonic()
-        turns = deque(run for run in self._runs.values() if run.sets and now >= run.held_until)
-        while turns and self._pool.has_room:
-            run = turns.popleft()
-            job, waiting = run.info.job, len(run.sets)
-            self._guard.for_job(job, partial(self._pool.dispatch, run))
-            if job in self._runs and len(run.sets) < waiting:
-                self._runs[job] = self._runs.pop(job)  # the others come first the next time
-                if run.sets:
-                    turns.append(run)
+        self._turns.share_out([run for run in self._runs.values() if run.sets and now >= run.held_until], self._give)
+
+    def _give(self, run: JobRun) -> bool:
+        """Give a set of a job to a worker; returns whether one had room for it."""
+        if not self._pool.has_room:
+            return False
+        before = len(run.sets)
+        self._guard.for_job(run.info.job, partial(self._pool.dispatch, run))
+        # A younger job of the pipeline may begin when all datums of this one are handed out.
+        self._new_jobs.is_behind |= not run.sets and run.spec.parallelism > 1
+        return run.info.job in self._runs and len(run.sets) < before
 
     def _remark(self) -> None:
         """Write into the logs of new jobs which fields of their specs and images this executor cannot honour.
@@ -389,6 +403,8 @@ class Engine:
     def _let_go(self, job: JobRef) -> None:
         """Stop all work for a job."""
         run = self._runs.pop(job, None)
+        if not any(other.pipeline == job.pipeline for other in self._runs):
+            self._turns.leave(job.pipeline)
         egress = self._egresses.pop(job, None)
         if egress is not None:
             egress.give_up()

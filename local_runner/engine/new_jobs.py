@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from local_runner.engine.config import EngineConfig
@@ -57,11 +57,15 @@ class NewJobs:
             job: (row, key) for job, (row, key) in self._waits.items() if key in awaited and agenda.rows.get(job.pipeline) is row
         }
 
-    def take_on(self, under_way: Collection[JobRef], seconds: float) -> None:
+    def take_on(self, under_way: Mapping[JobRef, JobRun], seconds: float) -> None:
         """Begin jobs that can begin and end those that never will, for a limited time."""
         agenda, until, self.is_behind = self._agenda, time.monotonic() + seconds, False
         serves = self._services.serves if self._config.services else None
-        for candidate in candidates(agenda.unfinished, agenda.rows, under_way, agenda.services, serves):
+
+        def has_waiting(job: JobRef) -> bool:
+            return bool(under_way[job].sets)
+
+        for candidate in candidates(agenda.unfinished, agenda.rows, under_way, agenda.services, serves, has_waiting):
             job = candidate.job
             if job in self._waits or job in self._considered or job.pipeline in self._guard.aside:
                 continue
@@ -83,21 +87,22 @@ class NewJobs:
         elif verdict.waits_for:
             self._waits[job] = row, verdict.waits_for
             if self._config.may_begin(info):
-                self._wait(info, row)
+                self._wait(info, row, warm=not candidate.before)
         elif self._config.may_begin(info):
             if job.pipeline in self._agenda.services:
                 self._begin_service(info, row, candidate.before)
             else:
                 self._begin(info, row, spec_of(row))
 
-    def _wait(self, info: JobInfo, row: PipelineRow) -> None:
-        """Note that a job waits for its inputs, and let its workers get ready meanwhile."""
+    def _wait(self, info: JobInfo, row: PipelineRow, *, warm: bool) -> None:
+        """Note that a job waits for its inputs; with `warm`, let its workers get ready meanwhile."""
         if info.state is JobState.CREATED:
             with self._database.write() as session:
                 if not is_unfinished(session, info.job):
                     return
                 session.pipelines.update_job(dataclasses.replace(info, state=JobState.STARTING))
-            self._pool.warm_up(info, row, spec_of(row))
+            if warm:
+                self._pool.warm_up(info, row, spec_of(row))
 
     def _begin(self, info: JobInfo, row: PipelineRow, spec: PipelineSpec) -> None:
         target = local_egress(spec, self._database.home.path.parent)

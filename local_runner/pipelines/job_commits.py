@@ -21,7 +21,7 @@ def meta_roots(session: Session, ref: JobRef) -> tuple[Root, Root]:
     row = output_commit(session, ref, META)
     if row is None:
         return None, None
-    if row.begun or row.finished is not None:
+    if row.begun or row.finished is not None or row.datum_index is not None:  # the last: made beside an older job that still runs
         return row.tree, row.datum_index
     try:
         return base_root(session, row), base_datum_index(session, row)
@@ -30,6 +30,6 @@ def meta_roots(session: Session, ref: JobRef) -> tuple[Root, Root]:
 
 
 def base_datum_index(session: Session, row: CommitRow) -> Root:
-    """The datum index of the nearest ancestor without error."""
-    base = session.commits.base(row)
+    """The datum index of the nearest ancestor that is finished without error."""
+    base = session.commits.base(row, finished=True)
     return base.datum_index if base else None

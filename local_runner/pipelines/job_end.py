@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import META, CommitRef, JobRef, PipelineRef
 from local_runner.pipelines.job_commits import base_datum_index, output_commit
+from local_runner.pipelines.job_layers import is_apart, put_on_base
 from local_runner.repos.commits import finish_commit
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.commit_records import CommitRow
@@ -19,6 +20,9 @@ def end_job(txn: Transaction, info: JobInfo, state: JobState, reason: str) -> li
     A violation in the output turns success into failure, and is the output commit's error alone (reference pps 3.7).
     """
     closed, violation = [], ""
+    meta = output_commit(txn.session, info.job, META)
+    if meta is not None and is_apart(meta):
+        put_on_base(txn.session, info.job, txn.session.commits.base(meta, finished=True))
     for kind in ("user", META):
         row = output_commit(txn.session, info.job, kind)
         if row is not None and row.is_open:

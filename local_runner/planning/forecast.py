@@ -17,6 +17,7 @@ from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import META, BranchRef, JobRef, PipelineRef
 from local_runner.pipelines.datum_index import DatumRecord, read_datum_index
 from local_runner.pipelines.job_commits import output_commit
+from local_runner.pipelines.job_layers import is_apart, own_records, put_on_base
 from local_runner.pipelines.meta import meta_path, parse_meta
 from local_runner.pipelines.pipelines import NO_COMMAND
 from local_runner.pipelines.stored_specs import spec_of
@@ -155,11 +156,11 @@ class _Forecaster:
 
     def _done(self, job: JobRef) -> frozenset[str]:
         """The datums that a running job has finished."""
-        meta, own = output_commit(self._session, job, META), bytes.fromhex(job.id)
-        if meta is None or not meta.begun:
+        meta = output_commit(self._session, job, META)
+        if meta is None:
             return frozenset()
-        datum_index = read_datum_index(self._session.trees, meta.datum_index)
-        return frozenset(name for name, record in datum_index if record.job == own and record.state is DatumState.PROCESSED)
+        own = own_records(self._session, job, meta)
+        return frozenset(name for name, record in own.items() if record.state is DatumState.PROCESSED)
 
     def _causes(self, info: JobInfo, row: PipelineRow, base: CommitRow | None) -> tuple[Cause, ...]:
         """What changed since the base, or since the job before if no job ever succeeded."""
@@ -209,7 +210,10 @@ class _Forecaster:
 
     def _pretend(self, job: JobRef, job_forecast: JobForecast, base: CommitRow | None, output: CommitRow, salt: str) -> None:
         """Close the commits of a job as if it had succeeded, with as much of its output as is known."""
-        session = self._session
+        session, meta = self._session, output_commit(self._session, job, META)
+        if meta is not None and is_apart(meta):
+            put_on_base(session, job, base)
+            output, meta = session.commits.at(output.key), session.commits.at(meta.key)
         tree = output.tree if output.begun else base_root(session, output)
         lost = {step.id for step in job_forecast.steps if step.verb is not Action.REUSE}
         if lost and tree is not None:
@@ -218,7 +222,6 @@ class _Forecaster:
         self._close(output, tree=tree)
         if job_forecast.waits_for or job_forecast.count(Action.RUN) or job_forecast.count(Action.KEEP):
             self._partial.add(output.key)
-        meta = output_commit(session, job, META)
         if meta is None:
             return
         datum_index: dict[bytes, bytes | None] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from local_runner.errors import CommitNotFound, LocalRunnerError, Refused
-from local_runner.model.datums import Datum, DatumInfo, InputFile
+from local_runner.model.datums import Datum, DatumInfo, DatumState, InputFile
 from local_runner.model.globs import compile_glob
 from local_runner.model.inputs import Cron, Input, Pfs, leaves
 from local_runner.model.jobs import JobInfo
@@ -16,6 +16,7 @@ from local_runner.model.refs import META, USER, BranchRef, CommitQuery, JobRef
 from local_runner.model.repos import ORIGIN_AUTO
 from local_runner.pipelines.datum_index import DatumRecord, read_datum_index
 from local_runner.pipelines.job_commits import output_commit
+from local_runner.pipelines.stored_specs import spec_of
 from local_runner.planning.enumerate import enumerate_datums
 from local_runner.planning.kept_datums import find_kept
 from local_runner.planning.plan import Plan, plan_job
@@ -31,8 +32,12 @@ EVERY_FILE = "/*"  # the pattern of a clock's ticks
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A job that can begin. `base` is the meta commit its datums are compared with."""
+    """A job that can begin. `base` is the meta commit its datums are compared with.
 
+    While that is open, only what of the plan is `new` is sure.
+    """
+
+    datums: Sequence[Datum]
     plan: Plan
     roots: Roots
     base: CommitRow | None
@@ -97,13 +102,19 @@ def prepare(session: Session, info: JobInfo, spec: PipelineSpec, salt: str) -> P
     datums, roots = datums_of(session, spec.input, commits)
     plan, base = plan_of(session, info, spec, salt, datums)
     committed = {row.ref.id: row.finished or 0.0 for row in commits.values()}
-    return Prepared(plan, roots, base, committed)
+    return Prepared(datums, plan, roots, base, committed)
+
+
+def replan(session: Session, info: JobInfo, spec: PipelineSpec, salt: str, before: Prepared) -> Prepared:
+    """Plan the same datums again, now that the base of the job is another, or is over."""
+    plan, base = plan_of(session, info, spec, salt, before.datums)
+    return replace(before, plan=plan, base=base)
 
 
 def plan_of(session: Session, info: JobInfo, spec: PipelineSpec, salt: str, datums: Sequence[Datum]) -> tuple[Plan, CommitRow | None]:
     """The plan of a job with these datums, and the meta commit they are compared with."""
     base = base_of(session, info.job)
-    datum_index: dict[str, DatumRecord] = dict(read_datum_index(session.trees, base.datum_index)) if base else {}
+    datum_index = _index_of(session, JobRef(info.job.pipeline, base.ref.id), base) if base else {}
     old_salt = base is not None and _salt_of(session, info, base) != salt
     every_job = spec.reprocess_every_job or spec.s3_out
     plan = plan_job(datums, datum_index, salt, every_job=every_job, old_salt=old_salt)
@@ -111,6 +122,18 @@ def plan_of(session: Session, info: JobInfo, spec: PipelineSpec, salt: str, datu
         return plan, base
     to_run = [*plan.new, *(datum for datum, _ in plan.again)]
     return replace(plan, kept=find_kept(session, info.job, base, to_run, salt)), base
+
+
+def _index_of(session: Session, job: JobRef, meta: CommitRow) -> dict[str, DatumRecord]:
+    """What a job leaves of its datums. While it is not over, its input says which they are, and nothing what becomes of them."""
+    info, output = session.pipelines.job(job), output_commit(session, job)
+    version = session.pipelines.version(job.pipeline, info.pipeline_version) if info else None
+    if meta.finished is not None or version is None or output is None:
+        return dict(read_datum_index(session.trees, meta.datum_index))
+    spec = spec_of(version)
+    datums, _ = datums_of(session, spec.input, input_commits(session, spec, output))
+    unknown = DatumRecord(b"", DatumState.PROCESSED, bytes.fromhex(job.id))
+    return {datum.id: unknown for datum in datums}
 
 
 def _salt_of(session: Session, info: JobInfo, base: CommitRow) -> str:

@@ -17,7 +17,7 @@ from local_runner.storage.pipeline_records import PipelineRow
 
 
 class Candidate(NamedTuple):
-    """A job whose turn it is. Of a service, it takes the place of those before it."""
+    """A job whose turn it is, and the older ones in progress. Of a service, it takes their place."""
 
     job: JobRef
     row: PipelineRow
@@ -39,27 +39,31 @@ def candidates(
     begun: Collection[JobRef],
     services: Collection[PipelineRef],
     serves: Callable[[JobRef, PipelineRow], bool] | None,
+    has_waiting: Callable[[JobRef], bool] = lambda job: False,
 ) -> Iterator[Candidate]:
-    """The oldest job of each pipeline, unless it has begun; of a service all that do not serve yet, and none without `serves`.
+    """The oldest job of each pipeline that has not begun; of a service all that do not serve yet, and none without `serves`.
 
-    Jobs of a pipeline run one after another, whatever its parallelism: each is based on the one before, and the result is the
-    same (reference pps 7, *UNSURE*, parallel jobs).
+    As many jobs of a pipeline are in progress as its parallelism says (reference pps 2.7, 4.3). Each is compared with the one before,
+    so they begin in order, and not while an older one has datums that are waiting for a worker (`has_waiting`). Whoever is given
+    a job may begin it, that is, put it among those `begun`: then the next one follows.
     """
-    seen: set[PipelineRef] = set()
-    served: dict[PipelineRef, list[JobRef]] = {}
+    closed: set[PipelineRef] = set()
+    in_progress: dict[PipelineRef, list[JobRef]] = {}
     for job in unfinished:
         pipeline = job.pipeline
-        if pipeline in seen or pipeline not in rows:
+        if pipeline in closed or pipeline not in rows:
             continue
+        before = in_progress.setdefault(pipeline, [])
         if pipeline in services:
-            before = served.setdefault(pipeline, [])
             if serves is not None and not serves(job, rows[pipeline]):
                 yield Candidate(job, rows[pipeline], tuple(before))
             before.append(job)
             continue
-        seen.add(pipeline)
         if job not in begun:
-            yield Candidate(job, rows[pipeline])
+            yield Candidate(job, rows[pipeline], tuple(before))
+        before.append(job)
+        if job not in begun or has_waiting(job) or len(before) >= spec_of(rows[pipeline]).parallelism:
+            closed.add(pipeline)
 
 
 def judge(session: Session, job: JobRef, row: PipelineRow) -> Verdict:

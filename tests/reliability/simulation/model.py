@@ -29,6 +29,7 @@ GRAPH: Mapping[str, dict[str, object]] = {
     "clock": {"cron": {"name": "tick", "spec": "@every 1h"}},
     "pair": {"cross": [{"pfs": {"repo": "data", "glob": "/"}}, {"pfs": {"repo": "extra", "glob": "/"}}]},
 }
+AT_ONCE: Mapping[str, int] = {"up": 3, "both": 2, "pair": 2}  # jobs of a pipeline in progress at once; of the others one
 SOURCES: Mapping[str, tuple[str, ...]] = {
     "up": ("data",),
     "down": ("up",),

@@ -9,7 +9,7 @@ from random import Random
 from local_runner.errors import LocalRunnerError
 from local_runner.model.refs import CommitQuery, PipelineRef, parse_branch, parse_commit, parse_repo
 from local_runner.runner import Runner
-from tests.reliability.simulation.model import BAD, GRAPH, HOUR, ROOTS, SOURCES, TICKS, Broken, Files, Model, read_head
+from tests.reliability.simulation.model import AT_ONCE, BAD, GRAPH, HOUR, ROOTS, SOURCES, TICKS, Broken, Files, Model, read_head
 
 PATHS = {"data": ("/a", "/b", "/c", "/d/x", "/d/y"), "extra": ("/m", "/n", "/k/z")}
 _LARGE = b"large" * 14_000  # above what is kept as a row
@@ -221,4 +221,5 @@ def _listed(runner: Runner, repo: str) -> set[str]:
 
 
 def _spec(name: str) -> dict[str, object]:
-    return {"pipeline": {"name": name}, "transform": {"cmd": ["do"]}, "input": GRAPH[name], "datum_tries": 1}
+    at_once = {"parallelism_spec": {"constant": AT_ONCE[name]}} if name in AT_ONCE else {}
+    return {"pipeline": {"name": name}, "transform": {"cmd": ["do"]}, "input": GRAPH[name], "datum_tries": 1, **at_once}
