@@ -30,7 +30,6 @@ from local_runner.model.pipelines import PipelineSpec
 from local_runner.model.refs import JobRef
 from local_runner.pipelines.outcome import Outcome
 from local_runner.storage.database import Database
-from local_runner.storage.job_log import JobLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class WorkerThread(threading.Thread):
         self._report = report
         self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._runner: DatumRunner | None = None
-        self._warm_log: JobLog | None = None
+        self._warm_for: JobContext | None = None  # the job for which its process was started before a set came
         self.assigned: Assignment | None = None  # what the pool gave it and it did not report on yet; written by the pool alone
         self.where = ""  # the machine it is on, once it is open; "" is this one
         self.current: tuple[Datum, float] | None = None  # what it runs, and since when; written by its own thread alone
@@ -255,10 +254,12 @@ class WorkerThread(threading.Thread):
     def _serve(self, runner: DatumRunner, request: _Request) -> None:
         if isinstance(request, _Warm):
             if runner.batch and not self._abandoned:
-                self._warm_log = request.context.log
+                self._forget_warm(runner, request.context.job)
+                self._warm_for = request.context
                 runner.batch.start(request.context)
             return
         if isinstance(request, Assignment):
+            self._forget_warm(runner, request.job)
             self._run_set(runner, request)
         if runner.batch:
             runner.batch.end()
@@ -266,6 +267,12 @@ class WorkerThread(threading.Thread):
         if isinstance(request, Assignment):
             runner.clear()
             self._report(Free(self))
+
+    def _forget_warm(self, runner: DatumRunner, job: JobRef) -> None:
+        """End a batching process that was started for another job than this one, as its variables name that."""
+        if runner.batch and self._warm_for and self._warm_for.job != job:
+            runner.batch.end()
+            self._close_warm_log()
 
     def _run_set(self, runner: DatumRunner, assignment: Assignment) -> None:
         runner.resume()
@@ -282,6 +289,6 @@ class WorkerThread(threading.Thread):
 
     def _close_warm_log(self) -> None:
         """Close the log for what a batching process printed before its first datum."""
-        if self._warm_log is not None:
-            self._warm_log.close()
-            self._warm_log = None
+        if self._warm_for is not None:
+            self._warm_for.log.close()
+            self._warm_for = None

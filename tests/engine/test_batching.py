@@ -1,5 +1,6 @@
 """User code that stays up and asks for one datum after the other (reference pps 2.8)."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.executors.scripted import ScriptedDatum, ScriptedExecutor
 from local_runner.model.jobs import JobState
 from tests.reference.machine import Machine
-from tests.support.lab import Lab
+from tests.support.lab import Lab, copy
 
 FOUR: "dict[str, str | bytes | None]" = {f"/{n}": str(n) for n in range(4)}
 
@@ -176,3 +177,36 @@ def test_user_code_in_a_sandbox_cannot_lead_whoever_lays_out_its_datums_to_a_fol
     assert "cannot be laid out" in machine.job("p").reason
     assert list(target.iterdir()) == []
     machine.close()
+
+
+def test_a_process_that_got_ready_for_a_job_that_was_stopped_serves_no_other(lab: Lab) -> None:
+    served: list[tuple[str, int]] = []
+    gate = threading.Event()
+    program = Program()
+
+    def serve(process: ScriptedDatum) -> int:
+        program.seen.clear()
+        end = program(process)
+        served.append((process.env["PACH_JOB_ID"], len(program.seen)))
+        return end
+
+    def wait(datum: ScriptedDatum) -> None:
+        gate.wait(20)
+        copy(datum)
+
+    lab.executor.stay = serve
+    lab.put("raw@master", {"/a": "1"})
+    lab.pipeline("data", "raw:/*", wait)
+    lab.pipeline("batch", transform={"datum_batching": True})
+    lab.put("raw@master", {"/b": "2"})
+
+    def stop_the_first() -> bool:
+        if program.starts and not gate.is_set():
+            lab.runner.stop_job(lab.jobs("batch")[-1].job)
+            gate.set()
+        return False
+
+    lab.run_all(until=stop_the_first)
+    last, first = lab.jobs("batch")
+    assert (last.state, first.state) == (JobState.SUCCESS, JobState.KILLED)
+    assert {job for job, datums in served if datums} == {last.job.id}
