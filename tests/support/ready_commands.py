@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 # Rooms that commands seldom need, and which bring libraries that do not like to be forked.
-_LEFT_OUT = ("local_runner.__main__", "local_runner.deploy", "local_runner.search", "local_runner.server")
+_LEFT_OUT = tuple(f"local_runner.{room}" for room in ("__main__", "deploy", "executors.dask", "search", "server"))
 # What calls one: hands over its streams and waits for the exit status. It imports next to nothing, to be there in 10 ms.
 _CALL = """
 import _socket, marshal, os, sys
@@ -49,7 +49,7 @@ def ready_commands(folder: Path) -> Iterator[str]:
     with subprocess.Popen([sys.executable, "-m", __name__, str(at)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
-        process.stdout.readline()  # it listens
+        assert process.stdout.readline() == b"it listens\n"
         yield shlex.join([sys.executable, "-I", "-S", str(call), str(at)])
         process.stdin.close()  # which ends it, as the end of this process does
 
@@ -58,7 +58,8 @@ def _serve(at: str) -> None:
     """Fork for each call until standard input ends."""
     for module in pkgutil.walk_packages([str(ROOT / "local_runner")], "local_runner."):
         if not module.name.startswith(_LEFT_OUT):
-            importlib.import_module(module.name)
+            with contextlib.suppress(ImportError):  # what stands on an extra that is not installed
+                importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
     children: dict[int, int] = {}  # by the number of the connection of whoever waits for them
