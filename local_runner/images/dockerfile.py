@@ -57,8 +57,8 @@ def read_instructions(text: str) -> Iterator[Instruction]:
         yield Instruction(name.upper(), rest.strip(), tuple(flags), "\n".join(here))
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace $NAME, ${NAME}, ${NAME:-word} and ${NAME:+word}; an unknown variable is empty."""
+def expand(text: str, variables: Mapping[str, str], *, keep_unknown: bool = False) -> str:
+    """Replace $NAME, ${NAME}, ${NAME:-word} and ${NAME:+word}; an unknown variable is empty, or stays with `keep_unknown`."""
 
     def value(found: re.Match[str]) -> str:
         if found[0] == "\\$":
@@ -67,9 +67,15 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         is_set = bool(variables.get(name)) if operator.startswith(":") else name in variables
         if operator.endswith("+"):
             return found["word"] if is_set else ""
-        return variables[name] if is_set else found["word"] if operator else ""
+        return variables[name] if is_set else found["word"] if operator else found[0] if keep_unknown else ""
 
     return _VARIABLE.sub(value, text)
+
+
+def needed(text: str) -> set[str]:
+    """The variables without which a text has no meaning: those that have nothing to stand in for them."""
+    found = _VARIABLE.finditer(text)
+    return {one["braced"] or one["plain"] for one in found if one[0] != "\\$" and not (one["operator"] or "").endswith("-")}
 
 
 def split(text: str) -> list[str]:

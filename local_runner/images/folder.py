@@ -6,16 +6,21 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from local_runner.errors import Invalid
-from local_runner.images.dockerfile import Instruction, assignments, expand, read_instructions, split
+from local_runner.images.dockerfile import Instruction, assignments, expand, needed, read_instructions, split
 from local_runner.images.requirements import read_requirements, unmet
+from local_runner.images.run_line import read_run
 
 # They say how an image is started, described or watched; Pachyderm runs `transform.cmd` itself (reference pps 3.3).
 _WITHOUT_EFFECT = frozenset({"ENTRYPOINT", "CMD", "EXPOSE", "LABEL", "MAINTAINER", "HEALTHCHECK", "STOPSIGNAL", "SHELL", "VOLUME"})
+
+# Instructions that mean nothing while a variable in them has no value.
+_EXPANDED = frozenset({"COPY", "ADD", "ENV", "WORKDIR"})
+_SHOWN_COMMANDS = 3  # of a RUN
 
 # What may lie in a folder that is copied, and is no code. The second is a home; a project's whole folder has one in it.
 HOME = ".local_runner"
@@ -26,7 +31,8 @@ _LEFT_OUT = frozenset({"__pycache__", HOME})
 class ImageSource:
     """An image as its Dockerfile says. `code` maps absolute paths in the image to host files and folders; `files` are all files in them.
 
-    `requirements` are what it installs with pip; `notes` name what cannot be honoured without building it, one sentence each.
+    `requirements` are what it installs with pip, `packages` with other programs, (program, package). `notes` name what else cannot be
+    honoured without building it, one sentence each.
     """
 
     folder: Path
@@ -34,6 +40,7 @@ class ImageSource:
     env: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, Path] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
+    packages: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,6 +71,7 @@ def read_image(folder: Path, base_env: Mapping[str, str] | None = None) -> Image
     stages: dict[str, ImageSource] = {}
     source, name = start, ""
     arguments: dict[str, str] = {}
+    without_value: set[str] = set()
     for number, instruction in enumerate(read_instructions(text)):
         known = {**(base_env or {}), **arguments, **source.env}
         if instruction.name == "FROM":
@@ -74,6 +82,13 @@ def read_image(folder: Path, base_env: Mapping[str, str] | None = None) -> Image
             name = words[2] if len(words) == 3 else f"stage {number}"
         elif instruction.name == "ARG":
             arguments |= {key: expand(value, known) for key, value in assignments(instruction).items()}
+            without_value |= {word for word in split(instruction.rest) if "=" not in word and word not in known}
+        elif instruction.name in _EXPANDED and (unknown := sorted(needed(instruction.rest) & without_value - known.keys())):
+            source = _note(
+                source,
+                f"{instruction.name} {instruction.rest} is not done: only a build gives {_listed(unknown)} a value;"
+                f" write ARG {unknown[0]}=VALUE into the Dockerfile",
+            )
         elif read := _READERS.get(instruction.name):
             source = read(source, instruction, known)
         elif instruction.name not in _WITHOUT_EFFECT:
@@ -92,6 +107,9 @@ def image_notes(image: str, folders: Mapping[str, Path]) -> list[str]:
     source = read_image(folder)
     missing = unmet(source.requirements)
     said = [f"image {image}: {folder / 'Dockerfile'} installs {', '.join(missing)}; pip install it here"] if missing else []
+    for program in dict.fromkeys(program for program, _ in source.packages):
+        installed = _listed([package for by, package in source.packages if by == program])
+        said.append(f"image {image}: {folder / 'Dockerfile'} installs {installed} with {program}: it must be on this machine")
     return [*said, *(f"image {image}: {note}" for note in source.notes)]
 
 
@@ -155,21 +173,20 @@ def _add(source: ImageSource, instruction: Instruction, known: Mapping[str, str]
 
 def _run(source: ImageSource, instruction: Instruction, known: Mapping[str, str]) -> ImageSource:
     script = instruction.here or " ".join(instruction.words if instruction.rest.startswith("[") else [instruction.rest])
-    for command in re.split(r"&&|\|\||;|\n", script):
-        words = split(expand(command, known))
-        if installed := _pip_installs(words):
-            source = _install(source, installed)
-        elif words:
-            source = _note(source, f"RUN {' '.join(words)} is not done: what it installs must be on this machine")
-    return source
+    read = read_run(expand(script, known, keep_unknown=True))
+    for arguments in read.pip:
+        source = _install(source, list(arguments))
+    source = replace(source, packages=tuple(dict.fromkeys(source.packages + read.packages)))
+    return _note(source, f"RUN {_shortened(read.others)} is not done") if read.others else source
 
 
-def _pip_installs(words: list[str]) -> list[str]:
-    """The arguments of a `pip install`, `pip3 install` or `python -m pip install`; empty for another command."""
-    for at, word in enumerate(words[:-1]):
-        if re.fullmatch(r"(.*/)?pip[\d.]*", word) and words[at + 1] == "install":
-            return words[at + 2 :]
-    return []
+def _shortened(commands: Sequence[str]) -> str:
+    shown = " && ".join(commands[:_SHOWN_COMMANDS])
+    return f"{shown} … (and {len(commands) - _SHOWN_COMMANDS} more)" if len(commands) > _SHOWN_COMMANDS else shown
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def _install(source: ImageSource, arguments: list[str]) -> ImageSource:

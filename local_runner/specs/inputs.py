@@ -6,6 +6,7 @@ node knows under "at" the path at which it stands in the spec.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -32,6 +33,8 @@ _PFS_FIELDS = (
     *("project", "name", "repo", "repo_type", "branch", "glob", "join_on", "outer_join", "group_by"),
     *("lazy", "empty_files", "s3", "reference"),
 )
+# project/repo@branch:/path, each but the repo optional: how files are named everywhere else.
+_REPO = re.compile(r"(?:(?P<project>[\w-]+)/)?(?P<repo>[\w-]+)(?:@(?P<branch>[\w.^-]+))?(?::(?P<path>.+))?", re.ASCII)
 _RESERVED = ("out", ".env")
 _NO_INPUT_HINT = "give it a pfs, cron, cross, join, group or union"
 _S3_REASON = "as 's3' requires input data to be accessed via Pachyderm's S3 gateway rather than the file system"
@@ -159,6 +162,8 @@ def _pfs_errors(pfs: Node, field: str) -> Iterator[SpecError]:
     s3 = pfs.get("s3")
     if not pfs["repo"]:
         yield SpecError("input must specify a repo", field=f"{field}.repo")
+    elif hint := _repo_hint(pfs["repo"]):
+        yield SpecError(f"repo {pfs['repo']} not found", field=f"{field}.repo", hint=hint)
     if not s3 and not pfs["glob"]:
         yield SpecError("input must specify a glob", field=f"{field}.glob", hint='"/" is one datum, "/*" one for each file or folder')
     if s3 and pfs["glob"] != "/":
@@ -169,6 +174,15 @@ def _pfs_errors(pfs: Node, field: str) -> Iterator[SpecError]:
             yield SpecError(f"input cannot specify both 's3' and '{other}', {_S3_REASON}", field=f"{field}.{other}")
     if pfs.get("commit"):
         yield SpecError("input cannot come from a commit; use a branch with head pointing to the commit", field=f"{field}.commit")
+
+
+def _repo_hint(repo: str) -> str:
+    """What to write for a repo that is named with its project, its branch or a path; "" for a name a repo may have."""
+    found = _REPO.fullmatch(repo)
+    if found is None or repo == found["repo"]:
+        return ""
+    parts = {"project": found["project"], "repo": found["repo"], "branch": found["branch"], "glob": found["path"]}
+    return "write " + ", ".join(f'"{name}": "{value}"' for name, value in parts.items() if value)
 
 
 def _has_s3(node: Node) -> bool:

@@ -28,7 +28,7 @@ def test_a_missing_secret_is_said_when_a_pipeline_is_made_or_checked_and_on_its_
         assert LOGIN in said
         assert KEYS in said
     job = f"p@{lab.ok('inspect commit p@master --raw').document['commit']['id']}"
-    assert lab.ok("list job -p p").lines[1].endswith("success: secret login is not here, so variable T...")
+    assert lab.ok("list job -p p").lines[1].endswith("success: secret login is not here,...")
     assert [line for line in lab.ok(f"inspect job {job}").out.splitlines() if line.startswith(f"Warning: {LOGIN}")]
     assert lab.ok(f"inspect job {job} --raw").document.get("reason") is None, "as on a cluster"
     assert any(line.startswith(LOGIN) for line in lab.ok("logs -p p --worker").lines)
@@ -65,3 +65,31 @@ def test_an_amount_that_a_cluster_ignores_is_ignored_with_a_word(lab: Pachctl, l
         assert said in shown
         assert "resource_requests.disk: '1 G' is not a quantity" in shown
     assert lab.ok("list job -p p").lines[1].endswith("success")
+
+
+def test_a_job_that_cannot_run_names_the_pipeline_behind_its_input(lab: Pachctl) -> None:
+    lab.ok("put file data@master:/b", stdin="fail\n")
+    lab.ok("create pipeline", stdin=json.dumps(copying(datum_tries=1)))
+    below = {"pipeline": {"name": "q"}, "transform": {"cmd": ["copy"]}, "input": {"pfs": {"name": "DATA_PATH", "repo": "p", "glob": "/"}}}
+    lab.ok("create pipeline", stdin=json.dumps(below))
+    job = lab.ok("list job -p q --raw").document["job"]["id"]
+    lines = lab.ok(f"inspect job q@{job}").out.splitlines()
+    assert "Reason: unrunnable because the following upstream pipelines failed: DATA_PATH" in lines
+    assert any(line.startswith(f"input DATA_PATH is written by p: its job p@") and "failed: datum " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("repo", "hint"),
+    [
+        ("data@master", 'write "repo": "data", "branch": "master"'),
+        ("default/data", 'write "project": "default", "repo": "data"'),
+        ("data@master:/*", 'write "repo": "data", "branch": "master", "glob": "/*"'),
+    ],
+)
+def test_a_repo_that_is_written_as_elsewhere_is_told_apart(lab: Pachctl, repo: str, hint: str) -> None:
+    for glob in ({"glob": "/"}, {}):
+        spec = copying(input={"pfs": {"repo": repo, **glob}})
+        ended = lab("create pipeline", stdin=json.dumps(spec))
+        assert ended.status == 2
+        assert f"repo {repo} not found" in ended.err
+        assert hint in ended.err

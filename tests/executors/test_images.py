@@ -139,10 +139,11 @@ def test_what_cannot_be_honoured_is_named(folder: Path) -> None:
         CMD ["x"]
         """,
     )
-    beginnings = ["RUN apt-get update", "RUN apt-get install -y jq", "RUN make", "RUN COPY", "ADD https", "COPY nothing.py", "USER worker"]
+    beginnings = ["RUN make && COPY train.py /not/an/instruction is not done", "ADD https", "COPY nothing.py", "USER worker"]
     assert len(source.notes) == len(beginnings)
     assert all(note.startswith(beginning) for note, beginning in zip(source.notes, beginnings, strict=True))
     assert code(source) == {}
+    assert source.packages == (("apt-get", "jq"),)
 
 
 def test_what_pip_would_install_is_checked(folder: Path) -> None:
@@ -164,9 +165,58 @@ def test_what_pip_would_install_is_checked(folder: Path) -> None:
 def test_what_an_image_has_that_is_not_done_here_is_said_and_of_an_unknown_image_nothing(folder: Path) -> None:
     read(folder, "FROM x\nRUN apt-get install -y graphviz\n")
     assert image_notes("model", {"model": folder}) == [
-        "image model: RUN apt-get install -y graphviz is not done: what it installs must be on this machine"
+        f"image model: {folder}/Dockerfile installs graphviz with apt-get: it must be on this machine"
     ]
     assert image_notes("ubuntu:20.04", {"model": folder}) == []
+
+
+def test_a_dockerfile_of_many_commands_is_a_few_facts_and_what_matters_comes_first(folder: Path) -> None:
+    read(
+        folder,
+        """
+        FROM ubuntu:20.04
+        COPY --from=other /a /b
+        RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -t stable \\
+            python3 libopencv-dev && rm -rf /var/lib/apt/lists/* && cd /tmp && pip3 --version && echo done
+        RUN set -ex; cd /src; cmake -D CMAKE_BUILD_TYPE=RELEASE ..; make -j4; make install; ldconfig; ln -s /a /b
+        RUN sudo apt-get install -y python3 jq
+        RUN apk add --no-cache --virtual .deps gcc
+        RUN mkdir -p /data
+        """,
+    )
+    image = f"image model: {folder}/Dockerfile installs"
+    assert image_notes("model", {"model": folder}) == [
+        f"{image} python3, libopencv-dev, jq with apt-get: it must be on this machine",
+        f"{image} gcc with apk: it must be on this machine",
+        "image model: COPY /a /b takes files from another image (--from=other): they are not there",
+        "image model: RUN cmake -D CMAKE_BUILD_TYPE=RELEASE .. && make -j4 && make install … (and 1 more) is not done",
+        "image model: RUN mkdir -p /data is not done",
+    ]
+
+
+def test_an_argument_that_only_a_build_gives_a_value_is_unknown_and_not_empty(folder: Path) -> None:
+    source = read(
+        folder,
+        """
+        ARG S
+        ARG D
+        ARG BASE=python
+        FROM $BASE
+        ARG S
+        ARG E
+        COPY $S/* $D/
+        ENV A=1
+        ENV HOME_OF=$E
+        WORKDIR ${E:-/app}
+        COPY train.py $UNDECLARED/x/
+        RUN apt-get install -y $S jq$E
+        """,
+    )
+    assert [note.partition(":")[0] for note in source.notes] == ["COPY $S/* $D/ is not done", "ENV HOME_OF=$E is not done"]
+    assert source.notes[0].endswith("only a build gives D, S a value; write ARG D=VALUE into the Dockerfile")
+    assert (code(source), dict(source.env), source.working_dir) == ({"/x/train.py": "train.py"}, {"A": "1"}, "/app")
+    mended = read(folder, "ARG S=lib\nARG D=/opt\nFROM python\nARG S\nARG D\nCOPY $S/* $D/\n")
+    assert (mended.notes, code(mended)) == ((), {"/opt/a.py": "lib/a.py", "/opt": "lib/deep"})
 
 
 def test_a_missing_requirements_file_is_named(folder: Path) -> None:
