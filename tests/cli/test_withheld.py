@@ -75,7 +75,7 @@ def test_a_job_that_cannot_run_names_the_pipeline_behind_its_input(lab: Pachctl)
     job = lab.ok("list job -p q --raw").document["job"]["id"]
     lines = lab.ok(f"inspect job q@{job}").out.splitlines()
     assert "Reason: unrunnable because the following upstream pipelines failed: DATA_PATH" in lines
-    assert any(line.startswith(f"input DATA_PATH is written by p: its job p@") and "failed: datum " in line for line in lines)
+    assert any(line.startswith("input DATA_PATH is written by p: its job p@") and "failed: datum " in line for line in lines)
 
 
 @pytest.mark.parametrize(
