@@ -49,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "reliability_scale" in getattr(item, "fixturenames", ()):
             item.add_marker("attack")
+    if "PYTEST_XDIST_WORKER" in os.environ:  # what goes on for longest begins first, so that nobody has to wait for it in the end
+        items.sort(key=lambda item: "attack" not in item.keywords)
 
 
 @pytest.fixture(scope="session")

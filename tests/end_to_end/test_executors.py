@@ -20,10 +20,10 @@ from tests.support.containers import why_not
 REASONS = {"sandbox": SandboxExecutor().why_not(), "process": ProcessExecutor().why_not(), "container": why_not()}
 
 # Each way but the README's own, which is a batched sandbox. Processes cannot be batched: the client library of such a stage reads
-# /pfs/.env, which is not there where nothing is at /pfs. Unbatched, each datum imports scikit-learn, 1.2 s of processor time: 9 of
+# /pfs/.env, which is not there where nothing is at /pfs. Unbatched, each datum imports scikit-learn, 1.2 s of processor time: 4 of
 # the 77 points do.
 UNBATCHED = ("sandbox", "process", "container")
-LINES = 3  # of each parameter file, where datums are not batched
+LINES = 2  # of each parameter file, where datums are not batched
 
 
 def test_containers_make_the_same_search(first_run: FirstRun, tmp_path: Path) -> None:
