@@ -9,8 +9,8 @@ import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from local_runner.errors import Invalid
 
@@ -39,22 +39,51 @@ def check_argument(name: str, value: object, annotation: Any) -> None:
 def _checked_method(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        signature, annotations = _looked_at(method)
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise Invalid(f"{method.__name__}: {error}") from None
+        wanted = _looked_at(method)
+        given = dict(zip(wanted.positional, args, strict=False)) | kwargs
+        if len(given) != len(args) + len(kwargs) or not wanted.needed <= given.keys() <= wanted.known:
+            given = _bound(method, wanted.signature, args, kwargs)
         for name, value in given.items():
-            if name in annotations:
-                check_argument(name, value, annotations[name])
+            if type(value) not in wanted.plain.get(name, _ANY):
+                check_argument(name, value, wanted.annotations[name])
         return method(*args, **kwargs)
 
     return call
 
 
+def _bound(method: Callable[..., Any], signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by name. Raises `Invalid` for a call that does not fit."""
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise Invalid(f"{method.__name__}: {error}") from None
+
+
+class _Anything:
+    """A set that has everything in it."""
+
+    def __contains__(self, kind: object) -> bool:
+        return True
+
+
+_ANY: Container[type] = _Anything()
+
+
+class _Wanted(NamedTuple):
+    """What is known of a method: those of its arguments that can stand without a name, must be given, and may be; their types; and by
+    argument the types whose values need no closer look."""
+
+    signature: inspect.Signature
+    positional: tuple[str, ...]
+    needed: frozenset[str]
+    known: frozenset[str]
+    annotations: Mapping[str, Any]
+    plain: Mapping[str, frozenset[type]]
+
+
 @functools.cache
-def _looked_at(method: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:
-    """The signature of a method and the types of its arguments, computed at its first call (0.1 ms)."""
+def _looked_at(method: Callable[..., Any]) -> _Wanted:
+    """What is known of a method, computed at its first call (0.1 ms)."""
     # What it returns may be named for type checkers only.
     arguments = types.SimpleNamespace(__annotations__={name: hint for name, hint in method.__annotations__.items() if name != "return"})
     signature, names = inspect.signature(method), inspect.unwrap(method).__globals__
@@ -62,7 +91,26 @@ def _looked_at(method: Callable[..., Any]) -> tuple[inspect.Signature, dict[str,
     for name, parameter in signature.parameters.items():
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             annotations[name] = types.GenericAlias(Sequence, (annotations[name],))
-    return signature, annotations
+    parameters = signature.parameters.values()
+    return _Wanted(
+        signature,
+        tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)),
+        frozenset(p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)),
+        frozenset(signature.parameters),
+        annotations,
+        {name: frozenset(_plain(annotation)) for name, annotation in annotations.items()},
+    )
+
+
+def _plain(annotation: Any) -> Iterator[type]:
+    """The types of an annotation whose values fit as they are: no collection, no protocol, and nothing with parts."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        for choice in typing.get_args(annotation):
+            yield from _plain(choice)
+        return
+    is_collection = annotation in _COLLECTIONS or typing.get_origin(annotation) is not None
+    if isinstance(annotation, type) and not (is_collection or getattr(annotation, "_is_protocol", False) or _parts_of(annotation)):
+        yield annotation
 
 
 class _Elsewhere(dict[str, Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import uuid
 from collections.abc import Iterator
+from functools import cache
 
 from local_runner.server import refs
 from local_runner.server.call import Call
@@ -16,6 +17,11 @@ _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def get_version(call: Call, request: Message) -> Message:
+    return _version()
+
+
+@cache
+def _version() -> Message:
     major, minor, micro = VERSION
     machine = f"{platform.system().lower()}/{_GO_NAMES.get(platform.machine(), platform.machine())}"
     return new("versionpb_v2.Version", major=major, minor=minor, micro=micro, additional=WORD, platform=machine)

@@ -98,9 +98,13 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
         self._token = token
         self._done = done
         self.address_of: Callable[[str, str], str] | None = None
+        self._known: dict[str, Any] = {}
 
     def service(self, details: Any) -> Any:
         path = details.method.lstrip("/")
+        known = self._known.get(path)
+        if known is not None:
+            return known
         method, handler = methods().get(path), handlers().get(path)
         if method is None or handler is None:
             reason = refusal(path)
@@ -112,7 +116,8 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
             (True, False): grpc.stream_unary_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }
-        return kinds[method.takes_stream, method.gives_stream](answer)
+        self._known[path] = kinds[method.takes_stream, method.gives_stream](answer)
+        return self._known[path]
 
     def _refusal(self, path: str, reason: str) -> Callable[[Any, Any], Iterator[bytes]]:
         def refuse(requests: Any, context: Any) -> Iterator[bytes]:
@@ -168,7 +173,8 @@ class _Watched:
         if not self._context.add_callback(stop.set):
             stop.set()
         id = metadata.get(_TRANSACTION, "")
-        return Call(runner.view(transaction=id, stop=stop), runner.view(stop=stop), stop, metadata.get(_AGENT, ""), id, address_of)
+        home = runner.view(stop=stop)
+        return Call(home.view(transaction=id) if id else home, home, stop, metadata.get(_AGENT, ""), id, address_of)
 
     def __enter__(self) -> _Watched:
         return self

@@ -9,10 +9,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from local_runner.api.stop import Stop
 from local_runner.errors import Busy, LocalRunnerError, Unavailable
@@ -104,7 +104,8 @@ class _Log:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._size = 0
 
     def close(self) -> None:
         with self._lock:
@@ -116,13 +117,15 @@ class _Log:
         self.line(f"{call.code} {call.path} {call.seconds * 1000:.1f}ms{f' {call.error}' if call.error else ''}")
 
     def line(self, text: str) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        said = f"{now} {text}".encode("unicode_escape").decode() + "\n"
+        now = time.time()
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        said = f"{second}.{int(now % 1 * 1000):03}Z ".encode() + text.encode("unicode_escape") + b"\n"
         with self._lock, contextlib.suppress(OSError):
             if self._file is None:
-                self._file = self._path.open("a", buffering=1)  # a line at a time
-            self._file.write(said)
-            if self._file.tell() > _LARGEST_LOG:
+                self._file = self._path.open("ab", buffering=0)  # each line is there when it is written
+                self._size = self._file.tell()
+            self._size += self._file.write(said)
+            if self._size > _LARGEST_LOG:
                 self._file.close()
                 self._file = None
                 self._path.replace(self._path.with_suffix(".log.1"))
