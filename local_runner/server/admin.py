@@ -16,12 +16,18 @@ VERSION, WORD = (2, 12, 2), "-local"
 _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def get_version(call: Call, request: Message) -> Message:
+def get_version(call: Call, request: Message) -> bytes:
     return _version()
 
 
 @cache
-def _version() -> Message:
+def _version() -> bytes:
+    found: bytes = version().SerializeToString()
+    return found
+
+
+def version() -> Message:
+    """The version whose calls these are, and the machine."""
     major, minor, micro = VERSION
     machine = f"{platform.system().lower()}/{_GO_NAMES.get(platform.machine(), platform.machine())}"
     return new("versionpb_v2.Version", major=major, minor=minor, micro=micro, additional=WORD, platform=machine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from local_runner.api.stop import Stop
 from local_runner.runner import Runner
@@ -37,3 +37,11 @@ class Call:
 Answer = Message | bytes  # a message, or one that is already as on the wire
 # From a message, or an iterator of them if the call takes a stream, to a message, or an iterator of them if it gives a stream.
 Handler = Callable[[Call, Any], "Answer | Iterator[Answer]"]
+
+_Reader = TypeVar("_Reader", bound=Callable[..., Any])
+
+
+def reads_bytes(handler: _Reader) -> _Reader:
+    """Decorates a handler that is given messages as they are on the wire, and reads them itself."""
+    handler.reads_bytes = True  # type: ignore[attr-defined]
+    return handler

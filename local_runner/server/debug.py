@@ -14,7 +14,7 @@ from pathlib import Path
 
 from local_runner.documents.status import status_document
 from local_runner.errors import Invalid
-from local_runner.server.admin import get_version
+from local_runner.server.admin import version
 from local_runner.server.call import Call
 from local_runner.server.profile import profile as sampled
 from local_runner.server.schema import Message, new, to_document
@@ -69,7 +69,7 @@ def binary(call: Call, request: Message) -> Iterator[Message]:
 def _archive(call: Call) -> bytes:
     """Version, threads of the server, state of the home, and the ends of the logs. Nothing of files or secrets is in it."""
     parts = {
-        "version.json": json.dumps(to_document(get_version(call, request=None)), indent=2).encode(),
+        "version.json": json.dumps(to_document(version()), indent=2).encode(),
         "status.json": json.dumps(status_document(call.home.status(), (), ()), indent=2).encode(),
         "threads.txt": _threads().encode(),
         **{path.name: _end(path) for path in call.home.process_logs()},

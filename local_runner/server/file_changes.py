@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from operator import itemgetter
 
 from local_runner.errors import Invalid, Unsupported
 from local_runner.model.refs import CommitQuery, FileQuery
@@ -11,40 +12,38 @@ from local_runner.repos.file_changes import FileChanges
 from local_runner.server import refs
 from local_runner.server.call import Call
 from local_runner.server.schema import Message
+from local_runner.server.steps import Step
 from local_runner.server.web import opened
 from local_runner.storage.intake import Stream
 
 
-def apply_changes(call: Call, commit: CommitQuery | None, changes: FileChanges, requests: Iterable[Message]) -> None:
+def apply_changes(call: Call, commit: CommitQuery | None, changes: FileChanges, steps: Iterable[Step]) -> None:
     """Collect what the messages of `ModifyFile` say, but for the first one. Raises `Invalid`.
 
     `commit` is where files that are copied from nowhere lie. Pieces of one file come as messages in a row, and become one content.
     """
-    for (kind, path, tag), group in groupby(requests, _key):
+    for (kind, path, tag), group in groupby(steps, _to_what):
         if kind == "raw":
-            content = (request.add_file.raw.value for request in group)
-            changes.put(path, Stream(content), append=True, tag=tag)
+            changes.put(path, _joined(group), append=True, tag=tag)
             continue
-        for request in group:
+        for step in group:
             if kind == "delete_file":
                 changes.delete(path, tag=tag)
             elif kind == "copy_file":
-                _copy(commit, changes, request.copy_file)
+                _copy(commit, changes, step.request.copy_file)
             elif kind == "url":
-                _fetch(changes, path, tag, request.add_file.url)
+                _fetch(changes, path, tag, step.request.add_file.url)
             else:
                 raise Invalid(f"a message says {kind or 'nothing'} where a change of a file was expected")
 
 
-def _key(request: Message) -> tuple[str, str, str]:
-    """What a message does, to which path, and with which tag."""
-    kind = request.WhichOneof("body") or ""
-    if kind == "add_file":
-        # A file that is added without any source is empty.
-        return request.add_file.WhichOneof("source") or "raw", refs.path(request.add_file.path), request.add_file.datum
-    if kind == "delete_file":
-        return kind, refs.path(request.delete_file.path), request.delete_file.datum
-    return kind, "", ""
+def _joined(steps: Iterator[Step]) -> bytes | Stream:
+    """The content of a file that comes as one message, or piece by piece."""
+    first, second = next(steps), next(steps, None)
+    return first.content if second is None else Stream(step.content for step in chain((first, second), steps))
+
+
+_to_what = itemgetter(0, 1, 2)  # what a step does, to which path, and with which tag
 
 
 def _copy(commit: CommitQuery | None, changes: FileChanges, request: Message) -> None:

@@ -10,9 +10,10 @@ from local_runner.errors import Invalid, Unsupported
 from local_runner.model.refs import FILE_SETS
 from local_runner.model.repos import FileInfo, PathRange
 from local_runner.server import refs
-from local_runner.server.call import Call
+from local_runner.server.call import Call, reads_bytes
 from local_runner.server.file_changes import apply_changes, apply_modifications
 from local_runner.server.schema import Message, message_class, new, nothing
+from local_runner.server.steps import read_step
 
 _PIECE = 1 << 20  # bytes of content in a message
 _CHUNK = 8 << 20  # bytes of content behind an address
@@ -22,9 +23,10 @@ _BLAKE2B = 1
 # -- pfs ---------------------------------------------------------------------------------------------------------------
 
 
-def create_file_set(call: Call, requests: Iterator[Message]) -> Message:
+@reads_bytes
+def create_file_set(call: Call, requests: Iterator[bytes]) -> Message:
     with call.home.create_file_set() as changes:
-        apply_changes(call, None, changes, requests)
+        apply_changes(call, None, changes, map(read_step, requests))
     return new("pfs_v2.CreateFileSetResponse", file_set_id=changes.id)
 
 

@@ -7,24 +7,27 @@ from collections.abc import Iterable, Iterator
 
 from local_runner.errors import Invalid, Unsupported
 from local_runner.model.repos import FileInfo
+from local_runner.model.wire import delimited
 from local_runner.server import refs
-from local_runner.server.call import Call
+from local_runner.server.call import Call, reads_bytes
 from local_runner.server.file_changes import apply_changes
 from local_runner.server.infos import FileInfos
-from local_runner.server.schema import Message, message_class, new, nothing
+from local_runner.server.schema import Message, message_class, nothing, parse
+from local_runner.server.steps import read_step
 
 _PIECE = 1 << 20  # bytes of content in a message; clients take four times as much, at the least
 _ZEROS = b"\0" * tarfile.BLOCKSIZE
 
 
-def modify_file(call: Call, requests: Iterator[Message]) -> Message:
+@reads_bytes
+def modify_file(call: Call, requests: Iterator[bytes]) -> Message:
     """The first message says of which commit; those that follow are made as one change."""
     first = next(requests, None)
     if first is None:
         return nothing()
-    commit = refs.commit(refs.given(first, "set_commit"))
+    commit = refs.commit(refs.given(parse("pfs_v2.ModifyFileRequest", first), "set_commit"))
     with call.runner.modify_file(commit) as changes:
-        apply_changes(call, commit, changes, requests)
+        apply_changes(call, commit, changes, map(read_step, requests))
     return nothing()
 
 
@@ -97,7 +100,7 @@ def _in_range(found: Iterable[FileInfo], bounds: Message) -> Iterator[FileInfo]:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def get_file(call: Call, request: Message) -> Iterator[Message]:
+def get_file(call: Call, request: Message) -> Iterator[bytes]:
     """The content of one file."""
     if request.offset < 0:
         raise Invalid(f"cannot read from byte {request.offset} on")
@@ -106,7 +109,7 @@ def get_file(call: Call, request: Message) -> Iterator[Message]:
     return (_bytes_value(piece) for block in content for piece in _cut(block))
 
 
-def get_file_tar(call: Call, request: Message) -> Iterator[Message]:
+def get_file_tar(call: Call, request: Message) -> Iterator[bytes]:
     """All that a path, taken as a pattern, matches, as an archive."""
     file = refs.file(_not_to_url(refs.given(request, "file"), request))
     found = call.runner.get_files(file)
@@ -152,5 +155,6 @@ def _cut(block: bytes) -> Iterator[bytes]:
     return (block[begin : begin + _PIECE] for begin in range(0, len(block), _PIECE))
 
 
-def _bytes_value(content: bytes) -> Message:
-    return new("google.protobuf.BytesValue", value=content)
+def _bytes_value(content: bytes) -> bytes:
+    """A BytesValue as on the wire."""
+    return delimited(0x0A, content) if content else b""

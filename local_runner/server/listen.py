@@ -128,14 +128,16 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no typ
         return refuse
 
     def _answer(self, method: Method, handler: Callable[[Call, Any], Any]) -> Callable[[Any, Any], Any]:
+        by_hand = getattr(handler, "reads_bytes", False)
+
         def one(data: Any, context: Any) -> bytes:
             with _Watched(method, context, self._done) as watched:
-                return _wire(handler(watched.call(self._runner, self._token, self.address_of), _read(method, data)))
+                return _wire(handler(watched.call(self._runner, self._token, self.address_of), data if by_hand else _read(method, data)))
             raise AssertionError("aborted")  # pragma: no cover - a watched block ends well or aborts
 
         def many(data: Any, context: Any) -> Iterator[bytes]:
             with _Watched(method, context, self._done) as watched:
-                found = handler(watched.call(self._runner, self._token, self.address_of), _read(method, data))
+                found = handler(watched.call(self._runner, self._token, self.address_of), data if by_hand else _read(method, data))
                 try:
                     yield from map(_wire, found)
                 finally:
