@@ -160,7 +160,8 @@ def remove_tree(folder: int, name: str) -> None:
                 if is_empty:
                     os.rmdir(level.name, dir_fd=here.folder)
                 else:
-                    here.remove(*level.todo.pop())
+                    below, is_folder = level.todo.pop()
+                    here.remove(below, is_folder=is_folder)
             except FileNotFoundError:  # another process removes it, too
                 continue
             except OSError as why:
@@ -223,7 +224,7 @@ class _Descent:
         if _identity(os.fstat(parent)) != self.levels[-1].identity:
             raise OSError(errno.ESTALE, "a folder was moved away while it was gone through", self.path)
 
-    def remove(self, name: str, is_folder: bool) -> None:
+    def remove(self, name: str, *, is_folder: bool) -> None:
         """Remove an entry: a file at once, a folder by descending into it; its kind may have changed since it was listed."""
         if not is_folder:
             try:

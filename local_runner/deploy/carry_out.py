@@ -28,7 +28,7 @@ class Ended:
     job: RemoteJob
 
 
-def send(cluster: Cluster, plan: DeployPlan, say: Say, reprocess: bool = False) -> None:
+def send(cluster: Cluster, plan: DeployPlan, say: Say, *, reprocess: bool = False) -> None:
     """Make projects and repos, put the files that differ, create or update the pipelines that differ; in this order.
 
     Images must have been pushed. `say` hears of each step. Raises `LocalRunnerError`; what was done stays.
@@ -39,7 +39,7 @@ def send(cluster: Cluster, plan: DeployPlan, say: Say, reprocess: bool = False) 
     for repo in plan.inputs:
         _put(cluster, repo, say)
     for pipeline in plan.pipelines:
-        say(f"{pipeline.spec.pipeline.name}: {_send(cluster, pipeline, reprocess)}")
+        say(f"{pipeline.spec.pipeline.name}: {_send(cluster, pipeline, reprocess=reprocess)}")
 
 
 def _put(cluster: Cluster, repo: InputFiles, say: Say) -> None:
@@ -60,7 +60,7 @@ def _count(files: int) -> str:
     return f"{files} file{'s' * (files != 1)}"
 
 
-def _send(cluster: Cluster, pipeline: Pipeline, reprocess: bool) -> str:
+def _send(cluster: Cluster, pipeline: Pipeline, *, reprocess: bool) -> str:
     there = cluster.pipeline(pipeline.spec.pipeline)
     if there is None:
         cluster.send(pipeline.document, update=False, reprocess=False)

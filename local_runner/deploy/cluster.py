@@ -118,7 +118,7 @@ class Cluster:
         return True
 
     @said_plainly
-    def head(self, query: CommitQuery | BranchRef, wait: bool = False) -> RemoteCommit:
+    def head(self, query: CommitQuery | BranchRef, *, wait: bool = False) -> RemoteCommit:
         """The commit of a branch or an id; with `wait`, once it is finished. Raises `NotFound`."""
         from python_pachyderm.proto.v2.pfs import pfs_pb2
 
@@ -186,7 +186,7 @@ class Cluster:
         return RemotePipeline(spec_json, info.details.transform.image, state, info.reason, info.stopped, last_job)
 
     @said_plainly
-    def send(self, document: Mapping[str, Any], update: bool, reprocess: bool) -> None:
+    def send(self, document: Mapping[str, Any], *, update: bool, reprocess: bool) -> None:
         """Create or update a pipeline. Raises `Unsupported` for a field that python-pachyderm does not know."""
         from google.protobuf.json_format import ParseError
         from python_pachyderm.util import parse_dict_pipeline_spec

@@ -14,7 +14,7 @@ from local_runner.model.refs import BranchRef
 _END_OF_SPEC = "END_OF_SPEC"
 
 
-def lines(plan: DeployPlan, address: str, tool: str, reprocess: bool = False, wait: bool = True) -> Iterator[str]:
+def lines(plan: DeployPlan, address: str, tool: str, *, reprocess: bool = False, wait: bool = True) -> Iterator[str]:
     """Lines for docker (or what `tool` names) and pachctl that bring a cluster to the plan, whatever it holds before.
 
     They may be pasted again: projects, repos and pipelines are made or updated, files written over or taken away.
@@ -29,7 +29,7 @@ def lines(plan: DeployPlan, address: str, tool: str, reprocess: bool = False, wa
     for repo in plan.inputs:
         yield from _input_lines(repo, plan.root)
     for pipeline in plan.pipelines:
-        yield _pipeline_line(pipeline, plan.root, reprocess)
+        yield _pipeline_line(pipeline, plan.root, reprocess=reprocess)
     if wait:
         yield from (f"pachctl wait commit {_named(p.spec.output)}" for p in plan.pipelines if p.ends)
 
@@ -55,7 +55,7 @@ def _input_lines(repo: InputFiles, root: Path) -> Iterator[str]:
     yield f"pachctl finish commit {branch}"
 
 
-def _pipeline_line(pipeline: Pipeline, root: Path, reprocess: bool) -> str:
+def _pipeline_line(pipeline: Pipeline, root: Path, *, reprocess: bool) -> str:
     """The line that creates or updates a pipeline."""
     command = f"pachctl update pipeline --project {shlex.quote(pipeline.spec.pipeline.project)}{' --reprocess' * reprocess}"
     if pipeline.source is not None:

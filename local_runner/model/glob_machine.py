@@ -128,7 +128,7 @@ class Machine:
         if number:
             self._add(_Mark(2 * number + 1))
 
-    def _alternatives(self, alternatives: tuple[Sequence, ...], optional: bool = False) -> None:
+    def _alternatives(self, alternatives: tuple[Sequence, ...], *, optional: bool = False) -> None:
         fork, starts, ends = self._add(_Fork()), [], []
         for alternative in alternatives:
             starts.append(len(self.steps))

@@ -139,7 +139,7 @@ class _Open:
         self.quantifier = quantifier
         self.alternatives: list[list[Element]] = [[]]
 
-    def sequences(self, whole: bool) -> tuple[Sequence, ...]:
+    def sequences(self, *, whole: bool) -> tuple[Sequence, ...]:
         return tuple(tuple(_whole(element) if whole else element for element in alternative) for alternative in self.alternatives)
 
 
@@ -170,7 +170,7 @@ class _Parser:
         while len(self._stack) > 1:
             self._close()
         # One decision for all negations: they reject whole path elements only if nothing fixed or greedy follows the first of them.
-        return self._stack[0].sequences(self._negated and not self._goes_on)[0]
+        return self._stack[0].sequences(whole=self._negated and not self._goes_on)[0]
 
     def _element(self) -> None:
         here = self._pattern[self._at]
@@ -218,7 +218,7 @@ class _Parser:
 
     def _close(self) -> None:
         group = self._stack.pop()
-        self._emit(GlobGroup(group.quantifier, group.sequences(False)))
+        self._emit(GlobGroup(group.quantifier, group.sequences(whole=False)))
         self._negated |= group.quantifier == "!"
 
     def _capture(self, quantifier: str, width: int) -> None:

@@ -97,7 +97,7 @@ class _Connection:
     def __init__(self, endpoint: Endpoint, base: str, reference: Reference, pause: float) -> None:
         self._endpoint, self._base, self._reference, self._pause = endpoint, base, reference, pause
         context = tls_context(endpoint.host, insecure=endpoint.insecure)
-        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects(endpoint.insecure))
+        self._opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _Redirects(insecure=endpoint.insecure))
         self._authorization = ""
         self._asking = threading.Lock()
 
@@ -267,7 +267,7 @@ class _Connection:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Blobs are often elsewhere: who one is, is told only to whom asked for it, and nothing secure leads to something that is not."""
 
-    def __init__(self, insecure: bool) -> None:
+    def __init__(self, *, insecure: bool) -> None:
         self._insecure = insecure
 
     def redirect_request(

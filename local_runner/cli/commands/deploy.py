@@ -64,7 +64,7 @@ def deploy(
         raise Invalid("cannot set --pull and --no-wait together", hint="pull later: local_runner pull --from ADDRESS REPO@BRANCH")
     planned = plan(read_project(project_root(directory or Path.cwd())), remote, registry)
     if dry_run:
-        for line in lines(planned, whole_address(address), _tool_to_show(), reprocess, not no_wait):
+        for line in lines(planned, whole_address(address), _tool_to_show(), reprocess=reprocess, wait=not no_wait):
             app.out.line(line)
         return
     cluster = Cluster.connect(address)
@@ -72,7 +72,7 @@ def deploy(
         push(planned.images, find_builder(), note)
     elif not registry:
         note("no image is pushed: the cluster has to find those of the specs by itself; --registry pushes them")
-    send(cluster, planned, note, reprocess)
+    send(cluster, planned, note, reprocess=reprocess)
     if no_wait:
         return
     ended = wait(cluster, planned.pipelines, note)

@@ -70,7 +70,7 @@ class _Call:
 
     def _send_files(self, path: str, *, recursive: bool) -> None:
         try:
-            for name, file in _files(path, recursive):
+            for name, file in _files(path, recursive=recursive):
                 with open(file, "rb", buffering=0) as content:
                     self._send(b"f", os.fsencode(name))
                     while data := content.read(CHUNK):
@@ -101,7 +101,7 @@ class _Call:
                 status = _fail(f"{(why.strerror or str(why)).lower()}: {path}", _UNAVAILABLE)
 
 
-def _files(path: str, recursive: bool) -> Iterator[tuple[str, str]]:
+def _files(path: str, *, recursive: bool) -> Iterator[tuple[str, str]]:
     """A file, or all files in a folder by name, as (name below `path`, path). Raises OSError."""
     if not recursive or not os.path.isdir(path):
         yield "", path
