@@ -31,7 +31,8 @@ _NO_NETWORK = re.compile(
     r"(could ?n[o']t|failed to|unable to|cannot|can't) (be )?(resolve|look ?up|connect to host|reach)|resolving host|name resolution"
     r"|name or service not known|nodename nor servname|no address associated|no such host|unknown ?host|bad address '"
     r"|temporary failure in name|network is (unreachable|down)|no route to host|name does not resolve|not resolve host"
-    r"|\b(ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|getaddrinfo|NameResolutionError|UnknownHostException|gaierror)\b",
+    r"|connection refused"  # there is only the worker's own loopback interface
+    r"|\b(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|getaddrinfo|NameResolutionError|UnknownHostException|gaierror)\b",
     re.IGNORECASE,
 )
 _NO_MEMORY = re.compile(

@@ -41,10 +41,11 @@ class WorkerRequests:
 
         def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
             folders = self.config.images()
-            image = image_source(folders, transform.image)
+            host = {**host_env(), **self.config.env}
+            image = image_source(folders, transform.image, host)
             way = choose_image(transform.image, folders, self.config.executor).way
             # An image that is run as it is has what it says, and nothing of the host.
-            below = {} if way in (Way.CONTAINER, Way.KEPT) else {**host_env(), **self.config.env, **(image.env if image else {})}
+            below = {} if way in (Way.CONTAINER, Way.KEPT) else {**host, **(image.env if image else {})}
             env = worker_env(
                 spec,
                 below,

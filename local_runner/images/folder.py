@@ -250,7 +250,7 @@ def _files_in(source: Path) -> Iterator[Path]:
         yield from (path for path in source.rglob("*") if not _LEFT_OUT.intersection(path.parts) and path.is_file())
 
 
-def image_source(images: Mapping[str, Path], image: str) -> ImageSource | None:
-    """The source of an image, None if the project has no folder for it; the tag does not count."""
+def image_source(images: Mapping[str, Path], image: str, base_env: Mapping[str, str] | None = None) -> ImageSource | None:
+    """The source of an image, None if the project has no folder for it; `base_env` is as in `read_image`."""
     folder = image_folder(image, images)
-    return read_image(folder) if folder else None
+    return read_image(folder, base_env) if folder else None
