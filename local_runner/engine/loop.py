@@ -109,6 +109,10 @@ class Engine:
         self._stopping = True
         self._wakeup.notify()
 
+    def look_again(self) -> None:
+        """Ask `until` again soon, and look at the records; for an observer that has learnt something."""
+        self._wakeup.notify()
+
     def close(self) -> None:
         """Write what is known, end all workers, and wait for them; each of it also if what comes before is interrupted."""
         self._closing = True

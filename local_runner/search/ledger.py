@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from local_runner.errors import Invalid, NotFound, PathNotFound
+from local_runner.model.globs import compile_glob
 from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import FileInfo
 from local_runner.model.space import Point, canonical
@@ -42,9 +43,11 @@ class Ledger:
     def __init__(self, runner: Runner, settings: SearchSettings) -> None:
         self._runner, self.settings = runner, settings
         self._project = runner.current_project
+        self._glob = compile_glob(settings.score.pattern)
         self._asked: dict[str, Point] = {}
         self._told: dict[str, Told] = {}
         self._scores: dict[str, dict[str, Score | str]] = {}  # name -> path -> score, or what is wrong with the file
+        self._early: dict[str, dict[str, Score | str]] = {}  # the same, of files whose job is not over
         self._met: dict[str, int] = {}  # in which order
         self._seen: dict[str, CommitRef] = {}
         self.score_commit: CommitRef | None = None  # the newest whose scores were read
@@ -217,6 +220,19 @@ class Ledger:
         except KeyError as missing:
             raise Invalid(f"{where}: there is no field {missing.args[0]}", hint="parameters names fields of the score files") from None
 
+    # -- before a job is over ------------------------------------------------------------------------------------------
+
+    def take_early(self, path: str, content: bytes) -> None:
+        """Take in a file that a datum has written and its job has not committed yet; it counts until `forget_early`."""
+        name = named_in(path)
+        if name and self._glob.matches(path):
+            self._early.setdefault(name, {})[path] = self._score_in(path, content)
+
+    def forget_early(self, names: Iterable[str]) -> None:
+        """Let only what is committed count of these points."""
+        for name in names:
+            self._early.pop(name, None)
+
     # -- what it comes to ----------------------------------------------------------------------------------------------
 
     def trials(self) -> list[Trial]:
@@ -241,7 +257,7 @@ class Ledger:
             return Trial(name, point, FAILED, (), what, order)
         if what is not None:
             return Trial(name, point, DONE, (Score("", what, f"{self.settings.points}@{TOLD}"),), None, order)
-        files = self._of_folds(self._scores.get(name, {}))
+        files = self._of_folds({**self._early.get(name, {}), **self._scores.get(name, {})})
         wrong = [found for found in files.values() if isinstance(found, str)]
         if wrong:
             return Trial(name, point, FAILED, (), Failure(wrong[0]), order)

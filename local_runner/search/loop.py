@@ -6,16 +6,18 @@ It runs between the beats of the engine of this process, so that nothing has to 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.observers import Observer, SilentObserver
 from local_runner.engine_host import engine_of
 from local_runner.errors import Refused, WorkFailed
+from local_runner.model.datums import DatumState
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineInfo
 from local_runner.model.refs import JobRef
@@ -26,6 +28,7 @@ from local_runner.search.route import find_route
 from local_runner.search.trials import WAITING, Failure, Trial
 
 if TYPE_CHECKING:
+    from local_runner.engine.loop import Engine
     from local_runner.executors.base import Executor
     from local_runner.pipelines.outcome import Outcome
     from local_runner.runner import Runner
@@ -69,29 +72,43 @@ class Unseen(SilentObserver):
 
 @dataclass(slots=True)
 class _Batch:
-    """Points that were asked for together, and the jobs that are to score them."""
+    """Points that were asked for together and have no result, the jobs that are to score them, and points told before those end."""
 
     names: set[str]
     jobs: set[JobRef]
+    early: set[str] = field(default_factory=set)
 
 
 class SearchLoop:
     """Asks and tells. `step` does what can be done now and says whether the search is over; the engine's observer wakes it.
 
-    At most `room` points are out at once, `together` of them in one commit.
+    At most `room` points are out at once, `together` of them in one commit; `in_batches` says that more are asked for only when all
+    are told. A result counts when its datum has ended: the job may have to wait for an older one, and a slow point blocks nobody.
     """
 
-    def __init__(self, study: Study, route: Sequence[PipelineInfo], watcher: Watcher, *, wanted: int, room: int, together: int) -> None:
+    def __init__(
+        self,
+        study: Study,
+        route: Sequence[PipelineInfo],
+        watcher: Watcher,
+        *,
+        wanted: int,
+        room: int,
+        together: int,
+        in_batches: bool,
+    ) -> None:
         self._study, self._watcher = study, watcher
-        self._wanted, self._room, self._together = wanted, room, together
+        self._wanted, self._room, self._together, self._in_batches = wanted, room, together, in_batches
         self._pipelines = {info.pipeline: place for place, info in enumerate(route)}
         self._has_news = True
+        self._has_early_news = False
+        self._failures: dict[str, Failure] = {}  # of datums that ended, not yet written down
         self._ended: set[JobRef] = set()
         self._said: dict[str, str] = {}  # by datum
         self._listen_at = 0.0  # of the monotonic clock
         self._is_spent = False  # the sampler has no more points
         waiting = {trial.name for trial in study.trials() if trial.state == WAITING}
-        unfinished = {info.job for info in self._jobs() if not info.state.is_final}
+        unfinished = {info.job for info in self._unfinished()}
         self._batches = [_Batch(waiting, unfinished)] if waiting or unfinished else []
 
     def wake(self, ended: JobRef) -> None:
@@ -99,10 +116,36 @@ class SearchLoop:
         self._ended.add(ended)
         self._has_news = True
 
+    def see(self, job: JobRef, outcome: Outcome) -> bool:
+        """A datum has ended, whose job may not be over for long; returns whether a point has its result by that."""
+        study = self._study
+        names = {name for file in outcome.datum.inputs if (name := named_in(file.path))}
+        batch = next((batch for batch in self._batches if names & batch.names), None)
+        if batch is None or job.pipeline not in self._pipelines:
+            return False
+        if outcome.counted is not DatumState.PROCESSED:
+            failure = Failure(outcome.reason, outcome.last_lines, job.pipeline.name, job.id, outcome.datum.id)
+            self._failures |= dict.fromkeys(names & batch.names - self._failures.keys(), failure)
+            self._has_early_news = True
+            return True
+        if job.pipeline.name == study.settings.score.repo:
+            for file in outcome.outputs:
+                if file.content.inline is not None:
+                    study.ledger.take_early(file.path, file.content.inline)
+        told = [trial for name in names & batch.names if (trial := study.ledger.trial(name)).state != WAITING]
+        for trial in told:
+            study.tell_early(trial)
+            batch.early.add(trial.name)
+            self._end(batch, trial)
+        self._has_early_news |= bool(told)
+        return bool(told)
+
     def step(self) -> bool:
-        if self._has_news:
-            self._has_news = False
-            self._take_in()
+        if self._has_news or self._has_early_news:
+            if self._has_news:
+                self._has_news = False
+                self._take_in()
+            self._has_early_news = False
             self._ask()
             self._watcher.points_out(self._out)
         if time.monotonic() >= self._listen_at:
@@ -133,7 +176,11 @@ class SearchLoop:
 
     @property
     def _out(self) -> int:
-        return sum(len(batch.names) for batch in self._batches)
+        return sum(len(batch.names - self._failures.keys()) for batch in self._batches)
+
+    def _unfinished(self) -> Iterator[JobInfo]:
+        for pipeline in self._pipelines:
+            yield from itertools.takewhile(lambda info: not info.state.is_final, self._study.runner.list_job(pipeline=pipeline))
 
     def _jobs(self, set_id: str = "") -> list[JobInfo]:
         """Jobs of the pipelines of the search, those upstream first: of a commit set, or the newest of each."""
@@ -153,6 +200,8 @@ class SearchLoop:
                     self._end(batch, trial)
             if batch.jobs <= self._ended:
                 self._batches.remove(batch)
+                ledger.forget_early(batch.early)
+                batch.names |= {name for name in batch.early if ledger.trial(name).state == WAITING}
                 self._settle(batch)
 
     def _end(self, batch: _Batch, trial: Trial) -> None:
@@ -170,6 +219,7 @@ class SearchLoop:
         study.ledger.tell(failures)
         study.refresh()
         for name in failures:
+            self._failures.pop(name, None)
             self._end(batch, study.ledger.trial(name))
         if batch.names:
             self._put(batch.names, {})
@@ -178,8 +228,9 @@ class SearchLoop:
         study = self._study
         while not self._is_spent:
             count = min(self._room - self._out, self._wanted - study.count(), self._together)
-            if count <= 0:
+            if count <= 0 or (self._in_batches and self._out):
                 break
+            self._tell_failures()
             points = study.choose(count)
             self._is_spent = len(points) < count
             if not points:
@@ -187,6 +238,17 @@ class SearchLoop:
             self._put(points.keys(), points)
         if not self._batches and any(study.ledger.to_withdraw()):
             self._put((), {})
+
+    def _tell_failures(self) -> None:
+        """Write down which points failed although their jobs are not over, so that no younger job runs them again."""
+        if not self._failures:
+            return
+        self._study.ledger.tell(self._failures)
+        self._study.refresh()
+        for batch in self._batches:
+            for name in batch.names & self._failures.keys():
+                self._end(batch, self._study.ledger.trial(name))
+        self._failures.clear()
 
     def _put(self, names: Iterable[str], points: Mapping[str, Point]) -> None:
         set_id = self._study.ledger.ask(points)
@@ -231,7 +293,8 @@ def run_study(
 ) -> None:
     """Be the engine, bring the pipelines of a study up to date and search until `trials` points of its space are tried.
 
-    `jobs` are datums at once (0: one a core), `batch` points that are asked for together (0: as it is best). Ctrl-C leaves everything
+    `jobs` are datums at once (0: one a core), `batch` points that are asked for together, and more when all are told (0: of a sampler
+    that learns each by itself, as soon as there is a worker for it; of others all). Ctrl-C leaves everything
     as it is, and the next call goes on. Raises `WorkFailed` if pipelines cannot work, and what is wrong with specs and settings.
     """
     settings, runner, watcher = study.settings, study.runner, watcher or Unseen()
@@ -239,8 +302,8 @@ def run_study(
     executor = executor or _chosen(study, say)
     jobs = jobs or executor.places() or os.cpu_count() or 1
     wanted = trials or (_ALL if settings.sampler == "grid" else settings.trials)
-    room = wanted if not adapts else max(jobs, batch)
-    together = batch or (jobs if adapts else wanted)
+    room = wanted if not adapts else batch if batch > 1 else jobs
+    together = batch or (1 if adapts else wanted)
     study.prepare()
     project = dataclasses.replace(study.project, specs=settings.pipelines or study.project.specs, is_part=bool(settings.pipelines))
     observer = _Waker(watcher)
@@ -268,8 +331,8 @@ def run_study(
         study.refresh()
         known = study.counted()
         watcher.planned(min(wanted, _size(study)), known)
-        loop = SearchLoop(study, route, watcher, wanted=wanted, room=room, together=together)
-        observer.wake = loop.wake
+        loop = SearchLoop(study, route, watcher, wanted=wanted, room=room, together=together, in_batches=adapts and batch > 1)
+        observer.follow(loop, engine)
         while not loop.step():
             engine.work(until=loop.step)
             loop.check_moves()
@@ -305,16 +368,23 @@ def _first(jobs: Iterable[JobInfo]) -> list[JobInfo]:
 
 
 class _Waker:
-    """Shows what happens to the watcher, and wakes the loop when a job has ended."""
+    """Shows what happens to the watcher, and wakes the loop when a job, or a point, has come to its end."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
-        self.wake: Callable[[JobRef], None] = lambda job: None
+        self._loop: SearchLoop | None = None
+        self._engine: Engine | None = None
+
+    def follow(self, loop: SearchLoop, engine: Engine) -> None:
+        """From now on, wake this loop between the beats of this engine."""
+        self._loop, self._engine = loop, engine
 
     def job_changed(self, info: JobInfo) -> None:
-        if info.state.is_final:
-            self.wake(info.job)
+        if info.state.is_final and self._loop is not None:
+            self._loop.wake(info.job)
         self._watcher.job_changed(info)
 
     def datum_ended(self, job: JobRef, outcome: Outcome) -> None:
+        if self._loop is not None and self._engine is not None and self._loop.see(job, outcome):
+            self._engine.look_again()
         self._watcher.datum_ended(job, outcome)

@@ -174,9 +174,17 @@ class Study:
             if trial.state == WAITING:
                 sampler.expect(trial.point)
             else:
-                score = None if trial.state != DONE else trial.score if self.settings.maximize else -trial.score
-                self._told[trial.name] = score
-                sampler.tell(trial.point, score)
+                self._tell_sampler(sampler, trial)
+
+    def _tell_sampler(self, sampler: Sampler, trial: Trial) -> None:
+        score = None if trial.state != DONE else trial.score if self.settings.maximize else -trial.score
+        self._told[trial.name] = score
+        sampler.tell(trial.point, score)
+
+    def tell_early(self, trial: Trial) -> None:
+        """Tell the sampler the result of a point whose job is not over."""
+        if trial.name not in self._told and self._lies_inside.get(trial.name):
+            self._tell_sampler(self.sampler, trial)
 
     # -- run -----------------------------------------------------------------------------------------------------------
 

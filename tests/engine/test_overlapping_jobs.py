@@ -195,6 +195,21 @@ def test_one_of_three_overlapping_jobs_may_be_stopped(lab: Lab, slow: Slow, stop
         assert check(session) == []
 
 
+def test_what_a_stopped_job_had_done_beside_an_older_one_is_not_done_again(lab: Lab, slow: Slow) -> None:
+    several(lab, slow, {"/a": "slow"}, {"/b": "2"}, {"/c": "3"})
+
+    def look() -> bool:
+        stopped = oldest_first(lab)[1].job
+        if not slow.gate.is_set() and lab.datums("p", stopped) == {"/b": "success"}:
+            lab.runner.stop_job(stopped)
+            slow.gate.set()
+        return False
+
+    lab.run_all(until=look)
+    assert lab.ran == ["p:/a", "p:/b", "p:/c"]
+    assert lab.files("p@master") == {"/a": "slow", "/b": "2", "/c": "3"}
+
+
 def test_an_engine_takes_up_two_half_done_jobs_and_runs_no_finished_datum_again(lab: Lab, slow: Slow) -> None:
     several(lab, slow, {"/a": "slow", "/b": "1"}, {"/c": "2"}, datum_set_spec={"number": 1})
 
@@ -273,7 +288,7 @@ def left(lab: Lab) -> list[tuple[object, ...]]:
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(first=st.integers(0, 2), changes=CHANGES, at_once=st.integers(2, 4), seed=st.integers(0, 1000), stops=st.booleans())
 def test_any_interleaving_leaves_what_one_after_another_leaves(
     first: int, changes: list[Files], at_once: int, seed: int, stops: bool

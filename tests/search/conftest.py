@@ -53,8 +53,8 @@ class Bench:
         self.root, self.lab = root, Lab(root / ".local_runner")
         self.spec("score", {"pfs": {"repo": "points", "glob": "/*.json"}})
 
-    def spec(self, name: str, input: Mapping[str, Any]) -> None:
-        document = {"pipeline": {"name": name}, "transform": {"cmd": ["do"]}, "input": input}
+    def spec(self, name: str, input: Mapping[str, Any], **fields: Any) -> None:
+        document = {"pipeline": {"name": name}, "transform": {"cmd": ["do"]}, "input": input, **fields}
         (self.root / f"{name}.json").write_text(json.dumps(document))
 
     def project(self, space: str = "x = { low = 0, high = 9 }", more: str = "") -> None:

@@ -134,7 +134,6 @@ def test_importance_is_the_share_of_the_variance_that_a_parameter_explains() -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_picture_is_drawn_with_a_table_beside_it(tmp_path: Path, kind: str) -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra `plot`")
     found = results([(point, [score[0], score[0] + 0.01]) for point, score in GRID])
     table = draw(found, kind, tmp_path / f"{kind}.svg")
     assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
@@ -144,7 +143,6 @@ def test_each_picture_is_drawn_with_a_table_beside_it(tmp_path: Path, kind: str)
 
 
 def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="needs the extra `plot`")
     with pytest.raises(Invalid, match=r"neither .svg nor .png"):
         draw(results(GRID), "history", tmp_path / "a.jpg")
     with pytest.raises(Invalid, match="no point has a score yet"):

@@ -31,7 +31,6 @@ SMALL = read_document([{"x": {"low": 0, "high": 3}}, {"y": ["a", "b"]}])
 
 @pytest.fixture(params=["random", "tpe", "gp"])
 def kind(request: pytest.FixtureRequest) -> str:
-    pytest.importorskip({"random": "json", "tpe": "optuna", "gp": "sklearn"}[request.param], reason="needs the extra `search`")
     return str(request.param)
 
 
@@ -60,7 +59,6 @@ def test_each_point_asked_for_lies_inside(kind: str) -> None:
 @given(known=st.integers(0, 14), seed=st.integers(0, 3), failed=st.integers(2, 20))
 @pytest.mark.parametrize("kind", ["random", "tpe", "gp"])
 def test_a_sampler_that_is_told_everything_again_asks_as_the_one_that_went_on(kind: str, known: int, seed: int, failed: int) -> None:
-    pytest.importorskip({"random": "json", "tpe": "optuna", "gp": "sklearn"}[kind], reason="needs the extra `search`")
 
     def score(point: Point) -> float | None:
         return None if int(name_of(point), 16) % failed == 0 else hill(point)
@@ -85,7 +83,6 @@ def test_points_that_are_out_after_a_restart_count_as_out(kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "trials"), [("tpe", 60), ("gp", 25)])
 def test_what_adapts_comes_nearer_than_chance(kind: str, trials: int) -> None:
-    pytest.importorskip({"tpe": "optuna", "gp": "sklearn"}[kind], reason="needs the extra `search`")
     best = [max(map(hill, go_on(make_sampler(name, SPACE, 3), trials))) for name in (kind, "random")]
     assert best[0] > best[1]
     assert best[0] > 0.9

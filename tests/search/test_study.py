@@ -218,7 +218,6 @@ def test_a_pipeline_that_is_stopped_is_said_to_be(bench: Bench) -> None:
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_more_points_than_workers_are_never_out_with_a_sampler_that_adapts(bench: Bench, sampler: str) -> None:
-    pytest.importorskip("optuna", reason="needs the extra `search`")
     most = []
 
     class Counts(Unseen):
@@ -265,8 +264,6 @@ def test_a_worker_has_one_thread_for_its_sums_unless_the_spec_says_otherwise(ben
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
 def test_no_point_is_asked_for_twice_and_a_finite_space_is_asked_for_whole(bench: Bench, sampler: str, seed: int) -> None:
-    if sampler == "tpe":
-        pytest.importorskip("optuna", reason="needs the extra `search`")
     bench.project(space="x = { low = 0, high = 3 }\ny = ['a', 'b']\nz = { choices = [1, 2], when = { y = 'a' } }")
     study = bench.study(sampler=sampler, seed=seed)
     study.prepare()
