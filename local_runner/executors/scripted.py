@@ -69,7 +69,7 @@ class ScriptedExecutor:
 
     # One worker at a time lays out and looks: two that hand the interpreter to each other with each call of the system take twice the
     # processor time. Real workers do that in processes of their own.
-    turn: threading.RLock = field(default_factory=threading.RLock)
+    turn: contextlib.AbstractContextManager[object] = field(default_factory=threading.RLock)
 
     name = "scripted"
 
