@@ -171,7 +171,7 @@ def test_folders_in_folders_are_put_however_deep(repo, tmp_path) -> None:
     os.close(os.open("f", os.O_CREAT, dir_fd=here))
     os.close(here)
     repo.ok("put file -r data@master:/ -f d")
-    assert len(repo.ok("glob file data@master:/**/f").out.splitlines()) == 2
+    assert repo.ok(f"inspect file data@master:/{'d/' * 1199}f --raw").document["file_type"] == "FILE"
     subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)
 
 
