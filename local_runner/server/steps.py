@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from local_runner.model.wire import extent
 from local_runner.server import refs
 from local_runner.server.schema import Message, parse
 
@@ -45,13 +46,13 @@ def _step(request: Message) -> Step:
 def _read_by_hand(data: bytes) -> Step | None:
     """A file that is added with its content, or deleted; None for all else, and for what is not written as clients write it."""
     outer = data[0]
-    at, end = _extent(data, 1)
+    at, end = extent(data, 1)
     if outer not in (_ADD, _DELETE) or end != len(data):
         return None
     path = tag = content = b""
     while at < end:
         field = data[at]
-        begin, at = _extent(data, at + 1)
+        begin, at = extent(data, at + 1)
         if at > end:
             return None
         if field == _PATH:
@@ -60,24 +61,10 @@ def _read_by_hand(data: bytes) -> Step | None:
             tag = data[begin:at]
         elif field == _RAW and outer == _ADD:
             if begin < at:
-                begin, stop = _extent(data, begin + 1) if data[begin] == _VALUE else (0, 0)
+                begin, stop = extent(data, begin + 1) if data[begin] == _VALUE else (0, 0)
                 if stop != at:
                     return None
             content = data[begin:at]
         else:
             return None
     return Step("raw" if outer == _ADD else "delete_file", refs.path(path.decode()), tag.decode(), content)
-
-
-def _extent(data: bytes, at: int) -> tuple[int, int]:
-    """Where what has a length begins, and where it ends. Raises `IndexError` if the length does."""
-    length = data[at]
-    if length < 0x80:
-        return at + 1, at + 1 + length
-    length, shift = length & 0x7F, 7
-    while True:
-        at += 1
-        length |= (data[at] & 0x7F) << shift
-        if data[at] < 0x80:
-            return at + 1, at + 1 + length
-        shift += 7
