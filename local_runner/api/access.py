@@ -7,7 +7,7 @@ import copy
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -118,6 +118,20 @@ class Access:
         """An iterator that reads one view of the records until it is used up or closed; its user may write meanwhile."""
         with self.database.read_apart() as session:
             yield from look(session)
+
+    def _content(self, look: Callable[[Session], Iterator[bytes]]) -> Iterator[bytes]:
+        """The blocks of a content. The view of the records ends with the first of them: the others come from files, which are open by
+        then, so that a client that reads for hours holds back nobody."""
+        with contextlib.ExitStack() as stack:
+            with self.database.read_apart() as session:
+                found = look(session)
+                if isinstance(found, Generator):
+                    stack.callback(found.close)
+                first = next(found, None)
+            if first is not None:
+                yield first
+                with self.database.explaining():
+                    yield from found
 
     def wait_until(self, look: Callable[[Session], _T | None]) -> _T:
         """Look at the records, and again whenever they change, until there is an answer.

@@ -127,12 +127,16 @@ class Pipelines(Access):
         pipeline: PipelineRef | None = None,
         inputs: Sequence[CommitQuery] = (),
         history: int = 0,
+        *,
+        reverse: bool = False,
+        beyond: float | None = None,
     ) -> Iterator[JobInfo]:
         """Jobs, newest first: of the newest version of each pipeline and `history` versions before it (-1: all).
 
+        With `reverse` oldest first; `beyond` a moment, in seconds since the epoch: of those made before it, with `reverse` after it.
         `inputs` are commits that all have to be among those a job reads. Raises `NotFound`.
         """
-        return self._stream(lambda session: jobs.list_job(session, projects, pipeline, inputs, history))
+        return self._stream(lambda session: jobs.list_job(session, projects, pipeline, inputs, history, reverse=reverse, beyond=beyond))
 
     def inspect_job_set(self, id: str, *, wait: bool = False, watch: Callable[[JobSetInfo], None] = lambda info: None) -> JobSetInfo:
         """With `wait`, block until all its jobs are over, and let `watch` see each change; a set without jobs is empty, not an error."""
@@ -144,9 +148,9 @@ class Pipelines(Access):
 
         return self.wait_until(over)
 
-    def list_job_set(self, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
-        """Job sets, newest first, without the jobs of other projects than these; a set that has none left is left out."""
-        return self._look(lambda session: jobs.list_job_set(session, projects))
+    def list_job_set(self, projects: Sequence[str] | None = None, *, reverse: bool = False) -> Iterator[JobSetInfo]:
+        """Job sets, newest first, or oldest first, without the jobs of other projects than these; a set that has none left is left out."""
+        return self._stream(lambda session: jobs.list_job_set(session, projects, reverse=reverse))
 
     def subscribe_job(self, pipeline: PipelineRef | None = None) -> Iterator[JobInfo]:
         """The jobs of a pipeline, or of all, oldest first, and each again whenever its state or its counts change, for ever.
@@ -155,15 +159,20 @@ class Pipelines(Access):
         """
         if pipeline:
             self.inspect_pipeline(pipeline)
-        seen: dict[JobRef, JobInfo] = {}
+        last, going_on = 0, dict[JobRef, JobInfo]()  # a job that is over does not change
 
-        def changed(session: Session) -> list[JobInfo] | None:
-            found = list(session.pipelines.jobs(pipeline))[::-1]
-            return [info for info in found if seen.get(info.job) != info] or None
+        def changed(session: Session) -> tuple[int, list[JobInfo]] | None:
+            new = session.pipelines.newer_jobs(last, pipeline)
+            again = [info for info in map(session.pipelines.job, going_on) if info is not None and info != going_on[info.job]]
+            found = [*again, *(info for _, info in new)]
+            return (new[-1][0] if new else last, found) if found else None
 
         while True:
-            for info in self.wait_until(changed):
-                seen[info.job] = info
+            last, found = self.wait_until(changed)
+            for info in found:
+                going_on[info.job] = info
+                if info.state.is_final:
+                    del going_on[info.job]
                 yield info
 
     def stop_job(self, job: JobRef, reason: str = "") -> None:

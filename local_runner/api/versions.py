@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from local_runner.api.access import Access
@@ -161,9 +160,9 @@ class Versions(Access):
 
         return self.wait_until(finished)
 
-    def list_commit_set(self, project: str = "") -> list[CommitSetInfo]:
+    def list_commit_set(self, project: str = "") -> Iterator[CommitSetInfo]:
         """All commit sets, newest first; with `project`, those that have a commit there."""
-        return self._look(lambda session: commits.list_commit_set(session, project))
+        return self._stream(lambda session: commits.list_commit_set(session, project))
 
     def squash_commit_set(self, id: str) -> None:
         """Remove the commits of a set; what they changed stays in their children (reference pfs 1.3). Raises `NotFound`, `Refused`."""
@@ -200,19 +199,15 @@ class Versions(Access):
 
         With `from_` only those that were started after it, with `only_new` after now. Raises `NotFound`.
         """
-        last = self.inspect_commit(from_).commit.id if from_ else ""
-        there = [info.commit.id for info in self.list_commit(repo, reverse=True)] if from_ or only_new else []
-        seen = set(there if only_new else there[: there.index(last) + 1] if last else [])
+        last = self._look(lambda session: commits.last_key(session, repo, from_, only_new=only_new))
 
-        def fresh(session: Session) -> list[CommitInfo] | None:
-            found = list(commits.list_commit(session, repo, None, None, 0, reverse=True, origin=origin))
-            new = [replace(c, size_upper_bound=0) for c in found if c.commit.id not in seen and branch in ("", c.branch)]
-            return new or None
+        def fresh(session: Session) -> tuple[int, list[CommitInfo]] | None:
+            key, found = commits.newer_commits(session, repo, last, branch, origin)
+            return (key, found) if key != last else None
 
         while True:
-            for info in self.wait_until(fresh):
-                seen.add(info.commit.id)
-                yield info
+            last, found = self.wait_until(fresh)
+            yield from found
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -261,9 +256,12 @@ class Versions(Access):
             changes.give_up()
             raise
 
-    def list_file(self, file: FileQuery) -> Iterator[FileInfo]:
-        """What lies directly in a folder, or the file itself; nothing for a path that is not there. Raises `NotFound` for the commit."""
-        return self._stream(lambda session: files.list_file(session, file))
+    def list_file(self, file: FileQuery, after: str = "") -> Iterator[FileInfo]:
+        """What lies directly in a folder, or the file itself; nothing for a path that is not there. Raises `NotFound` for the commit.
+
+        With `after` only what follows that path, which costs nothing for what stands before it.
+        """
+        return self._stream(lambda session: files.list_file(session, file, after))
 
     def walk_file(self, file: FileQuery) -> Iterator[FileInfo]:
         """A file, or a folder with everything below it. Raises `NotFound`, but not for `/` of an empty commit."""
@@ -288,11 +286,11 @@ class Versions(Access):
             info = files.find_content(session, file)
             return _named(session.objects.read(info.hash, offset), info)
 
-        return self._stream(blocks)
+        return self._content(blocks)
 
     def read_content(self, info: FileInfo, offset: int = 0) -> Iterator[bytes]:
         """The content of a file that was listed or inspected, whatever became of its commit since."""
-        return self._stream(lambda session: _named(session.objects.read(info.hash, offset), info))
+        return self._content(lambda session: _named(session.objects.read(info.hash, offset), info))
 
     def get_files(self, file: FileQuery) -> Iterator[tuple[FileInfo, Iterator[bytes]]]:
         """All that a path, taken as a pattern, matches, folders with everything below; read each content before the next."""

@@ -30,9 +30,13 @@ def list_job(
     pipeline: PipelineRef | None = None,
     inputs: Sequence[CommitQuery] = (),
     history: int = 0,
+    *,
+    reverse: bool = False,
+    beyond: float | None = None,
 ) -> Iterator[JobInfo]:
     """Jobs, newest first: of the latest version of each pipeline, and of `history` versions before it (-1: all).
 
+    With `reverse` oldest first; of those made before the moment `beyond`, or after it with `reverse`.
     `inputs` are commits that all have to be among a job's. Raises `NotFound` for a pipeline that is not there.
     """
     if pipeline and session.pipelines.pipeline(pipeline) is None:
@@ -40,7 +44,7 @@ def list_job(
     # The server compares the text of commits, so that one named by its branch is that of no job (reference pps 4.11, *live*).
     wanted = {str(query) for query in inputs}
     newest = {row.pipeline: row.version for row in session.pipelines.pipelines()}
-    for info in session.pipelines.jobs(pipeline):
+    for info in session.pipelines.jobs(pipeline, reverse=reverse, beyond=beyond):
         if projects is not None and info.job.pipeline.project not in projects:
             continue
         if history >= 0 and info.pipeline_version < newest.get(info.job.pipeline, 0) - history:
@@ -57,13 +61,13 @@ def job_set(session: Session, job_id: str) -> JobSetInfo:
     return JobSetInfo(job_id, tuple(session.pipelines.jobs_of_set(job_id)))
 
 
-def list_job_set(session: Session, projects: Sequence[str] | None = None) -> list[JobSetInfo]:
+def list_job_set(session: Session, projects: Sequence[str] | None = None, *, reverse: bool = False) -> Iterator[JobSetInfo]:
     """Those with jobs in these projects, newest first, and of each set these jobs alone (reference pps 4.11)."""
-    sets = (job_set(session, job_id) for job_id in session.pipelines.job_set_ids())
-    if projects is None:
-        return list(sets)
-    mine = (JobSetInfo(info.id, tuple(job for job in info.jobs if job.job.pipeline.project in projects)) for info in sets)
-    return [info for info in mine if info.jobs]
+    ids = session.pipelines.job_set_ids()
+    for info in (job_set(session, job_id) for job_id in (reversed(ids) if reverse else ids)):
+        jobs = tuple(job for job in info.jobs if projects is None or job.job.pipeline.project in projects)
+        if jobs:
+            yield JobSetInfo(info.id, jobs)
 
 
 def resolve_job(session: Session, pipeline: PipelineRef, text: str) -> JobRef:

@@ -356,10 +356,25 @@ def commit_set(session: Session, commit_id: str) -> CommitSetInfo:
     return CommitSetInfo(commit_id, tuple(commit_info(session, rows[key]) for key, _ in sources_first(graph)))
 
 
-def list_commit_set(session: Session, project: str = "") -> list[CommitSetInfo]:
+def list_commit_set(session: Session, project: str = "") -> Iterator[CommitSetInfo]:
     """All sets, newest first; only those with a commit in the project, if one is given."""
-    sets = (commit_set(session, commit_id) for commit_id in session.commits.set_ids())
-    return [info for info in sets if not project or any(c.commit.repo.project == project for c in info.commits if c.commit.id == info.id)]
+    for commit_id in session.commits.set_ids():
+        if not project or any(row.ref.repo.project == project for row in session.commits.of_set(commit_id)):
+            yield commit_set(session, commit_id)
+
+
+def last_key(session: Session, repo: RepoRef, from_: CommitQuery | None, *, only_new: bool) -> int:
+    """The key after which the commits come that a subscription tells of. Raises `NotFound`."""
+    rows = session.commits.of_repo(find_repo(session, repo).key) if only_new else []
+    return rows[0].key if rows else resolve(session, from_).key if from_ else 0
+
+
+def newer_commits(session: Session, repo: RepoRef, key: int, branch: str = "", origin: str = "") -> tuple[int, list[CommitInfo]]:
+    """The commits of a repo that were started after the one with this key, oldest first, and the key of the last; of one branch and of
+    one origin, if those are given."""
+    rows = session.commits.newer(find_repo(session, repo).key, key)
+    chosen = (row for row in rows if branch in ("", row.branch) and origin in ("", row.origin))
+    return rows[-1].key if rows else key, [commit_info(session, row) for row in chosen]
 
 
 # -- removing ----------------------------------------------------------------------------------------------------------

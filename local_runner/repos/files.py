@@ -176,10 +176,10 @@ def copied(session: Session, change: Copy) -> Iterator[tuple[str, Node]]:
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def list_file(session: Session, file: FileQuery) -> Iterator[FileInfo]:
-    """The direct children of a folder, or the file itself; nothing for a missing path."""
+def list_file(session: Session, file: FileQuery, after: str = "") -> Iterator[FileInfo]:
+    """The direct children of a folder, those after a path, or the file itself; nothing for a missing path."""
     row = resolve_readable(session, file.commit)
-    return _infos(row, children(session.trees, content_root(session, row), clean_path(file.path)))
+    return _infos(row, children(session.trees, content_root(session, row), clean_path(file.path), after))
 
 
 def walk_file(session: Session, file: FileQuery) -> Iterator[FileInfo]:

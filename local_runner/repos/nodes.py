@@ -99,14 +99,17 @@ def node_at(trees: Trees, root: Root, path: str) -> Node | None:
     return next(iter(deque(with_folders(files_below(trees, root, path), top), maxlen=1)), None)
 
 
-def children(trees: Trees, root: Root, path: str) -> Iterator[Node]:
-    """The direct children of a folder, in path order; or the file itself; nothing for a missing path."""
+def children(trees: Trees, root: Root, path: str, after: str = "") -> Iterator[Node]:
+    """The direct children of a folder, in path order, those after a path; or the file itself; nothing for a missing path."""
     found = file_at(trees, root, path)
-    if found:
+    if found and found.path > after:
         yield found
     top = path if path == "/" else path + "/"
-    for node in with_folders(files_below(trees, root, path), top):
-        if node.path != top and "/" not in node.path[len(top) : -1]:
+    lower, upper = folder_range(path)
+    if after > top:  # nothing that stands before it is looked at; a folder it lies in comes before, too
+        lower = max(lower, (folder_range(after) if after.endswith("/") else file_range(after))[1])
+    for node in with_folders(_files(trees, root, lower, upper), top):
+        if node.path > max(after, top) and "/" not in node.path[len(top) : -1]:
             yield node
 
 

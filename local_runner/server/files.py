@@ -41,7 +41,8 @@ def inspect_file(call: Call, request: Message) -> bytes:
 
 def list_file(call: Call, request: Message) -> Iterator[bytes]:
     file = refs.file(refs.given(request, "file"))
-    return map(FileInfos(call, file.commit).encode, _bounded(call.runner.list_file(file), request))
+    after = refs.path(request.paginationMarker.path) if request.HasField("paginationMarker") and not request.reverse else ""
+    return map(FileInfos(call, file.commit).encode, _bounded(call.runner.list_file(file, after), request))
 
 
 def walk_file(call: Call, request: Message) -> Iterator[bytes]:

@@ -27,21 +27,14 @@ def list_job(call: Call, request: Message) -> Iterator[Message]:
     pipeline = refs.pipeline(request.pipeline) if request.HasField("pipeline") else None
     inputs = [refs.commit(commit) for commit in request.input_commit]
     wanted = states_of(request.jqFilter)
-    found: Iterable[JobInfo] = call.runner.list_job(refs.projects(request.projects), pipeline, inputs, request.history)
+    marker = request.paginationMarker
+    beyond = marker.seconds + marker.nanos / 10**9 if request.HasField("paginationMarker") else None
+    found: Iterable[JobInfo] = call.runner.list_job(
+        refs.projects(request.projects), pipeline, inputs, request.history, reverse=request.reverse, beyond=beyond
+    )
     if wanted is not None:
         found = (info for info in found if info.state.value in wanted)
-    if request.reverse:
-        found = reversed(list(found))
-    return (_info(call, info, request.details) for info in _bounded(found, request))
-
-
-def _bounded(found: Iterable[JobInfo], request: Message) -> Iterator[JobInfo]:
-    """Raises `Invalid` for a number below zero."""
-    if request.number < 0:
-        raise Invalid(f"cannot list {request.number} jobs")
-    if request.HasField("paginationMarker"):
-        found = (info for info in found if _is_beyond(info.created, request))
-    return islice(found, request.number or None)
+    return (_info(call, info, request.details) for info in islice(found, _number(request)))
 
 
 def _is_beyond(created: float, request: Message) -> bool:
@@ -60,15 +53,14 @@ def inspect_job_set(call: Call, request: Message) -> Iterator[Message]:
 def list_job_set(call: Call, request: Message) -> Iterator[Message]:
     """Newest first, or the other way; of some projects only their own jobs."""
     projects, wanted = refs.projects(request.projects), states_of(request.jqFilter)
-    found = call.runner.list_job_set(projects)
-    if request.reverse:
-        found.reverse()
+    found = call.runner.list_job_set(projects, reverse=request.reverse)
     return islice(_sets(call, found, request, projects, wanted), _number(request))
 
 
 def _number(request: Message) -> int | None:
+    """How many at most. Raises `Invalid` for less than none."""
     if request.number < 0:
-        raise Invalid(f"cannot list {request.number} job sets")
+        raise Invalid(f"cannot list {request.number} jobs or job sets")
     return request.number or None
 
 

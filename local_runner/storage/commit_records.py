@@ -90,6 +90,10 @@ class CommitRecords:
         """All of them, newest first."""
         return self._all(f"{_COMMIT} WHERE c.repo = ? ORDER BY c.key DESC", repo)
 
+    def newer(self, repo: int, key: int) -> list[CommitRow]:
+        """Those of a repo whose keys are greater, oldest first."""
+        return self._all(f"{_COMMIT} WHERE c.repo = ? AND c.key > ? ORDER BY c.key", repo, key)
+
     def of_set(self, commit_id: str) -> list[CommitRow]:
         """All commits with this id, in order of creation."""
         return self._all(f"{_COMMIT} WHERE c.id = ? ORDER BY c.key", commit_id)

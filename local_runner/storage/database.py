@@ -126,6 +126,12 @@ class Database:
                 self._keep_free(session)
 
     @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """What goes wrong while contents are read from files is `Unavailable`, as it is within a view."""
+        with _translated(self.home):
+            yield
+
+    @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
         """All changes made inside, or none of them if it is left by an exception. Not to be nested, nor done within `read`."""
         session = self._session()

@@ -112,10 +112,20 @@ class PipelineRecords:
         found = self._db.execute(f"{_JOB} WHERE project = ? AND pipeline = ? AND id = ?", (*ref.pipeline, ref.id)).fetchone()
         return _job(found) if found else None
 
-    def jobs(self, pipeline: PipelineRef | None = None) -> Iterator[JobInfo]:
-        """Newest first; of one pipeline, if given."""
-        where, values = (" WHERE project = ? AND pipeline = ?", tuple(pipeline)) if pipeline else ("", ())
-        return map(_job, self._db.execute(f"{_JOB}{where} ORDER BY key DESC", values).fetchall())
+    def jobs(self, pipeline: PipelineRef | None = None, *, reverse: bool = False, beyond: float | None = None) -> Iterator[JobInfo]:
+        """Newest first, or oldest first; of one pipeline, if given, and of those made beyond a moment, to microseconds."""
+        terms, values = (["project = ?", "pipeline = ?"], [*pipeline]) if pipeline else ([], [])
+        if beyond is not None:
+            terms.append(f"CAST(round(created * 1000000) AS INTEGER) {'>' if reverse else '<'} {round(beyond * 10**6)}")
+        where = f" WHERE {' AND '.join(terms)}" if terms else ""
+        rows = self._db.execute(f"{_JOB}{where} ORDER BY key {'ASC' if reverse else 'DESC'}", values).fetchall()
+        return map(_job, rows)  # each is read when it is asked for
+
+    def newer_jobs(self, key: int, pipeline: PipelineRef | None = None) -> list[tuple[int, JobInfo]]:
+        """Jobs whose keys are greater, with those, oldest first; of one pipeline, if given."""
+        where, values = (" AND project = ? AND pipeline = ?", tuple(pipeline)) if pipeline else ("", ())
+        query = f"{_JOB.replace(' FROM job', ', key FROM job')} WHERE key > ?{where} ORDER BY key"
+        return [(row[-1], _job(row[:-1])) for row in self._db.execute(query, (key, *values))]
 
     def last_ended(self, pipeline: PipelineRef) -> JobInfo | None:
         """The newest job of a pipeline that is over."""

@@ -69,7 +69,7 @@ def everything(machine: Machine) -> list[object]:
     runner = machine.runner
     heads = [(info.repo, runner.list_branch(info.repo)) for info in runner.list_repo(type="")]
     objects = sorted(path.name for path in (runner.home / "objects").rglob("*"))
-    return [heads, list(runner.list_job(history=-1)), runner.list_commit_set(), objects]
+    return [heads, list(runner.list_job(history=-1)), list(runner.list_commit_set()), objects]
 
 
 # Found

@@ -123,7 +123,7 @@ def test_case_138_after_delete_all_nothing_is_left_and_all_can_be_made_again(p: 
     p.runner.create_pipeline(spout, project="default")
     p.pipeline("service", service={"internal_port": 8000})
     p.runner.delete_all()
-    left = (p.runner.list_pipeline(), p.runner.list_repo(type=""), list(p.runner.list_job(history=-1)), p.runner.list_commit_set())
+    left = (p.runner.list_pipeline(), p.runner.list_repo(type=""), list(p.runner.list_job(history=-1)), list(p.runner.list_commit_set()))
     assert left == ([], [], [], [])
     assert [info.name for info in p.runner.list_project()] == ["default"]
     p.put("data@master", {"/a": "2"})

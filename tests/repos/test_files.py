@@ -1,8 +1,10 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, PathNotFound
 from local_runner.model.ids import directory_hash
-from local_runner.model.refs import parse_branch, parse_commit, parse_file
+from local_runner.model.refs import parse_branch, parse_commit, parse_file, parse_repo
 from tests.repos.words import commit, paths
 from tests.support.lab import Lab
 
@@ -213,3 +215,32 @@ def test_find_commit_names_the_commits_that_changed_a_path(lab: Lab) -> None:
     found = list(lab.runner.find_commit(parse_file("data@master:/a")))
     assert found == [("found", three, 1), ("found", one, 3), ("last", one, 3)]
     assert [info.commit for info in lab.runner.file_history(parse_file("data@master:/a"))] == [three, one]
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "a.txt", "ab"]), min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+
+
+@settings(max_examples=40, deadline=None)
+@given(paths=st.sets(NAMES, max_size=8), folder=st.just("/") | NAMES, after=st.just("") | NAMES | NAMES.map("{}/".format))
+def test_a_list_from_a_path_on_is_the_rest_of_the_whole_list(
+    tmp_path_factory: pytest.TempPathFactory, paths: set[str], folder: str, after: str
+) -> None:
+    lab = Lab(tmp_path_factory.mktemp("home"))
+    files = [path for path in paths if not any(other.startswith(path + "/") for other in paths)]
+    put(lab, *((path, path) for path in files))
+    file = parse_file(f"data@master:{folder}")
+    whole = list(lab.runner.list_file(file))
+    assert list(lab.runner.list_file(file, after)) == [info for info in whole if info.path > after]
+    lab.close()
+
+
+def test_who_reads_a_large_content_slowly_holds_back_nobody(lab: Lab) -> None:
+    """What he reads stays, even when its commit is gone and the room it took is given back."""
+    content = bytes(range(256)) * (3 << 12)
+    lab.put("data@master", {"/large": content})
+    reader = lab.runner.get_file(parse_file("data@master:/large"))
+    first = next(reader)
+    lab.runner.delete_repo(parse_repo("data"), force=True)
+    assert lab.runner.gc()
+    assert not list((lab.runner.home / "objects").glob("*/*"))
+    assert first + b"".join(reader) == content

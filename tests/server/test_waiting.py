@@ -8,8 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from local_runner.model.jobs import JobState
+from local_runner.model.refs import PipelineRef, parse_commit, parse_repo
 from local_runner.server.listen import Done, Server
 from local_runner.server.threads import CallThreads
+from local_runner.storage.commit_records import CommitRecords, CommitRow
 from tests.support.api_client import ApiClient, file
 from tests.support.lab import Lab
 
@@ -113,3 +116,35 @@ def test_a_thread_that_is_counted_on_as_it_ends_does_the_work() -> None:
     pool.shutdown()
     assert len(ended) >= 1
     assert pool.count == 0
+
+
+def test_a_subscription_looks_only_at_what_is_new(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    newer = CommitRecords.newer
+
+    def counted(records: CommitRecords, repo: int, key: int) -> list[CommitRow]:
+        asked.append(key)
+        return newer(records, repo, key)
+
+    monkeypatch.setattr(CommitRecords, "newer", counted)
+    old = lab.put("data@master", {"/a": "1"})
+    lab.put("data@other", {"/a": "1"})
+    seen = lab.runner.subscribe_commit(parse_repo("data"), "master")
+    assert next(seen).commit == old
+    for number in range(3):
+        new = lab.put("data@master", {"/a": str(number)})
+        assert next(seen).commit == new
+    assert len(set(asked)) == len(asked) == 4
+    after = lab.runner.subscribe_commit(parse_repo("data"), "master", parse_commit(f"data@{old.id}"))
+    assert [next(after).commit.id for _ in range(3)] == [info.commit.id for info in lab.runner.list_commit(parse_repo("data"))][2::-1]
+
+
+def test_a_job_is_told_again_whenever_its_state_changes_and_never_when_it_is_over(lab: Lab) -> None:
+    lab.put("data@master", {"/a": "1"})
+    lab.pipeline("copy")
+    seen = lab.runner.subscribe_job(PipelineRef("default", "copy"))
+    assert next(seen).state is JobState.CREATED
+    lab.run_all()
+    assert next(seen).state is JobState.SUCCESS
+    lab.put("data@master", {"/b": "1"})
+    assert next(seen).state is JobState.CREATED
