@@ -75,9 +75,16 @@ FILES = (
         "hard link to a file of the host", READ_ONLY, "ln /etc/passwd /pfs/out/p && echo escaped; ln /usr/bin/env /tmp/e && echo escaped"
     ),
     Attempt("write to the user list", READ_ONLY, "echo 'x::0:0:::' >> /etc/passwd && echo escaped"),
-    Attempt("replace a program of the host", READ_ONLY, "cp /bin/true /usr/bin/env && echo escaped; rm -f /usr/bin/env && echo escaped"),
     Attempt(
-        "write to the interpreter", READ_ONLY, "touch $(dirname $(readlink -f $(command -v python3)))/x && echo escaped", only="sandbox"
+        "replace a program of the host",
+        READ_ONLY,
+        "cp /bin/true /usr/bin/env && echo escaped; [ -e /usr/bin/env ] && rm -f /usr/bin/env && echo escaped",
+    ),
+    Attempt(
+        "write to the interpreter",
+        READ_ONLY,
+        "p=$(command -v python3) && touch $(dirname $(readlink -f $p))/x && echo escaped",
+        only="sandbox",
     ),
     Attempt(
         "write to the code of the image", READ_ONLY, "touch /app/x && echo escaped; echo x >> /app/main && echo escaped", only="sandbox"
@@ -86,7 +93,8 @@ FILES = (
     Attempt(
         "leave files in folders of the host",
         OWN,
-        "for d in /tmp /var/tmp /dev/shm /etc /var/lib /root /home /srv /opt; do mkdir -p $d; echo x > $d/@NAME@-left; done; true",
+        "for d in /tmp /var/tmp /dev/shm /etc /var/lib /root /home /srv /opt; do mkdir -p $d; "
+        "{ echo x > $d/@NAME@-left; } 2> /dev/null; done; true",
     ),
     Attempt("write through a link to the host", LIST, "ln -s @WATCHED@ /pfs/out/l; echo x > /pfs/out/l/file; mkdir /pfs/out/l/d; true"),
     Attempt("set the clock back on files of the host", READ_ONLY, "touch -d 1999-01-01 /usr/bin/env && echo escaped"),

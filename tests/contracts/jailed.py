@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from local_runner.executors import image_root
 from local_runner.executors.base import Pachctl, RunRequest, WorkerRequest
 from local_runner.executors.container import ContainerExecutor
 from local_runner.executors.launcher.tree import Tree
@@ -24,6 +25,8 @@ _TREE = Tree(_DATUM, {"out": f"{_DATUM}/out"}, [("out", 0o777)], [])
 def main(kind: str, place: str, asked: str) -> None:
     executor = SandboxExecutor() if kind == "sandbox" else ContainerExecutor(kind)
     request = json.loads(asked)
+    if not request["stacks"]:
+        image_root.can_stack = lambda *_: False
     if request["archive"]:
         load(ImageCache(), Path(request["archive"]))
     for number, line in enumerate(sys.stdin):
