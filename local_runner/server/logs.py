@@ -12,13 +12,15 @@ from local_runner.server import refs
 from local_runner.server.call import Call
 from local_runner.server.schema import Message, from_document
 
+_LAST = 253_402_300_799.0  # seconds since the epoch: the end of the year 9999, after which a time has no name
+
 
 def get_logs(call: Call, request: Message) -> Iterator[Message]:
     """Of a pipeline, a job or a datum; with `follow` also what is to come, until the client hangs up."""
     job = _job(request)
     pipeline = refs.pipeline(request.pipeline) if request.HasField("pipeline") and not job else None
     _check_there(call, pipeline, job)
-    since = time.time() - request.since.seconds - request.since.nanos / 1e9 if request.HasField("since") else None
+    since = min(time.time() - request.since.seconds - request.since.nanos / 1e9, _LAST) if request.HasField("since") else None
     found = call.runner.logs(
         pipeline,
         job,

@@ -60,6 +60,13 @@ def test_bytes_that_are_no_message_are_refused(home_with_data: ApiClient, path: 
     assert code_of(home_with_data, path, sent_for(methods()[path], data)) in CODES
 
 
+@pytest.mark.parametrize("seconds", [2**63 - 1, -(2**63)])
+def test_logs_of_any_age_may_be_asked_for(home_with_data: ApiClient, seconds: int) -> None:
+    path = "pps_v2.API/GetLogs"
+    message = message_class(methods()[path].request)(since={"seconds": seconds})
+    assert code_of(home_with_data, path, sent_for(methods()[path], message)) in CODES
+
+
 @settings(max_examples=600)
 @given(path=st.sampled_from(CALLS), data=st.data())
 def test_messages_with_anything_in_them_are_answered_or_refused(home_with_data: ApiClient, path: str, data: st.DataObject) -> None:
