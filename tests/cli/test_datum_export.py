@@ -24,7 +24,7 @@ def sh(folder, **env):
     """Run it with nothing of this process's environment, from somewhere else."""
     given = {"PATH": os.environ["PATH"], **env}
     return subprocess.run(
-        ["sh", Path(folder).absolute() / "run.sh"], env=given, capture_output=True, text=True, check=False, cwd="/", timeout=20
+        ["sh", Path(folder).absolute() / "run.sh"], env=given, capture_output=True, text=True, check=False, cwd="/", timeout=60
     )
 
 
@@ -282,7 +282,7 @@ def test_what_is_written_to_be_run_takes_names_and_values_as_data(evil, tmp_path
     work = tmp_path / "work"
     work.mkdir()
     given = {"PATH": os.environ["PATH"], "TOKEN": "$(touch x9)"}
-    done = subprocess.run(["sh", folder / "run.sh"], env=given, capture_output=True, text=True, check=False, cwd=work, timeout=20)
+    done = subprocess.run(["sh", folder / "run.sh"], env=given, capture_output=True, text=True, check=False, cwd=work, timeout=60)
     found = json.loads(done.stdout)
     assert found.items() >= EVIL_ENV.items()
     assert found["TOKEN"] == "$(touch x9)"

@@ -162,7 +162,7 @@ def test_a_terminal_that_is_closed_leaves_nothing_behind(edges, tmp_path):
     place = re.search(r"/\S+/local_runner-datum-\w+", session.shown)[0]  # in its command
     assert os.path.isdir(place)
     os.close(session.master)
-    assert session.process.wait(20) == 129
+    assert session.process.wait(60) == 129
     assert not os.path.exists(place)
 
 

@@ -144,7 +144,7 @@ def converse(bench: Bench, script: str, *steps: Step) -> tuple[RunResult, str]:
     person.start()
     try:
         before = termios.tcgetattr(theirs)
-        result = bench.sh(script, terminal=Terminal(theirs, theirs), timeout=20)
+        result = bench.sh(script, terminal=Terminal(theirs, theirs), timeout=LONG)
         assert termios.tcgetattr(theirs) == before
     finally:
         os.write(theirs, b"<end>")

@@ -9,7 +9,7 @@ import termios
 
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.terminal import Terminal
-from tests.contracts.bench import Bench, WithExecutor, converse, soon, tree_of, unique_sleep
+from tests.contracts.bench import LONG, Bench, WithExecutor, converse, soon, tree_of, unique_sleep
 
 
 class StayingContract(WithExecutor):
@@ -33,7 +33,7 @@ class StayingContract(WithExecutor):
 
     def test_a_staying_command_may_end_by_itself(self, bench: Bench) -> None:
         process = bench.worker.start(bench.request("sh", "-c", "echo last words; exit 4"))
-        end = process.wait(5)
+        end = process.wait(LONG)
         assert end
         assert end.exit_code == 4
         assert bench.stdout == ["last words"]
@@ -43,10 +43,10 @@ class StayingContract(WithExecutor):
         process = bench.worker.start(bench.request("sleep", unique_sleep()))
         assert process.wait(0.05) is None
         process.kill()
-        assert process.wait(0.05) is not None
+        assert process.wait(LONG) is not None
 
     def test_a_staying_command_that_cannot_be_started_ended(self, bench: Bench) -> None:
-        end = bench.worker.start(bench.request("/no/such")).wait(5)
+        end = bench.worker.start(bench.request("/no/such")).wait(LONG)
         assert end
         assert end.exit_code is None
 

@@ -47,12 +47,12 @@ def test_a_cancelled_command_is_told(tmp_path: Path) -> None:
 
     def behave(datum: ScriptedDatum) -> int:
         started.set()
-        return 0 if datum.cancelled.wait(10) else 1
+        return 0 if datum.cancelled.wait(60) else 1
 
     with ScriptedExecutor(behave).worker(worker_request(tmp_path)) as worker:
 
         def cancel() -> None:
-            started.wait(10)
+            started.wait(60)
             worker.cancel()
 
         threading.Thread(target=cancel).start()
@@ -69,6 +69,6 @@ def test_a_staying_command_goes_on_until_it_is_killed(tmp_path: Path) -> None:
 
 def test_a_staying_command_may_be_scripted(tmp_path: Path) -> None:
     with ScriptedExecutor(lambda _: 0, stay=lambda _: 7).worker(worker_request(tmp_path)) as worker:
-        end = worker.start(request([])).wait(10)
+        end = worker.start(request([])).wait(60)
         assert end
         assert end.exit_code == 7

@@ -79,7 +79,7 @@ def test_bytes_arrive_on_the_other_side_both_ways_at_once(ends: Ends) -> None:
     for thread in senders + receivers:
         thread.start()
     for thread in senders + receivers:
-        thread.join(10)
+        thread.join(60)
     assert received == {0: content, 1: content}
 
 

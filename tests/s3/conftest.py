@@ -44,7 +44,7 @@ class Gateway:
     lines: list[str] = field(default_factory=list)
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] = {}) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         try:
             connection.request(method, path, body, dict(headers))
             return _read(connection.getresponse())
@@ -53,7 +53,7 @@ class Gateway:
 
     def say(self, *pieces: bytes, end: bool = True) -> Answer:
         """Send bytes as they are, and with `end` nothing after them."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as connection:
             for piece in pieces:
                 connection.sendall(piece)
             if end:

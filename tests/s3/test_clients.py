@@ -94,6 +94,6 @@ def test_the_command_says_where_it_serves_and_ends_when_it_is_told(process: subp
     assert process.stdout is not None
     said = [process.stdout.readline() for _ in range(3)]
     assert re.fullmatch(r"export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+\n", said[2]), said
-    assert b"ListAllMyBucketsResult" in urllib.request.urlopen(said[2].strip().partition("=")[2], timeout=20).read()
+    assert b"ListAllMyBucketsResult" in urllib.request.urlopen(said[2].strip().partition("=")[2], timeout=60).read()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0

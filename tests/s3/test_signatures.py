@@ -66,7 +66,7 @@ def test_a_client_that_has_the_token_is_served(ready: Gateway, version: str) -> 
             url, b"by address" if method == "put_object" else None, method="PUT" if method == "put_object" else "GET"
         )
         request.add_header("Content-Type", "")
-        assert urllib.request.urlopen(request, timeout=20).status == 200
+        assert urllib.request.urlopen(request, timeout=60).status == 200
     assert ready.lab.files("data@master")["/new"] == "by address"
 
 
@@ -238,7 +238,7 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_in_the_clear(lab: Lab, tmp
         assert trusting.get_object(Bucket="data", Key="new")["Body"].read() == b"x" * 100_000
         for number in range(5):  # a body in pieces within pieces is read to its very end
             trusting.put_object(Bucket="data", Key=f"n/{number}", Body=b"x")
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             said = b""
             with contextlib.suppress(ConnectionError):

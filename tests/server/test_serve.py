@@ -50,7 +50,7 @@ def test_it_says_where_it_listens_and_what_to_paste(home: Path, process: subproc
 def test_a_home_has_one_server(home: Path, process: subprocess.Popen[str]) -> None:
     port(process)
     second = started(home)
-    _, said = second.communicate(timeout=20)
+    _, said = second.communicate(timeout=60)
     assert second.returncode == 75
     assert "serves" in said
     assert "hint: it listens on grpc://127.0.0.1:" in said
@@ -75,7 +75,7 @@ def test_it_ends_when_it_is_told_and_leaves_a_line_for_each_call(home: Path, pro
     stream = client.start("pfs_v2.API/SubscribeCommit", repo={"name": "none"})
     assert stream.code().name == "NOT_FOUND"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     log = (home / "server.log").read_text()
     assert "OK pfs_v2.API/ListRepo" in log
     assert "NOT_FOUND pfs_v2.API/SubscribeCommit" in log
@@ -88,7 +88,7 @@ def test_it_does_not_listen_beyond_this_machine_without_token_and_tls(tmp_path: 
     for name in ("token", "key", "certificate"):
         (tmp_path / name).write_text("x")
     found = started(home, "--listen", "0.0.0.0", *(str(tmp_path / flag) if not flag.startswith("-") else flag for flag in flags))
-    _, said = found.communicate(timeout=20)
+    _, said = found.communicate(timeout=60)
     assert found.returncode == 2
     assert "whoever connects may run commands as you" in said
 
@@ -104,7 +104,7 @@ def test_who_does_not_know_the_token_is_turned_away(tmp_path: Path, home: Path) 
     friend("pfs_v2.API/CreateRepo", repo={"name": "a"})
     assert json.loads((home / "pachctl.json").read_text())["v2"]["contexts"]["local"]["session_token"] == "sesame"
     process.terminate()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     stranger.close(), friend.close()
 
 

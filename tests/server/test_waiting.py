@@ -110,7 +110,7 @@ def test_a_thread_that_is_counted_on_as_it_ends_does_the_work() -> None:
     ended = []
     pool = CallThreads(lambda: ended.append(1), idle_seconds=0.001)
     for number in range(300):
-        assert pool.submit(lambda number=number: number).result(timeout=10) == number
+        assert pool.submit(lambda number=number: number).result(timeout=60) == number
         if number % 3 == 0:
             time.sleep(0.001)
     pool.shutdown()

@@ -40,7 +40,7 @@ def test_a_second_holder_waits_and_is_told_for_whom(path: Path) -> None:
         assert FileLock(path).is_taken()
         assert not FileLock(path).try_acquire()
         first.communicate()
-        waiter.join(5)
+        waiter.join(60)
         assert lock.is_held
         assert str(first.pid) in told[0]
         lock.release()
