@@ -6,7 +6,8 @@
     ├── Invalid             something given is wrong: a name, a path, a pattern, a spec
     │   └── SpecError       a pipeline spec is wrong; knows file, line and field
     ├── Refused             well formed, but not in the present state
-    │   └── ChangedMeanwhile    a file is not what a change of it depends on
+    │   ├── ChangedMeanwhile    a file is not what a change of it depends on
+    │   └── NotEmpty            what is to be removed has files
     ├── WorkFailed          a job or datum did not succeed
     ├── Unavailable         an engine, an executor, a program or a disk is missing or broken
     │   ├── ContentLost     the bytes of a file are missing or damaged
@@ -130,6 +131,11 @@ class SpecError(Invalid):
 
 class Refused(LocalRunnerError):
     grpc_code = "FAILED_PRECONDITION"
+
+
+class NotEmpty(Refused):
+    def __init__(self, subject: object) -> None:
+        super().__init__(f"{subject} has files", hint="delete them first")
 
 
 class ChangedMeanwhile(Refused):

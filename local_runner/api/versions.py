@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from local_runner.api.access import Access
-from local_runner.errors import ContentLost
+from local_runner.errors import ContentLost, NotEmpty
 from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import FILE_SETS, BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, CommitState, FileInfo, ProjectInfo, RepoInfo, Trigger
@@ -102,6 +102,21 @@ class Versions(Access):
     def delete_branch(self, branch: BranchRef, *, force: bool = False) -> None:
         """Delete a branch; its commits stay. Raises `NotFound`, and unless by `force` `Refused` if others or a trigger depend on it."""
         self._do(verbs.DeleteBranch(branch, force))
+
+    def delete_empty_branch(self, branch: BranchRef) -> None:
+        """Delete a branch that shows no files, and with the last one its repo. Raises `NotFound`, `NotEmpty`, and as `delete_branch`."""
+
+        def work(txn: Transaction) -> None:
+            session = txn.session
+            row = branches.find_branch(session, branch)
+            head = session.commits.at(row.head) if row.head is not None else None
+            if head and session.trees.totals(commits.content_root(session, head)).entries:
+                raise NotEmpty(branch)
+            branches.delete_branch(txn, branch)
+            if not session.repos.branches(row.repo):
+                lifecycle.delete_repo(txn, branch.repo)
+
+        self.change(work)
 
     # -- commits -------------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from local_runner.errors import AlreadyExists, Invalid, LocalRunnerError, NotFound
+from local_runner.errors import AlreadyExists, Invalid, LocalRunnerError, NotEmpty, NotFound
 from local_runner.model.names import check_branch
 from local_runner.runner import Runner
-from local_runner.s3.buckets import Bucket, Buckets, commit_of, read_bucket_name
+from local_runner.s3.buckets import Bucket, Buckets, read_bucket_name
 from local_runner.s3.documents import Field, read_document, timestamp, write_document
 from local_runner.s3.errors import S3Error, as_s3_error
-from local_runner.s3.listing import OWNER, list_objects, read_page
+from local_runner.s3.listing import OWNER, list_objects
 from local_runner.s3.multipart import Multipart
 from local_runner.s3.objects import copy_object, delete_object, delete_objects, find_object, get_object, put_object
 from local_runner.s3.request import Request, Response, names, xml_response
@@ -131,12 +131,10 @@ class Gateway:
             raise S3Error("NotImplemented")
         if bucket.commit.id:
             raise S3Error("NotImplemented", "A bucket that is a commit cannot be deleted: drop commit or squash commit removes it.")
-        commit = commit_of(self._runner, bucket)
-        if commit and read_page(self._runner, commit, "", "", "", 1).files:
-            raise S3Error("BucketNotEmpty")
-        self._runner.delete_branch(bucket.branch)
-        if not self._runner.inspect_repo(bucket.commit.repo).branches:
-            self._runner.delete_repo(bucket.commit.repo)
+        try:
+            self._runner.delete_empty_branch(bucket.branch)
+        except NotEmpty:
+            raise S3Error("BucketNotEmpty") from None
         return Response(204)
 
     def _tags(self, bucket: Bucket, request: Request) -> Response:

@@ -214,7 +214,7 @@ def _status(error: BaseException | None) -> tuple[str, str]:
         return "INVALID_ARGUMENT", "something given is nested too deeply"
     if isinstance(error, UnicodeError):
         return "INVALID_ARGUMENT", f"something given is no UTF-8 text: {error}"
-    if isinstance(error, GeneratorExit):  # the client is gone
+    if isinstance(error, GeneratorExit | grpc.RpcError):  # the client is gone: while it was answered, or while it was to say more
         return "CANCELLED", ""
     traceback.print_exception(error, file=sys.stderr)
     return "INTERNAL", f"internal error: {type(error).__name__}: {error}"

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_runner.errors import LocalRunnerError, NotEmpty
 from local_runner.model.names import is_id
-from local_runner.model.refs import BranchRef, CommitQuery, RepoRef
+from local_runner.model.refs import BranchRef, CommitQuery, RepoRef, parse_branch, parse_repo
 from local_runner.s3.buckets import bucket_name, read_bucket_name
 from local_runner.s3.errors import S3Error
 from tests.s3.conftest import Gateway
+from tests.support.lab import Lab
 
 ID = "09abcd098faa4fd98643023485739adb"
 NAMES = st.text("abcXYZ019_-", min_size=1, max_size=40).filter(lambda name: not is_id(name))
@@ -70,6 +72,18 @@ def test_a_bucket_can_be_made_once_and_removed_when_it_is_empty(gateway: Gateway
     client.delete_bucket(Bucket="dev.new")
     assert gateway.lab.runner.list_repo() == []
     assert gateway.ask("DELETE", "/dev.new").code == "NoSuchBucket"
+
+
+def test_a_bucket_is_removed_with_its_repo_or_not_at_all(lab: Lab) -> None:
+    lab.put("data@master", {"/a": "1"})
+    with pytest.raises(NotEmpty, match="default/data@master has files"):
+        lab.runner.delete_empty_branch(parse_branch("data@master"))
+    lab.put("data@master", {"/a": None})
+    lab.pipeline("copy")
+    lab.run_all()
+    with pytest.raises(LocalRunnerError, match="associated with a pipeline"):
+        lab.runner.delete_empty_branch(parse_branch("copy@master"))
+    assert [info.branch.name for info in lab.runner.list_branch(parse_repo("copy"))] == ["master"]
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a.b.c.d", f"{ID}.data", "master.data.nowhere", f"{ID}.master.data"])

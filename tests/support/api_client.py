@@ -42,14 +42,20 @@ class ApiClient:
 
     def raw(self, path: str, sent: Message | Iterator[Message] | bytes) -> Any:
         """As `start`, with messages, or with any bytes in place of one."""
+        return self._call(path)(sent, metadata=self._metadata, timeout=self._timeout)
+
+    def begin(self, path: str, sent: Message | Iterator[Message] | bytes) -> Any:
+        """A call that gives one message, under way: it can be waited for, and cancelled."""
+        return self._call(path).future(sent, metadata=self._metadata, timeout=self._timeout)
+
+    def _call(self, path: str) -> Any:
         method = methods()[path]
         kind = ("stream" if method.takes_stream else "unary") + "_" + ("stream" if method.gives_stream else "unary")
-        call = getattr(self._channel, kind)(
+        return getattr(self._channel, kind)(
             f"/{path}",
             request_serializer=lambda found: found if isinstance(found, bytes) else found.SerializeToString(),
             response_deserializer=message_class(method.response).FromString,
         )
-        return call(sent, metadata=self._metadata, timeout=self._timeout)
 
     def error(self, path: str, requests: Iterable[Document] | None = None, /, **fields: Any) -> tuple[str, str]:
         """(code, text) of a call that fails."""
