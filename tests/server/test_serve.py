@@ -1,7 +1,9 @@
 """`serve`: a process that clients find, that is alone on its home, and that ends well."""
 
+import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,6 +108,46 @@ def test_who_does_not_know_the_token_is_turned_away(tmp_path: Path, home: Path) 
     process.terminate()
     process.communicate(timeout=60)
     stranger.close(), friend.close()
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Path:
+    """A folder with a key, a certificate of this machine signed with it, another certificate, and a token."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not there to make certificates")
+    for name in ("server", "other"):
+        make = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout {name}.key -out {name}.pem"
+        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        subprocess.run([*make.split(), *names], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "token").write_text("sesame\n")
+    return tmp_path
+
+
+def test_with_tls_only_who_trusts_the_certificate_and_knows_the_token_is_served(certified: Path, home: Path) -> None:
+    paths = {name: str(certified / name) for name in ("server.key", "server.pem", "other.pem", "token")}
+    process = started(home, "--token-file", paths["token"], "--tls-key", paths["server.key"], "--tls-cert", paths["server.pem"])
+    assert process.stdout
+    url = process.stdout.readline().split()[-1]
+    assert url.startswith("grpcs://127.0.0.1:")
+    at = int(url.rsplit(":", 1)[1])
+    certificate = Path(paths["server.pem"]).read_bytes()
+    friend = ApiClient(at, metadata={"authn-token": "sesame"}, certificate=certificate)
+    friend("pfs_v2.API/CreateRepo", repo={"name": "a"})
+    assert [info["repo"]["name"] for info in friend("pfs_v2.API/ListRepo", type="user")] == ["a"]
+    stranger = ApiClient(at, certificate=certificate)
+    assert stranger.error("pfs_v2.API/ListRepo")[0] == "UNAUTHENTICATED"
+    misled = ApiClient(at, metadata={"authn-token": "sesame"}, certificate=Path(paths["other.pem"]).read_bytes())
+    plain = ApiClient(at, metadata={"authn-token": "sesame"}, timeout=5)
+    for client in (misled, plain):
+        assert client.error("versionpb_v2.API/GetVersion")[0] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+    context = json.loads((home / "pachctl.json").read_text())["v2"]["contexts"]["local"]
+    assert base64.b64decode(context["server_cas"]) == certificate
+    assert (context["pachd_address"], context["session_token"]) == (url, "sesame")
+    assert (home / "pachctl.json").stat().st_mode & 0o077 == 0
+    for client in (friend, stranger, misled, plain):
+        client.close()
+    process.terminate()
+    process.communicate(timeout=20)
 
 
 def test_clocks_tick_while_it_is_up(home: Path, process: subprocess.Popen[str]) -> None:

@@ -13,9 +13,12 @@ from local_runner.server.schema import Document, Message, from_document, message
 class ApiClient:
     """Calls by name, such as `client("pfs_v2.API/CreateRepo", repo={"name": "data"})`."""
 
-    def __init__(self, port: int, *, metadata: Mapping[str, str] | None = None, timeout: float = 30.0) -> None:
+    def __init__(self, port: int, *, metadata: Mapping[str, str] | None = None, timeout: float = 30.0, certificate: bytes = b"") -> None:
+        """With a `certificate`, which the server must show, over TLS."""
         self._port = port
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        where = f"127.0.0.1:{port}"
+        credentials = grpc.ssl_channel_credentials(certificate) if certificate else None
+        self._channel = grpc.secure_channel(where, credentials) if credentials else grpc.insecure_channel(where)
         self._metadata = tuple((metadata or {}).items())
         self._timeout = timeout
 
