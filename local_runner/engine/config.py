@@ -22,6 +22,7 @@ class EngineConfig:
     Jobs that may not begin (`may_begin`) wait for another engine. With `ignore_failures` a datum that fails counts as one whose error
     command succeeded, so what follows runs. `next_datum_servers` answer the workers that batch, and end with the engine.
     `env` are variables of user code that runs over the host's files, unless its image or spec says otherwise.
+    `env_of_worker` are further ones of one worker of a pipeline, by its number from 0, in whatever image: its device, for example.
     `warn` is told what is wrong but stops nobody.
     """
 
@@ -34,4 +35,5 @@ class EngineConfig:
     ignore_failures: bool = False
     next_datum_servers: NextDatumServers = field(default_factory=NextDatumServers)
     env: Mapping[str, str] = field(default_factory=dict)
+    env_of_worker: Callable[[int], Mapping[str, str]] = lambda number: {}
     warn: Callable[[str], None] = lambda text: None

@@ -147,7 +147,7 @@ class Pool:
             raise LocalRunnerError(f"pipeline {info.job.pipeline} is gone")
         self._created[info.job.pipeline] = row.created
         name = f"{spec.pipeline.project}-{spec.pipeline.name}-v{row.version}"
-        request = self._requests.of(spec, row.spec_commit)
+        request = self._requests.of(spec, row.spec_commit, number)
         next_datum_servers = self._config.next_datum_servers if spec.transform.datum_batching else None
         worker = WorkerThread(name, number, self._database, self._config.executor, request, next_datum_servers, spec, self._report)
         worker.start()

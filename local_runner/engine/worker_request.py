@@ -36,7 +36,8 @@ class WorkerRequests:
     database: Database
     config: EngineConfig
 
-    def of(self, spec: PipelineSpec, spec_commit: str) -> MakeRequest:
+    def of(self, spec: PipelineSpec, spec_commit: str, number: int = 0) -> MakeRequest:
+        """What makes the request of a worker of this version, by its name and folders; `number` is its own among them."""
         transform = spec.transform
 
         def request(worker: str, pfs: Path, folder: Path, port: int) -> WorkerRequest:
@@ -48,7 +49,7 @@ class WorkerRequests:
             below = {} if way in (Way.CONTAINER, Way.KEPT) else {**host, **(image.env if image else {})}
             env = worker_env(
                 spec,
-                below,
+                {**below, **self.config.env_of_worker(number)},
                 self._secrets(spec),
                 home=None if self.config.executor.capabilities.hides_host_files else self.database.home.path,
                 worker=worker,

@@ -21,6 +21,7 @@ Wrong = Callable[[str, str, str, str], Invalid]
 
 _KEYS = (
     "points", "parameters", "score", "direction", "space", "grid", "sampler", "trials", "seed", "folds", "pipelines", "train", "test",
+    "devices",
 )  # fmt: skip
 _FOLD_KEYS = ("repo", "k", "seed")
 
@@ -63,7 +64,8 @@ class Folds:
 class SearchSettings:
     """A search. `points` is the input repo that is asked, "" if the pipelines make the points themselves, of `parameters`.
 
-    `file` is the project file; `train` and `test` are the rows a model sees and those it is judged by.
+    `file` is the project file; `train` and `test` are the rows a model sees and those it is judged by. `devices` are variables of user
+    code, for one worker each; of no worker if there are none.
     """
 
     name: str
@@ -81,6 +83,7 @@ class SearchSettings:
     pipelines: tuple[Path, ...] = ()
     train: FilePath | None = None
     test: FilePath | None = None
+    devices: tuple[Mapping[str, str], ...] = ()
 
     @property
     def folder(self) -> str:
@@ -153,6 +156,7 @@ class _Reader:
             self._pipelines(),
             self._files("train"),
             self._files("test"),
+            self._devices(),
         )
 
     def _text(self, key: str, default: str = "") -> str:
@@ -221,6 +225,19 @@ class _Reader:
             if key not in _FOLD_KEYS:
                 raise self.wrong("folds", f"unknown field {key}", f"it is one of {', '.join(_FOLD_KEYS)}")
         return Folds(written["repo"], self._count("k", 3, 2, written, "folds"), self._count("seed", 0, 0, written, "folds"))
+
+    def _devices(self) -> tuple[Mapping[str, str], ...]:
+        """From a list for each variable to the variables of each worker."""
+        written = self.table.get("devices", {})
+        hint = 'as in devices = { CUDA_VISIBLE_DEVICES = ["0", "1"] }, a value for each worker'
+        if not isinstance(written, dict) or not all(isinstance(values, list) and values for values in written.values()):
+            raise self.wrong("devices", "expected variables with lists of values", hint)
+        for name, values in written.items():
+            if not name.isidentifier() or not all(isinstance(value, str) and value for value in values):
+                raise self.wrong("devices", f"{name}: expected a variable with a list of texts", hint)
+        if len({len(values) for values in written.values()}) > 1:
+            raise self.wrong("devices", f"{', '.join(written)} are for different numbers of workers", hint)
+        return tuple(dict(zip(written, values, strict=True)) for values in zip(*written.values(), strict=True))
 
     def _pipelines(self) -> tuple[Path, ...]:
         patterns = self.table.get("pipelines", [])

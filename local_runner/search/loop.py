@@ -300,7 +300,12 @@ def run_study(
     settings, runner, watcher = study.settings, study.runner, watcher or Unseen()
     adapts = bool(settings.points) and study.sampler.adapts  # what is missing for it is said before anything runs
     executor = executor or _chosen(study, say)
-    jobs = jobs or executor.places() or os.cpu_count() or 1
+    devices = settings.devices
+    if devices and jobs > len(devices):
+        raise settings.wrong(
+            "devices", f"there are {len(devices)}, but {jobs} datums are to run at once", f"say -j {len(devices)}, or less"
+        )
+    jobs = jobs or len(devices) or executor.places() or os.cpu_count() or 1
     wanted = trials or (_ALL if settings.sampler == "grid" else settings.trials)
     room = wanted if not adapts else batch if batch > 1 else jobs
     together = batch or (1 if adapts else wanted)
@@ -316,6 +321,7 @@ def run_study(
         may_begin=lambda info: todo.needed is None or info.job.pipeline in todo.needed,
         ignore_failures=True,  # what fails is a result
         env=_ONE_THREAD,
+        env_of_worker=lambda number: devices[number] if devices else {},
         warn=say,
     )
     with engine_of(runner, config, waiting=waiting) as engine:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
 import pytest
 
+from local_runner.errors import Invalid
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import RepoRef
 from local_runner.search.loop import Unseen
@@ -125,3 +127,33 @@ def test_what_was_told_early_is_in_the_store_in_the_end_also_if_its_job_was_stop
     assert JobState.KILLED in {info.state for info in bench.lab.jobs("score")}
     assert len(found.done) == 6
     assert {trial.scores[0].file for trial in found.done} == set(bench.lab.files("score@master"))
+
+
+def test_each_worker_has_a_device_of_its_own_and_there_are_as_many_workers_as_devices(bench: Bench) -> None:
+    bench.project(more='sampler = "tpe"\ndevices = { CUDA_VISIBLE_DEVICES = ["3", "5"] }')
+    together = threading.Barrier(2)
+
+    def score(point: dict[str, Any]) -> float:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(10)
+        return float(point["x"])
+
+    bench.search(score, 4, jobs=0)
+    assert sorted(worker.env["CUDA_VISIBLE_DEVICES"] for worker in bench.lab.executor.workers) == ["3", "5"]
+    with pytest.raises(Invalid, match=r"local_runner.toml: search.s.devices: there are 2, but 3 datums are to run at once"):
+        bench.search(score, 6, jobs=3)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('["0"]', "expected variables with lists of values"),
+        ("{ DEVICE = [] }", "expected variables with lists of values"),
+        ("{ DEVICE = [1] }", "DEVICE: expected a variable with a list of texts"),
+        ('{ A = ["0"], B = ["0", "1"] }', "A, B are for different numbers of workers"),
+    ],
+)
+def test_devices_that_are_none_are_refused_with_their_field(bench: Bench, written: str, said: str) -> None:
+    bench.project(more=f"devices = {written}")
+    with pytest.raises(Invalid, match=f"search.s.devices: {said}"):
+        bench.study()
