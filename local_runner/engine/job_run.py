@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -25,10 +25,10 @@ from local_runner.model.refs import META, JobRef
 from local_runner.pipelines.datum_index import DatumRecord
 from local_runner.pipelines.job_commits import output_commit
 from local_runner.pipelines.job_end import end_job
-from local_runner.pipelines.job_layers import layers_of, own_records, put_on_base, stats_of, without, write_layers
+from local_runner.pipelines.job_layers import layers_of, own_records, put_on_base, seconds_of, stats_of, without, write_layers
 from local_runner.pipelines.meta import DOT_ENV, files_path, meta_document, meta_path
 from local_runner.pipelines.outcome import Outcome
-from local_runner.planning.datum_sets import cut_sets
+from local_runner.planning.datum_sets import NOTHING_KNOWN, cut_sets, goes_by_time
 from local_runner.planning.kept_datums import kept_outcome
 from local_runner.planning.prepare import Prepared, base_of, prepare, replan
 from local_runner.repos.collisions import first_collision
@@ -157,16 +157,14 @@ class JobRun:
         return frozenset(done)
 
     def _stand_on_base(self, session: Session) -> None:
-        # Not what the output's parent holds: people may have moved the branch, put files on it while the pipeline was stopped, or
-        # deleted the record of the job before. What the datums of the base wrote is what their datum_index speak of.
+        # Not what the output's parent holds: people may have moved the branch, or put files on it while the pipeline was stopped.
         if self.waits_for is None:
             put_on_base(session, self.info.job, self._prepared.base)
 
     def settle(self, txn: Transaction) -> None:
         """Take in that the job this one builds on is over. Call with everything flushed.
 
-        If it succeeded, what was made so far is put on its output. Else this job is planned anew, on an older one (reference pps 2.2).
-        Raises `LocalRunnerError` if the older job is over and its commits are not.
+        If it succeeded, what was made so far is put on its output; else this job is planned anew, on an older one (reference pps 2.2).
         """
         session, before = txn.session, self._prepared
         self._prepared = replan(session, self.info, self.spec, self.salt, before)
@@ -187,7 +185,7 @@ class JobRun:
         self._outstanding = {name: datum for name, datum in self._outstanding.items() if name in wanted}
         self._start_step([datum for datum in plan.new if datum.id in wanted and datum.id not in self._outstanding], plan.total)
         self._again = [datum for datum, _ in plan.again if datum.id not in done]
-        stats = stats_of(session, layers_of(*self._commits(session)), done)
+        stats = sum((took for _, took in stats_of(session, layers_of(*self._commits(session)), done)), DatumStats())
         self.info = dataclasses.replace(self.info, counters=Counters(total=plan.total, processed=len(done)), stats=stats)
         session.pipelines.update_job(self.info)
 
@@ -197,11 +195,11 @@ class JobRun:
             raise LocalRunnerError(f"the commits of job {self.info.job} are gone")
         return output, meta
 
-    def _start_step(self, datums: Sequence[Datum], unskipped: int) -> None:
+    def _start_step(self, datums: Sequence[Datum], unskipped: int, seconds: Mapping[str, float] = NOTHING_KNOWN) -> None:
         kept = self._prepared.plan.kept
         self._outstanding.update((datum.id, datum) for datum in datums)
         self._to_keep.extend(datum for datum in datums if datum.id in kept)
-        self.sets.extend(cut_sets([datum for datum in datums if datum.id not in kept], self.spec, unskipped))
+        self.sets.extend(cut_sets([datum for datum in datums if datum.id not in kept], self.spec, unskipped, seconds))
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
@@ -379,11 +377,14 @@ class JobRun:
         plan = self._prepared.plan
         counters = dataclasses.replace(self.info.counters, skipped=len(plan.reuse))
         self.info = dataclasses.replace(self.info, counters=counters)
-        doomed = [*plan.remove, *(datum.id for datum in self._again)]
+        layers = layers_of(*self._commits(session))
+        again = [datum.id for datum in self._again]
+        seconds = seconds_of(session, layers, again) if goes_by_time(self._again, self.spec) else {}
+        doomed = [*plan.remove, *again]
         if doomed:
             output, meta = self._commits(session)
-            write_layers(session, output, meta, without(session.trees, layers_of(output, meta), doomed), begun=True)
-        self._start_step(self._again, plan.total - len(plan.reuse))
+            write_layers(session, output, meta, without(session.trees, layers, doomed), begun=True)
+        self._start_step(self._again, plan.total - len(plan.reuse), seconds)
 
     def end(self, txn: Transaction, state: JobState, reason: str) -> list[CommitRow]:
         """Close the commits and the record; returns the commits."""

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from local_runner.model.datums import Datum
 from local_runner.model.pipelines import PipelineSpec
 
 # A set of datums is cut so that each worker gets about four.
 _SETS_PER_WORKER = 4
+_MOST_BY_TIME = 2000  # datums whose durations are looked up
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 
 
-def cut_sets(datums: Sequence[Datum], spec: PipelineSpec, unskipped: int) -> list[tuple[Datum, ...]]:
+def goes_by_time(datums: Sequence[Datum], spec: PipelineSpec) -> bool:
+    """Whether it is worth it to know how long these datums took the last time: several workers share them, as nobody said how."""
+    return spec.parallelism > 1 and not spec.datum_sets and not spec.transform.datum_batching and 1 < len(datums) <= _MOST_BY_TIME
+
+
+def cut_sets(
+    datums: Sequence[Datum], spec: PipelineSpec, unskipped: int, seconds: Mapping[str, float] = NOTHING_KNOWN
+) -> list[tuple[Datum, ...]]:
     """Datums in processing order, cut as `datum_set_spec` says (reference pps 2.7); zeros mean the default.
+
+    With `seconds`, how long datums took the last time by id, the longest first (`_by_time`): `goes_by_time` says when they count.
 
     The default goes by all datums of the job that are not known to be skipped (`unskipped`), however few of them run in this step. It
     shows in how often a batching process starts; several workers rather share the few.
     """
     if not datums:
         return []
+    if any(seconds.values()):
+        return _by_time(datums, spec.parallelism, seconds)
     wanted = spec.datum_sets
     if wanted and wanted.size_bytes:
         return _by_size(datums, wanted.size_bytes)
@@ -39,4 +53,26 @@ def _by_size(datums: Sequence[Datum], size: int) -> list[tuple[Datum, ...]]:
             held, weight = [], 0
         held.append(datum)
         weight += sum(file.size for file in datum.inputs)
+    return [*sets, tuple(held)]
+
+
+def _by_time(datums: Sequence[Datum], workers: int, seconds: Mapping[str, float]) -> list[tuple[Datum, ...]]:
+    """The longest first, so that the last sets to end are short ones.
+
+    A set takes about a quarter of what each worker has to do, a longer datum is a set of its own. Datums of which nothing is known come
+    last, in their order, and count as the mean of the others.
+    """
+    mean = sum(seconds.values()) / len(seconds)
+    ordered = sorted(datums, key=lambda datum: -seconds.get(datum.id, -1.0))
+    share = sum(seconds.get(datum.id, mean) for datum in datums) / (workers * _SETS_PER_WORKER)
+    sets: list[tuple[Datum, ...]] = []
+    held: list[Datum] = []
+    weight = 0.0
+    for datum in ordered:
+        took = seconds.get(datum.id, mean)
+        if held and weight + took > share:
+            sets.append(tuple(held))
+            held, weight = [], 0.0
+        held.append(datum)
+        weight += took
     return [*sets, tuple(held)]
