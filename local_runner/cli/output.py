@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -26,28 +28,44 @@ _T = TypeVar("_T")
 Row = Sequence[str]
 
 
-def lay_out(header: Row, rows: Iterable[Row]) -> Iterator[str]:
-    """The lines of a table: every cell, the last too, is padded to its column and one blank (reference pps 4.11).
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How wide the columns of a table are, in cells of a terminal: at least `least`, and `gap` more than what stands in them."""
+
+    least: int = 0
+    gap: int = 1
+
+
+LIST = Columns()
+FILES_OF_DATUM, WORKERS, VERSIONS = Columns(10, 3), Columns(20, 3), Columns(20, 3)  # pachctl prints these tables wider than lists
+
+
+def lay_out(header: Row, rows: Iterable[Row], columns: Columns = LIST) -> Iterator[str]:
+    """The lines of a table: every cell, the last too, is padded to its column (reference pps 4.11).
 
     Columns are measured for one screen at a time, so that a long list begins to appear before it is complete.
     """
     screen = [header]
     for row in rows:
         if len(screen) == SCREEN:
-            yield from _aligned(screen)
+            yield from _aligned(screen, columns)
             screen = [header]
         screen.append(row)
-    yield from _aligned(screen)
+    yield from _aligned(screen, columns)
 
 
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+def _aligned(rows: Sequence[Row], columns: Columns) -> Iterator[str]:
+    widths = [max(columns.least, max(map(width_of, cells)) + columns.gap) for cells in zip(*rows, strict=True)]
     for row in rows:
-        yield "".join(cell + " " * (width - _width(cell) + 1) for cell, width in zip(row, widths, strict=True))
+        yield "".join(cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True))
 
 
-def _width(cell: str) -> int:
-    return len(_ESCAPE.sub("", cell)) if "\x1b" in cell else len(cell)
+def width_of(cell: str) -> int:
+    """The cells of a terminal that a text takes: none for escapes and for marks on the character before, two for wide characters."""
+    if cell.isascii():
+        return len(_ESCAPE.sub("", cell)) if "\x1b" in cell else len(cell)
+    plain = _ESCAPE.sub("", cell)
+    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in plain)
 
 
 def wants_colour() -> bool:
@@ -73,11 +91,20 @@ class Output:
         """Print a line of user code."""
         sys.stdout.write((printable_log(text) if self.terminal else text) + "\n")
 
-    def table(self, header: Row, rows: Iterable[Row]) -> None:
+    def table(self, header: Row, rows: Iterable[Row], columns: Columns = LIST) -> None:
         if self.terminal:
             rows = (tuple(shown(cell, newlines=False) for cell in row) for row in rows)
-        for line in lay_out(header, rows):
+        for line in lay_out(header, rows, columns):
             self.line(line)
+
+    def wrapped_table(self, header: Row, rows: Iterable[Row]) -> None:
+        """A table that pachctl does not have; on a terminal no wider than that."""
+        from local_runner.cli.fitting import fit  # textwrap takes 5 ms, and few tables are wrapped
+
+        if self.terminal:
+            safe = [tuple(shown(cell, newlines=False) for cell in row) for row in rows]
+            header, *rows = fit([header, *safe], shutil.get_terminal_size().columns)
+        self.table(header, rows)
 
     def documents(self, documents: Iterable[Mapping[str, Any]]) -> None:
         """One after another: JSON without separator, or YAML as a stream."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from local_runner.cli.output import Output, lay_out, size
+from local_runner.cli.fitting import fit
+from local_runner.cli.output import Columns, Output, lay_out, size, width_of
 
 
 def test_every_cell_of_a_table_is_padded_to_its_column_and_a_blank():
@@ -78,3 +81,24 @@ def test_yaml_quotes_what_some_reader_would_take_for_something_else(capsys):
     Output(raw=True, yaml=True).documents([{"time": "2026-11-21T20:02:30Z", "size": "12", "names": [{"name": "y", "words": "a: b"}]}])
     lines = ["names:", '  - name: "y"', "    words: 'a: b'", 'size: "12"', 'time: "2026-11-21T20:02:30Z"']
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(lines)
+
+
+def test_a_table_that_pachctl_prints_wider_has_a_least_width_and_a_gap():
+    assert list(lay_out(("A", "B"), [("1", "a long cell")], Columns(5, 3))) == ["A    B             ", "1    a long cell   "]
+    assert list(lay_out(("A", "B"), [], Columns(5, 3))) == ["A    B    "]
+
+
+def test_wide_characters_take_two_cells_and_marks_on_others_none():
+    assert [width_of(text) for text in ("abc", "数据", "e\u0301", "\x1b[31mé\x1b[0m")] == [3, 4, 1, 1]
+
+
+@given(
+    st.lists(st.tuples(*[st.text(st.sampled_from("ab -/"), max_size=60)] * 3), min_size=1, max_size=5),
+    st.integers(min_value=3 * 13, max_value=200),
+)
+def test_a_table_is_fitted_to_a_terminal_and_says_the_same(rows, width):
+    fitted = list(fit(rows, width))
+    assert all(len(line) <= max(width, 3) for line in lay_out(fitted[0], fitted[1:]))
+    for column in range(3):
+        said = "".join("".join(row[column] for row in rows).split())
+        assert "".join("".join(row[column] for row in fitted).split()) == said

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from local_runner.cli.app import App, asks, command, in_project, raw_output
-from local_runner.cli.output import RED, note
+from local_runner.cli.output import RED, VERSIONS, note
 from local_runner.errors import Invalid, LocalRunnerError, Unavailable
 from local_runner.model.names import clean_path
 from local_runner.model.units import human_size, parse_go_duration
@@ -50,7 +50,7 @@ def version(app: App, client_only: bool, print_architecture: bool, timeout: str)
     elif client_only:
         app.out.line(found)
     else:
-        app.out.table(HEADER, [("local_runner", found)])
+        app.out.table(HEADER, [("local_runner", found)], VERSIONS)
 
 
 @command("delete all")

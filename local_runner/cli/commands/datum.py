@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from local_runner.cli.app import App, comma_list, command, in_project, raw_output
-from local_runner.cli.output import GREEN, RED, YELLOW, lay_out
+from local_runner.cli.output import FILES_OF_DATUM, GREEN, RED, YELLOW, lay_out
 from local_runner.cli.specs import read_specs
 from local_runner.documents.infos import datum_info_document
 from local_runner.errors import Invalid, LocalRunnerError, Refused
@@ -118,6 +118,7 @@ def _text(info: DatumInfo, job: JobRef) -> Iterator[str]:
     yield f"Upload Time\t{go_duration(stats.upload_time)}"
     yield "PFS State:"
     meta = RepoRef(job.pipeline.project, job.pipeline.name, META)
-    yield from lay_out(FILE_HEADER, [(f"  {meta}", ran, f"/pfs/{info.datum.id}")])
+    yield from lay_out(FILE_HEADER, [(f"  {meta}", ran, f"/pfs/{info.datum.id}")], FILES_OF_DATUM)
     yield "Inputs:"
-    yield from lay_out(FILE_HEADER, [(f"  {file.source.source.repo}", file.commit, file.path) for file in info.datum.inputs])
+    inputs = [(f"  {file.source.source.repo}", file.commit, file.path) for file in info.datum.inputs]
+    yield from lay_out(FILE_HEADER, inputs, FILES_OF_DATUM)

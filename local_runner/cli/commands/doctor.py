@@ -53,7 +53,10 @@ def doctor(app: App) -> int:
     def row(finding: HostCheck) -> tuple[str, ...]:
         return finding.what, app.out.paint(finding.state, _COLOURS[finding.state]), finding.here, finding.remedy
 
-    app.out.show(found, HostCheck._asdict, HEADER, row)
+    if app.out.raw:
+        app.out.documents(map(HostCheck._asdict, found))
+    else:
+        app.out.wrapped_table(HEADER, map(row, found))
     return EXIT_UNAVAILABLE if any(finding.state == MISSING for finding in found) else 0
 
 

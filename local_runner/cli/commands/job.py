@@ -13,7 +13,7 @@ from local_runner.cli.app import App, comma_list, command, everywhere, in_projec
 from local_runner.cli.failures import last_words
 from local_runner.cli.flags import history_count
 from local_runner.cli.job_text import paint_state, progress
-from local_runner.cli.output import GREEN, lay_out, note
+from local_runner.cli.output import GREEN, WORKERS, lay_out, note
 from local_runner.cli.pager import with_pager
 from local_runner.documents.infos import job_details_document, job_info_document, job_set_info_document
 from local_runner.errors import Invalid
@@ -207,7 +207,7 @@ def _text(app: App, info: JobInfo, pipeline: PipelineInfo) -> Iterator[str]:
     yield f"Job Timeout: {spec_text.timeout(spec.job_timeout)}"
     yield "Worker Status:"
     workers = [(run.worker, info.job.id, "".join(run.paths), app.out.when(run.started)) for run in info.running]
-    yield from lay_out(WORKER_HEADER, workers)
+    yield from lay_out(WORKER_HEADER, workers, WORKERS)
     yield f"Restarts: {info.restart}"
     yield f"ParallelismSpec: {spec_text.parallelism(details)}"
     yield from spec_text.resources(details, *_RESOURCES)
