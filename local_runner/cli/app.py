@@ -25,7 +25,6 @@ from local_runner.errors import (
     ProjectNotFound,
     Refused,
     RepoNotFound,
-    Unavailable,
 )
 from local_runner.model.names import DEFAULT_PROJECT, is_id, is_text
 from local_runner.model.refs import (
@@ -73,27 +72,26 @@ _SHOWN = 200  # characters of a wrong argument in a message
 class App:
     """One command's access to the runner, which is opened when it is first asked for and closed with the command.
 
-    `transactional` commands join the active transaction, if there is one.
+    `transactional` commands join the active transaction, if there is one; those that can be the first of a home make it.
     """
 
-    def __init__(self, out: Output, stack: ExitStack, project: str | None = None, transactional: bool = False) -> None:
+    def __init__(
+        self, out: Output, stack: ExitStack, project: str | None = None, *, transactional: bool = False, makes_home: bool = False
+    ) -> None:
         self.out = out
         self._stack = stack
         self._project = project
         self._transactional = transactional
+        self.makes_home = makes_home
         self._runner: Runner | None = None
 
     @property
     def runner(self) -> Runner:
         if self._runner is None:
-            from local_runner.runner import Runner  # brings the store with it, which no `--help` needs
-            from local_runner.storage.home import VARIABLE, find_home
+            from local_runner.cli.opening import open_runner  # brings the store with it, which no `--help` needs
 
-            if not is_text(str(find_home())):
-                raise Unavailable(f"the path of the home is no UTF-8 text: {str(find_home())!a}", hint=f"{VARIABLE} names another")
-            self._runner = self._stack.enter_context(
-                Runner.open(transactional=self._transactional, waiting=_say_who_writes, start_engine=_engine_starter())
-            )
+            engine = _engine_starter()
+            self._runner = open_runner(self._stack, makes_home=self.makes_home, transactional=self._transactional, start_engine=engine)
             self._stack.push(_let_go)
         return self._runner
 
@@ -179,6 +177,12 @@ class App:
             near = difflib.get_close_matches(name, known, 1) or [other for other in known if other.endswith(f"/{name}")]
             if near:
                 error.hint = f"did you mean {near[0]}?"
+                return
+        from local_runner.cli.opening import is_here
+        from local_runner.storage.home import find_home
+
+        if not is_here(find_home()):
+            error.hint = f"nothing was made yet: there is no home at {find_home()}"
 
     def _names_near(self, error: NotFound) -> tuple[str, list[str]]:
         """The name that was not found, and those it may have been meant for; with their project where that is another one."""
@@ -206,10 +210,6 @@ def _engine_starter() -> Callable[[Runner], None] | None:
     """What `main` was given to start engines with; None for a process in the background."""
     context = click.get_current_context(silent=True)
     return context.obj if context else None
-
-
-def _say_who_writes(holder: str) -> None:
-    note(f"waiting for {holder or 'another process'}, which writes to this home")
 
 
 def _check_has_commit(text: str) -> None:
@@ -256,18 +256,19 @@ def _check_text(param: click.Parameter, value: object) -> None:
 
 
 def command(
-    example: str, *, transactional: bool = False, hidden: bool = False, waits: bool = False
+    example: str, *, transactional: bool = False, hidden: bool = False, waits: bool = False, makes_home: bool = False
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a command. The function gets an `App`, which takes the common flags, and its own flags.
 
-    One that `waits` leaves work to an engine, and with `--wait` stays until that is done.
+    One that `waits` leaves work to an engine, and with `--wait` stays until that is done. One that `makes_home` may be the first to write:
+    it needs nothing that is there. All others find an empty home where none is, and leave nothing behind.
     """
 
     def declare(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
         def run(**given: Any) -> Any:
             with ExitStack() as stack:
-                app = App(_output(given), stack, given.pop("project", None), transactional)
+                app = App(_output(given), stack, given.pop("project", None), transactional=transactional, makes_home=makes_home)
                 stack.enter_context(paged(not given.pop("no_pager", True)))
                 stays = given.pop("wait", False) if waits else False
                 try:

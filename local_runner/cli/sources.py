@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from local_runner.cli.output import note
-from local_runner.errors import Invalid, NotFound, Unavailable, Unsupported
+from local_runner.errors import Invalid, NotFound, Refused, Unavailable, Unsupported
+from local_runner.storage.home import home_around, is_home
 
 STDIN = "-"
 
@@ -71,7 +72,7 @@ def local_content(source: str, stack: ExitStack) -> bytes | Path | BinaryIO:
     try:
         status = os.stat(source)
         if stat.S_ISDIR(status.st_mode):
-            raise Invalid(f"read {source}: is a directory", hint="put a folder with -r")
+            raise _no_file(source)
         if not stat.S_ISREG(status.st_mode):
             return open_binary(source, stack)
         descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
@@ -87,6 +88,13 @@ def local_content(source: str, stack: ExitStack) -> bytes | Path | BinaryIO:
         raise cannot_open(source, error) from None
     except ValueError as error:
         raise Invalid(f"open {source!a}: {error}") from None
+
+
+def _no_file(folder: str) -> Invalid:
+    """The error for a folder where a file was expected."""
+    if os.path.islink(folder):
+        return Invalid(f"read {folder}: is a directory", hint=f"-r follows no link to a folder; name the link itself: -r -f {folder}")
+    return Invalid(f"read {folder}: is a directory", hint="put a folder with -r")
 
 
 def cannot_open(source: str, error: OSError) -> NotFound | Invalid:
@@ -147,7 +155,7 @@ def _joined(prefix: str, name: str) -> str:
 def walk(source: str, target: str) -> Iterator[tuple[str, str]]:
     """(path in the repo, file) for every file of a folder, in order of names; for a file, itself. Links to folders are not followed.
 
-    Pipes, sockets and devices are left out, with a word: reading them may never end.
+    Pipes, sockets and devices are left out, with a word, as reading them may never end; and so are homes, with all their files.
     """
     source = posixpath.normpath(source)
     if not os.path.isdir(source):
@@ -158,7 +166,9 @@ def walk(source: str, target: str) -> Iterator[tuple[str, str]]:
     todo = [(target, source, True)]
     while todo:
         inside, path, is_folder = todo.pop()
-        if is_folder:
+        if is_folder and is_home(path):
+            note(f"left out: {path} is a home of this runner")
+        elif is_folder:
             with os.scandir(path) as entries:
                 found = sorted(entries, key=attrgetter("name"), reverse=True)
             todo += [(f"{inside.rstrip('/')}/{entry.name}", entry.path, entry.is_dir(follow_symlinks=False)) for entry in found]
@@ -166,6 +176,14 @@ def walk(source: str, target: str) -> Iterator[tuple[str, str]]:
             note(f"left out: {path} is {what}")
         else:
             yield inside, path
+
+
+def check_is_data(sources: Sequence[str]) -> None:
+    """Raises `Refused` for a source that is part of a home: what this runner writes down never becomes data."""
+    for source in sources:
+        home = None if source == STDIN or is_url(source) else home_around(source)
+        if home:
+            raise Refused(f"{source} belongs to the home {home}, whose files are no data", hint="copy it elsewhere, and put the copy")
 
 
 def _endless(path: str) -> str:

@@ -23,7 +23,7 @@ from local_runner.model.wording import change_word
 from local_runner.pipelines.missing_secrets import missing_secrets
 from local_runner.pipelines.pipelines import PipelineRequest, create_pipeline, effective
 from local_runner.pipelines.stored_specs import spec_of
-from local_runner.project.file import DEFAULT_BRANCH, InputRepo, Project
+from local_runner.project.file import DEFAULT_BRANCH, InputRepo, Project, source_files
 from local_runner.repos.commits import content_root
 from local_runner.repos.files import Change, Delete, Put, check_change, modify
 from local_runner.repos.nodes import files_below
@@ -200,7 +200,7 @@ def _files_change(session: Session, repo: InputRepo) -> FilesChanged | None:
 
 def project_files(repo: InputRepo, top: str, source: Path) -> Iterator[tuple[str, Path | bytes]]:
     """The files of an input repo: path in the repo -> file here, or the bytes of one record."""
-    for file in sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]:
+    for file in sorted(filter(Path.is_file, map(Path, source_files(source)))):
         path = top if file == source else clean_path(f"{top}/{file.relative_to(source).as_posix()}")
         if not repo.split:
             yield path, file

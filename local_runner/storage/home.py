@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,10 +18,12 @@ WITH_PARTS = 2  # the format of a home that has contents in parts, which earlier
 WITH_PACKED = 3  # and of one that has packed contents or pieces
 _KNOWN = (str(FORMAT), str(WITH_PARTS), str(WITH_PACKED))
 FOLDER = ".local_runner"
+_WRITE_LOCK = "write.lock"  # in every home
 STARTED_IN = "LOCAL_RUNNER_STARTED_IN"  # a variable: the folder of the command that started an engine
 VARIABLE = "LOCAL_RUNNER_HOME"
 PROJECT_FILE = "local_runner.toml"
 _MEMORY = Path("/dev/shm")
+_MOST_LOOKED_AT = 500  # folders, which take some milliseconds
 _DISK = Path("/var/tmp")  # unlike /tmp it is never memory
 
 
@@ -68,7 +72,7 @@ class Home:
 
     @property
     def write_lock(self) -> Path:
-        return self.path / "write.lock"
+        return self.path / _WRITE_LOCK
 
     @property
     def engine_lock(self) -> Path:
@@ -108,6 +112,36 @@ def find_home(start: Path | None = None) -> Path:
         if (folder / FOLDER).is_dir() or (folder / PROJECT_FILE).is_file():
             return folder / FOLDER
     return here / FOLDER
+
+
+def is_home(folder: Path | str) -> bool:
+    """Whether a folder is a home, under whatever name, or is called like one."""
+    return os.path.basename(folder) == FOLDER or (os.path.exists(f"{folder}/FORMAT") and os.path.exists(f"{folder}/{_WRITE_LOCK}"))
+
+
+def home_around(path: Path | str) -> Path | None:
+    """The home that a file or folder belongs to, also by links; None if it belongs to none."""
+    real = Path(os.path.realpath(path))
+    return next((folder for folder in (real, *real.parents) if is_home(folder)), None)
+
+
+def homes_near(start: Path) -> list[Path]:
+    """Homes two folders below one at most, then those of its neighbours. It looks at `_MOST_LOOKED_AT` folders and no more."""
+    beside = (folder for folder in _folders(start.parent) if folder != start)
+    below = _folders(start)
+    deeper = (folder for child in _folders(start) for folder in _folders(child))
+    looked_at = itertools.islice(itertools.chain(below, deeper, beside), _MOST_LOOKED_AT)
+    return [folder / FOLDER for folder in looked_at if (folder / FOLDER / "FORMAT").exists()]
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folders in a folder that are not hidden and may be looked into, in order of names; links are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return
+    yield from (folder / name for name in names if os.access(folder / name, os.X_OK))
 
 
 def open_home(path: Path, *, create: bool = True) -> Home:

@@ -156,11 +156,12 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_goes_to_a_file(capsys
     assert "Traceback" in (tmp_path / "crash.log").read_text()
 
 
-def test_ctrl_c_ends_quietly_with_130(capsys, monkeypatch):
+def test_ctrl_c_ends_quietly_with_130(capsys, monkeypatch, tmp_path):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Runner, "open", interrupt)
+    monkeypatch.setenv("LOCAL_RUNNER_HOME", str(tmp_path))
     assert main(["list", "repo"]) == 130
     assert capsys.readouterr().err == ""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Unavailable
-from local_runner.storage.home import find_home, open_home
+from local_runner.storage.home import find_home, home_around, homes_near, is_home, open_home
 
 
 def test_a_home_is_made_where_none_is_and_hides_itself_from_git(home: Path) -> None:
@@ -53,3 +53,29 @@ def test_the_environment_has_the_first_word(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOCAL_RUNNER_HOME", "relative")
     assert find_home() == Path(os.getcwd()) / "relative"
+
+
+def test_a_home_is_known_by_its_files_under_any_name(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "store").path
+    (tmp_path / "link").symlink_to(home)
+    assert is_home(home)
+    assert is_home(tmp_path / "elsewhere" / ".local_runner")
+    assert not is_home(tmp_path)
+    assert home_around(tmp_path / "link" / "objects" / "x") == home
+    assert home_around(tmp_path) is None
+
+
+def test_homes_below_and_beside_are_found_those_below_first(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    for folder in (here / "a" / "deep", here / "b", tmp_path / "beside", here / ".hidden", here / "a" / "deep" / "too"):
+        open_home(folder / ".local_runner")
+    (here / "link").symlink_to(tmp_path / "beside")
+    assert homes_near(here) == [folder / ".local_runner" for folder in (here / "b", here / "a" / "deep", tmp_path / "beside")]
+    assert homes_near(tmp_path / "nowhere") == [tmp_path / "beside" / ".local_runner"]
+
+
+def test_only_so_many_folders_are_looked_at_for_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_runner.storage.home._MOST_LOOKED_AT", 3)
+    for number in range(5):
+        open_home(tmp_path / str(number) / ".local_runner")
+    assert len(homes_near(tmp_path)) == 3

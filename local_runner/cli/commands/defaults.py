@@ -35,7 +35,7 @@ def inspect_defaults(app: App, cluster: bool, of_project: str | None) -> None:
     app.out.line(app.runner.get_defaults(_chosen(cluster, of_project)))
 
 
-@command("create defaults --cluster -f defaults.json")
+@command("create defaults --cluster -f defaults.json", makes_home=True)
 @_cluster
 @_project
 @_file
@@ -45,7 +45,7 @@ def create_defaults(app: App, cluster: bool, of_project: str | None, source: str
     _replace(app, _chosen(cluster, of_project), source, regenerate, reprocess, dry_run)
 
 
-@command("update defaults --project lab --regenerate -f defaults.json")
+@command("update defaults --project lab --regenerate -f defaults.json", makes_home=True)
 @_cluster
 @_project
 @_file

@@ -26,7 +26,7 @@ _project = click.option("--project", "remote", default=DEFAULT_PROJECT, metavar=
 _into = click.option("--into", default=_INTO, metavar="PROJECT", help=f"The local project to pull into; by default {_INTO}.")
 
 
-@command("deploy --to grpc://localhost:30650 --registry localhost:5000 --dry-run")
+@command("deploy --to grpc://localhost:30650 --registry localhost:5000 --dry-run", makes_home=True)
 @click.option("--to", "address", required=True, metavar="ADDRESS", help="The cluster, as grpc://HOST:PORT.")
 @click.option("--registry", default="", metavar="HOST[/PATH]", help="Build the images of [images], push them there, run the pushed ones.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the lines for docker and pachctl that do the same, and do nothing.")
@@ -83,7 +83,7 @@ def deploy(
         _pull(app, cluster, [CommitQuery(branch.repo, branch.name) for branch in planned.results], into)
 
 
-@command("pull --from grpc://localhost:30650 select@master")
+@command("pull --from grpc://localhost:30650 select@master", makes_home=True)
 @click.option("--from", "address", required=True, metavar="ADDRESS", help="The cluster, as grpc://HOST:PORT.")
 @click.argument("commits", metavar="REPO@BRANCH[=ID]", nargs=-1, required=True)
 @_into

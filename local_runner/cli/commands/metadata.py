@@ -17,7 +17,7 @@ _TEXT = r"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^=;{}"']*?))\s*"""
 _PAIR = re.compile(rf"{_TEXT}={_TEXT}(?:;|$)", re.DOTALL)
 
 
-@command("edit metadata repo images add camera=front commit images@master edit checked=yes")
+@command("edit metadata repo images add camera=front commit images@master edit checked=yes", makes_home=True)
 @click.argument("edits", nargs=-1, required=True, metavar="{KIND NAME OPERATION DATA}…")
 @in_project
 def edit_metadata(app: App, edits: tuple[str, ...]) -> None:

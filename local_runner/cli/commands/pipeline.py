@@ -39,7 +39,7 @@ def _spec_flags(function: Any) -> Any:
     return function
 
 
-@command("create pipeline -f edges.yaml", transactional=True, waits=True)
+@command("create pipeline -f edges.yaml", transactional=True, waits=True, makes_home=True)
 @_spec_flags
 @raw_output
 @in_project
@@ -48,7 +48,7 @@ def create_pipeline(app: App, source: str, jsonnet: str, args: Sequence[str], pu
     _make(app, read_specs(source, jsonnet, args), push_images, dry_run, update=False, reprocess=False)
 
 
-@command("update pipeline -f edges.yaml --reprocess", transactional=True, waits=True)
+@command("update pipeline -f edges.yaml --reprocess", transactional=True, waits=True, makes_home=True)
 @_spec_flags
 @click.option("--reprocess", is_flag=True, help="Run all datums again, also those that succeeded before.")
 @raw_output

@@ -20,7 +20,7 @@ _context = click.argument("context", nargs=-1, expose_value=False)
 _describe = click.option("-d", "--description", default="", metavar="TEXT", help="What the project is for.")
 
 
-@command("create project lab --description 'a place to try things'")
+@command("create project lab --description 'a place to try things'", makes_home=True)
 @click.argument("project_name", metavar="PROJECT")
 @_describe
 def create_project(app: App, project_name: str, description: str) -> None:
@@ -28,7 +28,7 @@ def create_project(app: App, project_name: str, description: str) -> None:
     app.runner.create_project(project_name, description)
 
 
-@command("update project lab --description 'no longer a place to try things'")
+@command("update project lab --description 'no longer a place to try things'", makes_home=True)
 @click.argument("project_name", metavar="PROJECT")
 @_describe
 def update_project(app: App, project_name: str, description: str) -> None:
@@ -91,7 +91,7 @@ def delete_project(app: App, project_name: str, force: bool, yes: bool) -> None:
         note(f"warning: deleted current project {project_name}; choose another: config update context --project PROJECT")
 
 
-@command("config update context --project lab")
+@command("config update context --project lab", makes_home=True)
 @_context
 @click.option("--project", "project_name", default="", metavar="NAME", help="The project that commands use from now on.")
 @click.option("--overwrite", is_flag=True, hidden=True, expose_value=False)

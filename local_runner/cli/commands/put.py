@@ -15,7 +15,7 @@ import click
 from local_runner.cli.app import COUNT, NUMBER, App, comma_list, command, in_project
 from local_runner.cli.archives import is_archive, untar
 from local_runner.cli.meter import Meter, with_progress
-from local_runner.cli.sources import STDIN, is_url, local_content, read_text, stream, targets, walk
+from local_runner.cli.sources import STDIN, check_is_data, is_url, local_content, read_text, stream, targets, walk
 from local_runner.errors import Invalid
 from local_runner.model.refs import CommitQuery, FileQuery
 from local_runner.model.units import parse_size
@@ -76,6 +76,7 @@ def put_file(
         raise Invalid("--target-file-datums, --target-file-bytes and --header-records need --split", hint="add --split line, json or csv")
     app.runner.inspect_repo(commit.repo)
     sources = _listed(input_file) if input_file else comma_list(files) or [STDIN]
+    check_is_data(sources)
     pairs = targets(path, sources, recursive, full_path)
     with ExitStack() as stack, Meter(progress) as meter, app.runner.modify_file(commit) as changes:
         todo = _Putting(app, changes, stack, commit, append, unpack, split, meter)

@@ -20,7 +20,7 @@ HEADER = ("PROJECT", "NAME", "CREATED", "SIZE (MASTER)", "DESCRIPTION")
 _describe = click.option("-d", "--description", default="", metavar="TEXT", help="What the repo holds.")
 
 
-@command("create repo images --description 'what the camera saw'", transactional=True)
+@command("create repo images --description 'what the camera saw'", transactional=True, makes_home=True)
 @click.argument("repo")
 @_describe
 @in_project
@@ -30,7 +30,7 @@ def create_repo(app: App, repo: str, description: str) -> None:
     app.runner.create_repo(RepoRef(project or app.project, name), description)
 
 
-@command("update repo images --description 'what both cameras saw'", transactional=True)
+@command("update repo images --description 'what both cameras saw'", transactional=True, makes_home=True)
 @click.argument("repo")
 @_describe
 @in_project

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     pass
 
 
-@command("run --dry-run")
+@command("run --dry-run", makes_home=True)
 @run_flags
 @click.option("-n", "--dry-run", "--just-print", is_flag=True, help="Say what would run and why, and change nothing.")
 def run(app: App, dry_run: bool, **given: Any) -> None:
@@ -31,6 +31,7 @@ def run(app: App, dry_run: bool, **given: Any) -> None:
     project = chosen_project(Path.cwd(), flags.files)
     os.chdir(project.root)  # the home is found from here
     if dry_run:
+        app.makes_home = False
         look_ahead(app.out, partial(compare, project=project, flags=flags))
     else:
         with terminable():

@@ -56,7 +56,7 @@ def _shape(function: _F) -> _F:
     return function
 
 
-@command("search small --kfolds 3 -j 2")
+@command("search small --kfolds 3 -j 2", makes_home=True)
 @_which
 @click.option("--sampler", type=click.Choice(SAMPLERS), default=None, help="How points are chosen; else as the project file says.")
 @click.option("--trials", type=click.IntRange(1), default=None, metavar="N", help="Until N points are tried; a grid is tried whole.")

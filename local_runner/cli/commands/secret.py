@@ -16,7 +16,7 @@ _TYPE = "Opaque"
 _FORM = 'it has the form {"metadata": {"name": "…"}, "stringData": {"key": "value"}}'
 
 
-@command("create secret -f secret.json")
+@command("create secret -f secret.json", makes_home=True)
 @click.option("-f", "--file", "source", default=STDIN, metavar="FILE", help="A Kubernetes secret as JSON; else standard input.")
 def create_secret(app: App, source: str) -> None:
     """Keep a secret: a document with metadata.name, and data in base64 or stringData."""

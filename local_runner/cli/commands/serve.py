@@ -27,7 +27,7 @@ _LOOK_SECONDS = 1.0
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
-@command("serve --port 0")
+@command("serve --port 0", makes_home=True)
 @click.option("--port", default=_PORT, type=click.IntRange(0, 65535), metavar="N", help=f"The port, {_PORT} unless told; 0 for a free one.")
 @click.option("--s3-port", type=click.IntRange(0, 65535), metavar="N", help="Serve S3 too: 30600 on a cluster, 0 for a free one.")
 @click.option("--listen", "host", default="127.0.0.1", metavar="ADDRESS", help="Beyond this machine only with a token and TLS.")

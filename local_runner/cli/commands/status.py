@@ -17,6 +17,7 @@ from local_runner.documents.status import status_document
 from local_runner.model.jobs import JobInfo
 from local_runner.model.refs import PipelineRef, RepoRef
 from local_runner.model.units import human_size
+from local_runner.storage.home import find_home
 
 if TYPE_CHECKING:
     from local_runner.api.reports import HomeStatus
@@ -40,7 +41,7 @@ def status(app: App, no_plan: bool, all_projects: bool) -> None:
     if project is not None:
         os.chdir(project.root)  # the home is found from here
     runner = app.runner
-    found, changes = runner.status(app.projects(all_projects)), runner.compare(project)
+    found, changes = runner.status(app.projects(all_projects))._replace(home=str(find_home())), runner.compare(project)
     coming = None if no_plan else runner.plan(changes, _PATIENCE)
     forecasts = coming.job_forecasts if coming else ()
     app.out.show_one(

@@ -20,7 +20,7 @@ HEADER = ("TRANSACTION", "STARTED", "OPS")
 _transaction = click.argument("transaction", metavar="[TRANSACTION]", default="")
 
 
-@command("start transaction")
+@command("start transaction", makes_home=True)
 def start_transaction(app: App) -> None:
     """Begin to collect changes of repos, branches, commits and pipelines; files are not part of it."""
     app.out.line(f'started new transaction: "{app.runner.start_transaction()}"')

@@ -22,7 +22,7 @@ from local_runner.project.watch import ProjectWatcher, changes
 _SHOWN_CHANGES = 5
 
 
-@command("watch model --keep-going")
+@command("watch model --keep-going", makes_home=True)
 @run_flags
 def watch(app: App, **given: Any) -> None:
     """Bring the project up to date, and again whenever an input file, a spec or code changes, until Ctrl-C.
@@ -53,7 +53,7 @@ def _bring_up(app: App, watcher: ProjectWatcher, flags: Flags) -> None:
             project = watcher.read()
             os.chdir(project.root)
             # A new `App`: a home that was removed meanwhile is made anew.
-            bring_up(App(app.out, stack), project, flags, watcher.is_outdated)
+            bring_up(App(app.out, stack, makes_home=True), project, flags, watcher.is_outdated)
     except LocalRunnerError as error:
         note(error.message)
         if error.hint:
