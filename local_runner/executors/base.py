@@ -265,6 +265,20 @@ class Worker(Protocol):
         """
         ...
 
+    def bring(self, tree: Tree) -> Tree:
+        """A tree as the server of NextDatum may send it: with what is `stored` made where the worker is. Raises `Unavailable`."""
+        ...
+
+    def lazily(self, folder: str) -> tuple[int, str]:
+        """Of a tree that was brought elsewhere, by its folder: bytes read of its lazy inputs, and why a reader did not get all."""
+        ...
+
+    def serve(self, program: str, port: int) -> tuple[socket.socket, socket.socket] | None:
+        """Start a server of NextDatum beside a worker that is elsewhere, from a program's text; returns the lines to it, for orders and
+        for calls. None if it is here: then a server that was started here uses `datums`. Raises `Unavailable`.
+        """
+        ...
+
     @property
     def datums(self) -> socket.socket:
         """A socket for the server of NextDatum, which sends ("lay", tree) and ("look",), as in messages.py."""

@@ -153,6 +153,15 @@ class _ScriptedWorker:
         with self._executor.turn:
             return self._place.look(is_alone=not self._processes)
 
+    def bring(self, tree: Tree) -> Tree:
+        return tree
+
+    def lazily(self, folder: str) -> tuple[int, str]:
+        return 0, ""
+
+    def serve(self, program: str, port: int) -> None:
+        return None
+
     def translate(self, text: str) -> str:
         return text
 

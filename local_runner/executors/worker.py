@@ -140,6 +140,15 @@ class LauncherWorker:
     def look(self) -> TreeChanges:
         return TreeChanges(*self._ask(("look",)))
 
+    def bring(self, tree: Tree) -> Tree:
+        return tree
+
+    def lazily(self, folder: str) -> tuple[int, str]:
+        return 0, ""
+
+    def serve(self, program: str, port: int) -> None:
+        return None
+
     def translate(self, text: str) -> str:
         return self._translate(text)
 

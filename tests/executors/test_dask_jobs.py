@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,11 +224,52 @@ def test_contents_travel_once_to_a_machine_and_those_damaged_there_come_again(
     machine.close()
 
 
-def test_a_pipeline_whose_code_would_call_the_runner_says_that_it_cannot(on_dask: DaskExecutor, tmp_path: Path) -> None:
+# Copies what it is given, and its process id; one of its datums it calls bad. What goes over the line are messages of one text field.
+ASKS = """
+import grpc, os
+error = b""
+with grpc.insecure_channel("127.0.0.1:" + os.environ["PPS_WORKER_GRPC_PORT"]) as channel:
+    ask = channel.unary_unary("/pachyderm.worker.Worker/NextDatum")
+    while True:
+        ask((b"\\n" + bytes([len(error)]) + error) if error else b"")
+        (name,) = os.listdir("/pfs/in")
+        error = b"it is bad" if name == "bad" else b""
+        for folder in ("in", "lazily"):
+            (file,) = os.listdir("/pfs/" + folder)
+            with open("/pfs/" + folder + "/" + file, "rb") as given, open("/pfs/out/" + name + "." + folder, "wb") as copy:
+                copy.write(given.read() + str(os.getpid()).encode())
+        print("did", name, flush=True)
+"""
+
+
+def test_a_batching_process_asks_there_for_one_datum_after_the_other(dask_of_tests: DaskCluster, tmp_path: Path) -> None:
+    executor = executor_of(dask_of_tests)
+    machine = Machine(tmp_path / "home", executor)
+    machine.put("data@master", {"/a": LARGE, "/b": "b", "/c": LARGE[1:], "/d": "d", "/bad": "bad"})
+    machine.put("more@master", {"/x": LARGE[2:]})
+    cross = [
+        {"pfs": {"repo": "data", "name": "in", "glob": "/*"}},
+        {"pfs": {"repo": "more", "name": "lazily", "glob": "/*", "lazy": True}},
+    ]
+    transform = {"cmd": [sys.executable, "-c", ASKS], "stdin": [], "datum_batching": True, "err_cmd": ["true"]}
+    machine.script("p", input={"cross": cross}, transform=transform, datum_tries=1, datum_set_spec={"number": 5})
+    machine.run_all()
+    executor.close()
+    job = machine.job("p")
+    assert (job.state, job.counters.processed, job.counters.recovered) == (JobState.SUCCESS, 4, 1), (job.reason, machine.printed("p"))
+    for path, content in {"/a": LARGE, "/b": b"b", "/c": LARGE[1:], "/d": b"d"}.items():
+        assert machine.content(parse_commit("p@master"), f"{path}.in").startswith(content)
+        assert machine.content(parse_commit("p@master"), f"{path}.lazily").startswith(LARGE[2:])
+    assert sorted(machine.printed("p")) == ["did a", "did b", "did bad", "did c", "did d", "it is bad"]
+    assert job.stats.download_bytes > len(LARGE) * 5.9  # two large inputs, and for each of four datums the lazy one
+    machine.close()
+
+
+def test_a_pipeline_whose_code_would_reach_s3_says_that_it_cannot(on_dask: DaskExecutor, tmp_path: Path) -> None:
     machine = Machine(tmp_path / "home", on_dask)
     machine.put("data@master", {"/a": ""})
-    machine.script("p", "true", transform={"datum_batching": True})
+    machine.script("p", "true", input={"pfs": {"repo": "data", "glob": "/", "s3": True}})
     machine.run_all()
     assert machine.job("p").state is JobState.FAILURE
-    assert "cannot call the runner" in machine.job("p").reason
+    assert "cannot reach an S3 gateway" in machine.job("p").reason
     machine.close()

@@ -92,7 +92,12 @@ class BatchedRun:
             return self._ready.popleft()
         if self._upcoming and self._upcoming[0] is datum:
             self._upcoming.popleft()
-        return self._preparer.prepare(context, datum)
+        return self._prepare(context, datum)
+
+    def _prepare(self, context: JobContext, datum: Datum) -> PreparedDatum:
+        prepared = self._preparer.prepare(context, datum)
+        prepared.staged.tree = self._worker.bring(prepared.staged.tree)
+        return prepared
 
     def run_once(self, context: JobContext, attempt: Attempt) -> RunResult:
         """Give the process the datum, and wait until it asks for another."""
@@ -117,7 +122,8 @@ class BatchedRun:
         seconds = (then.moment if isinstance(then, NextDatumCall) else time.monotonic()) - began
         if isinstance(then, NextDatumCall) and not then.error:
             self._call = then
-            return RunResult(0, seconds, left=then.left)
+            read, lazy_error = self._worker.lazily(attempt.staged.tree.folder)
+            return RunResult(0, seconds, left=then.left, lazy_bytes=read, lazy_error=lazy_error)
         has_moved_on = self.end()  # the next attempt starts a new process
         left = UNTOUCHED if has_moved_on else self._worker.look()
         if isinstance(then, NextDatumCall):
@@ -145,7 +151,7 @@ class BatchedRun:
             while not self._ready or self._offer(self._ready[-1]):
                 if not self._upcoming:
                     return
-                prepared = self._preparer.prepare(context, self._upcoming[0])
+                prepared = self._prepare(context, self._upcoming[0])
                 self._upcoming.popleft()
                 self._ready.append(prepared)
 

@@ -150,6 +150,7 @@ class NextDatumClient:
     def __init__(self, orders: socket.socket, calls: socket.socket) -> None:
         self._orders, self._calls = _Line(orders), _Line(calls)
         self._asked = False  # a call waits
+        self._is_elsewhere = False  # the server is on another machine, whose clock says nothing here
         self._on_their_way: deque[int] = deque()  # sizes of the datums sent
         self._wake, self._waker = os.pipe()
         self._waking = threading.Lock()
@@ -177,7 +178,15 @@ class NextDatumClient:
             self._waker = -1
 
     def attach(self, worker: Worker) -> None:
-        """Set the worker to serve; to be called before `listen`."""
+        """Set the worker to serve; to be called before `listen`. Raises `Unavailable` for one elsewhere that is lost."""
+        if there := worker.serve(_START, self.port):
+            self._is_elsewhere = True
+            self._poll.unregister(self._calls.socket)
+            for line in (self._orders, self._calls):
+                line.socket.close()  # the server that was started here ends
+            self._orders, self._calls = map(_Line, there)
+            self._poll.register(self._calls.socket, select.POLLIN)
+            return
         self._inside = worker.inside
         with contextlib.suppress(OSError):  # `listen` says that it is gone
             socket.send_fds(self._orders.socket, [pack(("attach", worker.inside, self.port))], [worker.datums.fileno()])
@@ -259,7 +268,7 @@ class NextDatumClient:
             self._on_their_way.popleft()
         else:
             self._asked = True
-        return NextDatumCall(error, TreeChanges(*left), given, moment)
+        return NextDatumCall(error, TreeChanges(*left), given, time.monotonic() if self._is_elsewhere else moment)
 
     def wake(self) -> None:
         """End the present or the next `next_call`; also after `close`."""

@@ -8,10 +8,11 @@ import errno
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from local_runner import beneath
 from local_runner.errors import LocalRunnerError, Unavailable, WorkerLost
@@ -23,12 +24,20 @@ from local_runner.executors.parts import Parts, Scratch
 from local_runner.executors.remote import wire
 from local_runner.executors.remote.cache import ContentCache, NotKept
 from local_runner.executors.remote.command import FollowedCommand
+from local_runner.executors.remote.datum_server import DatumServer
 from local_runner.executors.remote.request import receive_request
 
-Want = Callable[[list[bytes]], None]  # asks the engine for contents, without waiting
+_MOST_AHEAD = 64  # trees that a server of NextDatum may have before they are laid out: more than fit into what is sent ahead
 _ANSWER_BYTES = 1 << 20
 _PAUSE = 0.002  # seconds between looks whether a content has come
 _ORDER_PATIENCE = 30.0  # seconds from the begin of a task to the engine's order for it
+
+
+class Wanting(NamedTuple):
+    """How contents are asked for: `want` asks the engine without waiting, `is_over` says that nobody needs them any more."""
+
+    want: Callable[[list[bytes]], None]
+    is_over: Callable[[], bool]
 
 
 class GuestWorker:
@@ -52,7 +61,9 @@ class GuestWorker:
         self._stack = contextlib.ExitStack()
         self._commands: dict[int, FollowedCommand] = {}
         self._pieces: Iterator[Piece] = iter(())
-        self._parts: Parts | None = None
+        self._parts: deque[tuple[str, Parts]] = deque()  # by folder: of trees that are laid out, or are to come
+        self._staying: FollowedCommand | None = None
+        self._server: DatumServer | None = None
         self._process: Process | None = None
         self._busy = threading.Lock()  # held while a command runs: the worker is not closed under it
         self.is_closed = False
@@ -115,15 +126,13 @@ class GuestWorker:
                 command.tell("end", plain_result(RunResult(None, 0.0, cancelled=True)))
                 return
             result = self._worker.run(request)
-            pipes = self._parts.pipes if self._parts else []
-            error = next((pipe.error for pipe in pipes if pipe.error), "")
-            read = sum(pipe.read_bytes for pipe in pipes)
+            read, error = self.lazily(request.tree.folder) if request.tree else (0, "")
             result = dataclasses.replace(result, laying=result.laying + moved, lazy_bytes=read, lazy_error=error)
             command.tell("end", plain_result(result))
 
     def start(self, number: int) -> None:
         """Start a command that stays; a thread of its own tells of its end."""
-        command = self.command(number)
+        command = self._staying = self.command(number)
         with self._told(command):
             self._process = self._worker.start(self._request(command, command.order(_ORDER_PATIENCE)))
             threading.Thread(target=self._see_off, args=(command, self._process), name="a staying command's end", daemon=True).start()
@@ -153,7 +162,8 @@ class GuestWorker:
 
     def _request(self, command: FollowedCommand, order: tuple[Any, ...]) -> RunRequest:
         cmd, env, tree, stdin, timeout, working_dir = order
-        laid = None if tree is None else self._bring(Tree(*tree), lambda lacking: command.tell("want", lacking), command)
+        wanting = Wanting(lambda names: command.tell("want", names), lambda: command.is_cancelled or command.is_over)
+        laid = None if tree is None else self._bring(Tree(*tree), wanting, wanting)
 
         def output(stream: str, block: bytes) -> None:
             command.tell("output", stream, block)
@@ -164,10 +174,39 @@ class GuestWorker:
 
     def lay(self, tree: Tree) -> list[bytes]:
         """Lay out a tree; returns the hashes of what is not here yet, and then nothing was done."""
-        lacking = [name for _, name, _, _ in tree.stored if not self._cache.has(name)]
+        lacking, brought = self.bring(tree)
         if not lacking:
-            self._worker.lay(self._bring(tree, lambda names: None, None))
+            self._worker.lay(brought)
         return lacking
+
+    def bring(self, tree: Tree) -> tuple[list[bytes], Tree]:
+        """A tree that the process which stays will be given; or the hashes of what is not here yet. Lazy inputs come when they are read."""
+        lacking = [name for _, name, _, lazy in tree.stored if not lazy and not self._cache.has(name)]
+        if lacking:
+            return lacking, Tree()
+        here = Wanting(lambda names: None, lambda: True)  # it was here a moment ago
+        return [], self._bring(tree, here, Wanting(self._want_for_staying, lambda: False), _MOST_AHEAD)
+
+    def lazily(self, folder: str) -> tuple[int, str]:
+        """How many bytes were read of the lazy inputs of a tree, and why a reader did not get all it asked for."""
+        pipes = [pipe for known, parts in self._parts if known == folder for pipe in parts.pipes]
+        return sum(pipe.read_bytes for pipe in pipes), next((pipe.error for pipe in pipes if pipe.error), "")
+
+    def _want_for_staying(self, names: list[bytes]) -> None:
+        if self._staying:
+            self._staying.tell("want", names)
+
+    def serve(self, program: str, port: int) -> None:
+        """Start a server of NextDatum for the processes of this worker."""
+        self._server = DatumServer(program, self._worker.inside, port, self._worker.datums)
+
+    @property
+    def server(self) -> DatumServer:
+        """The server of NextDatum. Raises `WorkerLost` if there is none any more."""
+        if self._server is None or self.is_closed:
+            raise WorkerLost("the server of NextDatum is gone")
+        self.heard()
+        return self._server
 
     def look(self) -> TreeChanges:
         return self._worker.look()
@@ -175,55 +214,54 @@ class GuestWorker:
     def translate(self, text: str) -> str:
         return self._worker.translate(text)
 
-    def _bring(self, tree: Tree, want: Want, command: FollowedCommand | None) -> Tree:
-        """A tree with what is stored as files and pipes of its own. `command` is what waits for it."""
-        self._let_go()
+    def _bring(self, tree: Tree, files: Wanting, pipes: Wanting, kept: int = 0) -> Tree:
+        """A tree with what is stored as files and pipes of its own. So many trees before it are kept."""
+        self._let_go(kept)
         if not tree.stored:
             return tree
-        parts = self._parts = Parts(self._scratch, self._owner)
-        lacking = {name for _, name, _, lazy in tree.stored if not lazy and not self._cache.has(name)}
-        if lacking:
-            want(list(lacking))
+        parts = Parts(self._scratch, self._owner)
+        self._parts.append((tree.folder, parts))
+        if lacking := {name for _, name, _, lazy in tree.stored if not lazy and not self._cache.has(name)}:
+            files.want(list(lacking))
         for path, name, _, lazy in tree.stored:
             if lazy:
-                parts.lazy(path, partial(self._read, name, want, command))
+                parts.lazy(path, partial(self._read, name, pipes))
             else:
-                parts.file(path, partial(self._copy, name, want, command))
+                parts.file(path, partial(self._copy, name, files))
         return tree._replace(stored=(), brought=parts.brought)
 
-    def _copy(self, name: bytes, want: Want, command: FollowedCommand | None, descriptor: int, _: str) -> None:
+    def _copy(self, name: bytes, wanting: Wanting, descriptor: int, _: str) -> None:
         """Write a content to an open file, as soon as it is here. What went from the cache meanwhile, or was damaged, comes again."""
         while True:
-            self._wait_for(name, command)
+            self._wait_for(name, wanting)
             with contextlib.suppress(NotKept):
                 self._cache.copy(name, descriptor)
                 return
-            want([name])
+            wanting.want([name])
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
 
-    def _read(self, name: bytes, want: Want, command: FollowedCommand | None) -> Iterator[bytes]:
+    def _read(self, name: bytes, wanting: Wanting) -> Iterator[bytes]:
         """A content for a lazy input, which comes when somebody reads it."""
         while True:
             if not self._cache.has(name):
-                want([name])
-            self._wait_for(name, command)
+                wanting.want([name])
+            self._wait_for(name, wanting)
             with contextlib.suppress(NotKept):
                 yield from self._cache.read(name)
                 return
 
-    def _wait_for(self, name: bytes, command: FollowedCommand | None) -> None:
+    def _wait_for(self, name: bytes, wanting: Wanting) -> None:
         """Wait until a content is here; it was asked for."""
         while not self._cache.has(name):
-            if self.is_closed or command is None or command.is_cancelled or command.is_over:
+            if self.is_closed or wanting.is_over():
                 raise WorkerLost("a content was waited for in vain")
             time.sleep(_PAUSE)
 
-    def _let_go(self) -> None:
-        """Let go of the files and pipes of the tree before."""
-        if self._parts is not None:
-            parts, self._parts = self._parts, None
-            parts.close()
+    def _let_go(self, kept: int = 0) -> None:
+        """Let go of the files and pipes of trees before, but for so many."""
+        while len(self._parts) > kept:
+            self._parts.popleft()[1].close()
 
     # -- what is left --------------------------------------------------------------------------------------------------
 
@@ -273,6 +311,8 @@ class GuestWorker:
             self._worker.cancel()
         try:
             self._let_go()
+            if self._server:
+                self._server.close()
             self._stack.close()
         finally:
             self._busy.release()

@@ -145,6 +145,22 @@ class RemoteHost:
     def _lay(self, worker: str, tree: tuple[Any, ...]) -> list[bytes]:
         return self._guest(worker).lay(Tree(*tree))
 
+    def _bring(self, worker: str, tree: tuple[Any, ...]) -> tuple[list[bytes], tuple[Any, ...]]:
+        lacking, brought = self._guest(worker).bring(Tree(*tree))
+        return lacking, tuple(brought)
+
+    def _lazily(self, worker: str, folder: str) -> tuple[int, str]:
+        return self._guest(worker).lazily(folder)
+
+    def _serve(self, worker: str, program: str, port: int) -> None:
+        self._guest(worker).serve(program, port)
+
+    def _pull(self, worker: str, line: int, patience: float) -> bytes | None:
+        return self._guest(worker).server.pull(line, patience)
+
+    def _push(self, worker: str, line: int, data: bytes) -> None:
+        self._guest(worker).server.push(line, data)
+
     def _look(self, worker: str) -> tuple[Any, ...]:
         return tuple(self._guest(worker).look())
 

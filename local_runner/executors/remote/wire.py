@@ -9,6 +9,8 @@ and both ends have one version of Python, which is looked at before anything run
     follow worker, number, seen, patience, order -> what a command did since `seen`, waited for so long; the first brings the order
     cancel worker, number · kill, poll of a staying command
     lay worker, tree, · look · collect, more · translate
+    bring worker, tree -> hashes that lack, tree · lazily worker, folder
+    serve worker, program, port · pull, push worker, line, bytes: NextDatum (datum_server.py)
     put draft, hash, offset, block, sum · see path, hash, size, sum: contents (contents.py)
 """
 

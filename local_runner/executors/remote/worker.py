@@ -15,10 +15,10 @@ from local_runner.executors.launcher.collect import Collected, collected
 from local_runner.executors.launcher.tree import Tree, TreeChanges
 from local_runner.executors.remote import wire
 from local_runner.executors.remote.contents import Sender, WithFiles
+from local_runner.executors.remote.datum_server import CALLS, ORDERS, DatumLine
 from local_runner.executors.remote.request import send_request
-from local_runner.executors.worker import StayingProcess, ports_of
+from local_runner.executors.worker import StayingProcess
 
-_NO_SOCKET = "user code on a cluster's workers cannot call the runner, which datum batching and S3 need"
 _ELSEWHERE = "run that pipeline with another executor, for example --executor auto"
 
 
@@ -65,8 +65,8 @@ class RemoteWorker:
 
     def __init__(self, host: Host, request: WorkerRequest, sender: Sender, lease: float) -> None:
         """Set it up there. Raises `Unavailable`."""
-        if ports_of(request):
-            raise Unavailable(_NO_SOCKET, hint=_ELSEWHERE)
+        if request.env.get("S3GATEWAY_PORT"):
+            raise Unavailable("user code on a cluster's workers cannot reach an S3 gateway of the runner", hint=_ELSEWHERE)
         self._host, self._sender = host, sender
         self._pipeline = request.name.rpartition("-")[0] or request.name
         sent = send_request(request)
@@ -87,9 +87,13 @@ class RemoteWorker:
         self._running: int | None = None
         self._staying: StayingProcess | None = None
         self._sending = threading.Lock()
+        self._lines: list[DatumLine] = []
+        self._lazy: set[str] = set()  # folders of trees with lazy inputs that were brought
 
     def close(self) -> None:
         """End it and all its processes; if its machine cannot be reached, that does so by itself after a while."""
+        for line in self._lines:
+            line.close()
         with contextlib.suppress(Unavailable):
             self._host.ask("close", self.id)
 
@@ -144,9 +148,36 @@ class RemoteWorker:
 
         return collected(ask, folder, paths, real)
 
+    def bring(self, tree: Tree) -> Tree:
+        if not tree.stored:
+            return tree
+        while True:
+            lacking, brought = self._host.ask("bring", self.id, tuple(tree))
+            if not lacking:
+                break
+            self._send(lacking)
+        if any(lazy for *_, lazy in tree.stored):
+            self._lazy.add(tree.folder)
+        return Tree(*brought)
+
+    def lazily(self, folder: str) -> tuple[int, str]:
+        if folder not in self._lazy:
+            return 0, ""
+        read: tuple[int, str] = self._host.ask("lazily", self.id, folder)
+        return read
+
+    def serve(self, program: str, port: int) -> tuple[socket.socket, socket.socket]:
+        self._host.ask("serve", self.id, program, port)
+        self._lines = [self._line(number) for number in (ORDERS, CALLS)]
+        return self._lines[ORDERS].end, self._lines[CALLS].end
+
+    def _line(self, number: int) -> DatumLine:
+        ask = self._host.ask
+        return DatumLine(lambda: ask("pull", self.id, number, self._patience), lambda data: ask("push", self.id, number, data))
+
     @property
     def datums(self) -> socket.socket:
-        raise Unavailable(_NO_SOCKET, hint=_ELSEWHERE)
+        raise AssertionError("a worker elsewhere has its own server of NextDatum: serve")
 
     def cancel(self) -> None:
         with self._sending:
