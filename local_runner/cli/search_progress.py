@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from local_runner.cli.progress import RunProgress
 from local_runner.model.jobs import JobInfo
 from local_runner.model.space import show_value, shown
 from local_runner.model.units import human_duration
-from local_runner.search.trials import DONE, FAILED, Trial
+from local_runner.search.trials import DONE, FAILED, Trial, ranked
 
 _PLAIN_SECONDS = 2.0  # between two lines about points that are not the best
+_BEST = 3  # points that a terminal shows
 
 
 class SearchProgress(RunProgress):
-    """The display of a run, with a line about points; where nothing can be redrawn, a line for each new best and now and then."""
+    """The display of a run with the best points, and what those that run printed last.
+
+    Where nothing can be redrawn, a line for each new best and now and then, and each line that a point prints.
+    """
 
     def __init__(self, quiet: bool, maximize: bool) -> None:
         super().__init__(quiet)
@@ -27,6 +32,7 @@ class SearchProgress(RunProgress):
         self._since = time.monotonic()
         self._told_at = 0.0
         self._new = 0
+        self._lines: dict[str, str] = {}  # of points that run: what they printed last
 
     def planned(self, wanted: int, known: Sequence[Trial]) -> None:
         self._wanted = max(wanted, len(known))
@@ -42,6 +48,7 @@ class SearchProgress(RunProgress):
     def told(self, trial: Trial) -> None:
         self._new += 1
         self._out -= 1
+        self._lines.pop(trial.name, None)
         is_best = self._note(trial)
         now = time.monotonic()
         if trial.state == FAILED and trial.failure:
@@ -51,12 +58,27 @@ class SearchProgress(RunProgress):
             self._say(self.sentence())
 
     def said(self, name: str, line: str) -> None:
-        self._say(f"{name}: {line}")
+        self._lines[name] = line
+        if self._live is None:
+            self._say(f"{name}: {line}")
 
     def job_changed(self, info: JobInfo) -> None:
         """On a terminal only: there are many jobs, and what they come to is said point by point."""
         if self._live is not None:
             super().job_changed(info)
+
+    def _table(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        # Copies: the engine's thread goes on while the display is drawn.
+        best = ranked([trial for trial in list(self._known) if trial.state == DONE], self._maximize)[:_BEST]
+        rows = [*((show_value(trial.score), shown(trial.point)) for trial in best), *list(self._lines.items())]
+        points = Table.grid(padding=(0, 2))
+        for row in rows:
+            points.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in row))
+        return Group(Text(self.sentence()), points, super()._table())
 
     def _note(self, trial: Trial) -> bool:
         """Whether it is the best so far."""
