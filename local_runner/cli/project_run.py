@@ -6,6 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,7 +144,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
             next_datum_servers=next_datum_servers,
             warn=note,
         )
-        with engine_of(runner, config, waiting=wait_for) as engine:
+        with closing(executor), engine_of(runner, config, waiting=wait_for) as engine:
             if waited:  # who had it may have done some of it
                 todo = compare(runner, project, flags)
             # Only now, when no other process can take the work: its progress is to be seen here.

@@ -312,6 +312,10 @@ class Executor(Protocol):
         """How many datums it can run at once, if that is not up to this machine; else 0. Raises `Unavailable`."""
         ...
 
+    def close(self) -> None:
+        """Let go of what it holds besides workers, as the connection to a cluster; idempotent, and it may be used again."""
+        ...
+
     def worker(self, request: WorkerRequest) -> AbstractContextManager[Worker]:
         """A worker, until the context ends; then every process started in it is gone."""
         ...

@@ -81,6 +81,9 @@ class ContainerExecutor:
     def places(self) -> int:
         return 0
 
+    def close(self) -> None:
+        pass
+
     def engine_with(self, image: str) -> str:
         return ""
 

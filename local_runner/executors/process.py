@@ -45,6 +45,9 @@ class ProcessExecutor:
     def places(self) -> int:
         return 0
 
+    def close(self) -> None:
+        pass
+
     def engine_with(self, image: str) -> str:
         return ""
 

@@ -91,6 +91,9 @@ class SandboxExecutor:
     def places(self) -> int:
         return 0
 
+    def close(self) -> None:
+        pass
+
     def engine_with(self, image: str) -> str:
         return ""
 

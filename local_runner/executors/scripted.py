@@ -95,6 +95,9 @@ class ScriptedExecutor:
     def places(self) -> int:
         return 0
 
+    def close(self) -> None:
+        pass
+
     def engine_with(self, image: str) -> str:
         return ""
 

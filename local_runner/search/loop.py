@@ -10,6 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -324,7 +325,7 @@ def run_study(
         env_of_worker=lambda number: devices[number] if devices else {},
         warn=say,
     )
-    with engine_of(runner, config, waiting=waiting) as engine:
+    with closing(executor), engine_of(runner, config, waiting=waiting) as engine:
         todo = runner.compare(project)
         for sentence in todo.sentences:
             say(sentence)

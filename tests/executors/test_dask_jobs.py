@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -273,3 +276,44 @@ def test_a_pipeline_whose_code_would_reach_s3_says_that_it_cannot(on_dask: DaskE
     assert machine.job("p").state is JobState.FAILURE
     assert "cannot reach an S3 gateway" in machine.job("p").reason
     machine.close()
+
+
+SEARCH = """
+[dask]
+workers = 2
+[search.s]
+pipelines = ["score.json"]
+points = "points"
+score = "score:/*.json#value"
+[search.s.space]
+x = { low = 4, high = 5 }
+"""
+
+
+def test_a_search_runs_on_a_cluster_that_is_started_for_it_and_ends_with_it(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="pip install 'local_runner[dask]'")
+    (tmp_path / "local_runner.toml").write_text(SEARCH)
+    script = "f=$(ls /pfs/points/*.json); echo '{\"value\":' $(tr -dc 0-9 < $f) '}' > /pfs/out/$(basename $f)"
+    spec = {
+        "pipeline": {"name": "score"},
+        "transform": {"cmd": ["sh"], "stdin": [script]},
+        "input": {"pfs": {"repo": "points", "glob": "/*.json"}},
+        "parallelism_spec": {"constant": 2},
+    }
+    (tmp_path / "score.json").write_text(json.dumps(spec))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "DASK_TEMPORARY_DIRECTORY": str(tmp_path / "dask")}
+    words = [sys.executable, "-m", "local_runner", "search", "s", "--trials", "2", "--executor", "dask"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "best: 5 at x=5" in done.stdout
+    assert "executor dask: 2 workers with 2 threads, scheduler of this machine" in done.stderr
+    assert "leaked" not in done.stderr
+    assert soon(lambda: not [words for words in commands() if str(tmp_path) in words])
+
+
+def commands() -> Iterator[str]:
+    """The command lines and working folders of all processes."""
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdecimal():
+                yield (folder / "cmdline").read_text() + os.readlink(folder / "cwd")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import closing
 from functools import partial
 
 from local_runner.cli.app import App, command
@@ -27,5 +28,5 @@ def engine(app: App) -> None:
     executor, why = choose(os.environ.get(EXECUTOR_VARIABLE, "auto"), partial(dask_of, find_home()))
     note(why)
     # The home may have been removed since the command that started us: then there is nothing to do.
-    with Runner.open(background=False, create=False) as runner:
+    with closing(executor), Runner.open(background=False, create=False) as runner:
         serve(runner, EngineConfig(executor, jobs_from_environment(executor), partial(images_of, runner.home), services=True, warn=note))
