@@ -57,7 +57,8 @@ class OfAnImage:
 
     def open(self, executor: Executor, home: Path, **more: object) -> AbstractContextManager[Worker]:
         # The library of its Python is that of this one: it would be many megabytes.
-        library = {str(path): path for path in map(Path, {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)})}
+        places = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)} - {"/usr"}  # which is no Python's alone
+        library = {place: Path(place) for place in places}
         more["code"] = {**library, **more.get("code", {})}  # type: ignore[dict-item]
         more.setdefault("rootfs", NAME)
         more.setdefault("env", {"PATH": PATH, "COLOUR": "red", "HOME": os.path.expanduser("~")})
