@@ -40,6 +40,7 @@ class Flags:
     ignore_errors: bool
     no_reprocess: bool
     executor: str
+    network: bool
     jobs: int | None
     quiet: bool
 
@@ -61,6 +62,7 @@ def run_flags(function: _F) -> _F:
         click.option("-i", "--ignore-errors", is_flag=True, help="Go on without datums that fail, as if err_cmd were `true`."),
         click.option("--no-reprocess", is_flag=True, help="Changed code runs nothing again, as on a cluster."),
         click.option("--executor", default="", metavar="NAME", help="How user code runs: auto, sandbox, container, process or dask."),
+        click.option("--network", is_flag=True, help="Give user code this machine's network, unless its pipeline declines."),
         click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Datums at once over all pipelines; else one a core."),
         click.option("-q", "-s", "--quiet", "--silent", is_flag=True, help="Only the result."),
     )
@@ -143,6 +145,7 @@ def _work(runner: Runner, project: Project, todo: Changes, flags: Flags, until: 
             ignore_failures=flags.ignore_errors,
             next_datum_servers=next_datum_servers,
             warn=note,
+            network=flags.network,
         )
         with closing(executor), engine_of(runner, config, waiting=wait_for) as engine:
             if waited:  # who had it may have done some of it

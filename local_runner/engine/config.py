@@ -23,7 +23,7 @@ class EngineConfig:
     command succeeded, so what follows runs. `next_datum_servers` answer the workers that batch, and end with the engine.
     `env` are variables of user code that runs over the host's files, unless its image or spec says otherwise.
     `env_of_worker` are further ones of one worker of a pipeline, by its number from 0, in whatever image: its device, for example.
-    `warn` is told what is wrong but stops nobody.
+    `warn` is told what is wrong but stops nobody. With `network` user code has the host's network, unless its pipeline declines.
     """
 
     executor: Executor
@@ -37,3 +37,4 @@ class EngineConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     env_of_worker: Callable[[int], Mapping[str, str]] = lambda number: {}
     warn: Callable[[str], None] = lambda text: None
+    network: bool = False

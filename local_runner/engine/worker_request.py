@@ -73,7 +73,7 @@ class WorkerRequests:
                 user=transform.user,
                 digest=image_digest(image) if image else "",
                 resources=_resources(spec),
-                network=may_use_network(spec),
+                network=may_use_network(spec, all_may=self.config.network),
             )
 
         return request
@@ -108,7 +108,7 @@ class WorkerRequests:
             cmd=spec.transform.cmd,
             missing_image=lack,
             missing_secrets=secrets,
-            has_network=not executor.capabilities.limits_network or may_use_network(spec),
+            has_network=not executor.capabilities.limits_network or may_use_network(spec, all_may=self.config.network),
             memory=_resources(spec).memory if executor.capabilities.limits_memory else 0,
             limits_processes=executor.capabilities.limits_processes,
             is_of_host=executor.capabilities.hides_host_files and way not in (Way.CONTAINER, Way.KEPT),
@@ -155,7 +155,11 @@ def _resources(spec: PipelineSpec) -> Resources:
     return read_resources(spec.document.get("resourceRequests") or {}, spec.document.get("resourceLimits") or {})
 
 
-def may_use_network(spec: PipelineSpec) -> bool:
-    """Whether user code gets the host's network: always for spouts and services, for others only on request."""
-    asked = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(NETWORK_ANNOTATION, os.environ.get(NETWORK_VARIABLE, ""))
+def may_use_network(spec: PipelineSpec, *, all_may: bool = False) -> bool:
+    """Whether user code gets the host's network: always for spouts and services, for others only on request.
+
+    Its spec decides; where that says nothing, the environment does, or `all_may`.
+    """
+    declared = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(NETWORK_ANNOTATION)
+    asked = str(all_may) if declared is None and all_may else os.environ.get(NETWORK_VARIABLE, "") if declared is None else declared
     return spec.kind != TRANSFORM or asked.lower() in ("1", "true", "yes")

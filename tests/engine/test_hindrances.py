@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from local_runner.engine.config import EngineConfig
-from local_runner.engine.hindrances import NETWORK, PROCESSES, READ_ONLY, Withheld, hindrances
+from local_runner.engine.hindrances import NETWORK, NETWORK_ANNOTATION, PROCESSES, READ_ONLY, Withheld, hindrances
 from local_runner.engine_host import work
 from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.model.jobs import JobInfo, JobState
@@ -123,7 +124,7 @@ def test_a_program_that_wants_the_network_fails_with_how_to_allow_it(lab: Lab) -
     assert job.state is JobState.FAILURE
     assert job.reason.endswith(f"failed; {NETWORK}")
     assert printed(lab)[-1] == f"local_runner: {NETWORK}"
-    for way in ('"local_runner/network": "true"', "metadata.annotations", "LOCAL_RUNNER_NETWORK=1"):
+    for way in ('"local_runner/network": "true"', "metadata.annotations", "LOCAL_RUNNER_NETWORK=1", "`run --network`"):
         assert way in job.reason
 
 
@@ -139,6 +140,19 @@ def test_one_that_hides_the_failure_is_a_warning_on_the_job(lab: Lab, call: str)
 def test_one_that_says_nothing_of_why_it_failed_is_explained_by_what_was_seen(lab: Lab) -> None:
     job = run(lab, "sh", "-c", f'python3 -c "{ASK}" 2> /dev/null; exit 3')
     assert job.reason.endswith(f"failed; {NETWORK}")
+
+
+@needs_sandbox
+@pytest.mark.parametrize(("annotation", "state"), [(None, JobState.SUCCESS), ("false", JobState.FAILURE)])
+def test_an_engine_that_gives_the_network_to_all_gives_it_to_those_that_do_not_decline(
+    lab: Lab, annotation: str | None, state: JobState
+) -> None:
+    metadata = {"metadata": {"annotations": {NETWORK_ANNOTATION: annotation}}} if annotation else {}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ask = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}))"
+        lab.pipeline("p", "data:/*", transform={"cmd": ["python3", "-c", ask]}, datum_tries=1, **metadata)
+        work(lab.runner, EngineConfig(SandboxExecutor(), 1, network=True))
+    assert lab.state("p") is state
 
 
 @needs_sandbox

@@ -51,6 +51,11 @@ def test_all_of_it_may_be_given_the_network_and_a_pipeline_may_decline(monkeypat
     assert not may_use_network(spec(annotations={"local_runner/network": "false"}))
 
 
+def test_a_run_may_give_it_to_all_that_do_not_decline() -> None:
+    assert may_use_network(spec(), all_may=True)
+    assert not may_use_network(spec(annotations={"local_runner/network": "false"}), all_may=True)
+
+
 def test_a_limit_that_the_executor_does_not_keep_is_said_in_the_log(lab: Lab) -> None:
     lab.put("data@master", {"/a": "1"})
     lab.pipeline("p", resource_limits={"memory": "1G"})
