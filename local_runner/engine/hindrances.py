@@ -17,8 +17,8 @@ from local_runner.model.units import human_size
 
 NETWORK_ANNOTATION, NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
 NETWORK = (
-    f'user code tried to reach the network, which this runner forbids; to allow it, write the annotation "{NETWORK_ANNOTATION}": "true" into'
-    f" metadata.annotations of the spec, or for all pipelines set {NETWORK_VARIABLE}=1, or `run --network`"
+    f'user code tried to reach the network, which this runner forbids; to allow it, write the annotation "{NETWORK_ANNOTATION}": "true"'
+    f" into metadata.annotations of the spec, or for all pipelines set {NETWORK_VARIABLE}=1, or `run --network`"
 )
 PROCESSES = f"user code had as many processes and threads as a worker may have, {MOST_PROCESSES}: let it start fewer at a time"
 READ_ONLY = (
