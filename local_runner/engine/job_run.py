@@ -359,11 +359,9 @@ class JobRun:
         return self.end(txn, JobState.SUCCESS, "")
 
     def _why_failed(self) -> str:
-        """The first datum that failed, how many others did, and what may have made it fail."""
+        """The first datum that failed, in a cluster's words, and what of this runner's doing may have made it fail."""
         first = min((datum.index, datum.id) for datum in self._failed.values())[1]
-        others = len(self._failed) - 1
-        more = f", as did {others} more" if others else ""
-        return "; ".join((f"datum {first} failed{more}", *self._hindrances.get(first, ())))
+        return "; ".join((f"datum {first} failed", *self._hindrances.get(first, ())))
 
     def output_root(self, session: Session) -> Root:
         """The tree of the output written so far."""
