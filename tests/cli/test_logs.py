@@ -170,3 +170,15 @@ def test_attempts_are_counted_for_each_worker_and_begin_anew_with_the_next_datum
     log, one, two = JobLog(tmp_path, JOB), Datum("one", ()), Datum("two", ())
     begun = [("w1", one), ("w1", one), ("w2", two), ("w1", two), ("w1", one)]
     assert [log.begin(worker, datum).attempt for worker, datum in begun] == [1, 2, 1, 1, 1]
+
+
+def test_where_there_is_nothing_to_show_it_says_why(lab):
+    assert lab.ok("logs -p p --grep zebra").err == "nothing to show: no line is as asked for\n"
+    lab.ok("create pipeline", stdin=json.dumps(copying(pipeline={"name": "q"}, input={"pfs": {"repo": "data", "glob": "/*/*"}})))
+    assert "had no datums" in lab.ok("logs -p q").err
+    lab.ok("update pipeline -f p.json")
+    assert lab.ok("logs -p p").err == ""
+    lab.ok("create repo later")
+    lab.ok("create pipeline", stdin=json.dumps(copying(pipeline={"name": "r"}, input={"cron": {"name": "t", "spec": "@never"}})))
+    assert lab.ok("logs -p r").err.startswith("nothing to show")
+    assert lab.ok("logs -p q --raw").err == ""

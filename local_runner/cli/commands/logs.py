@@ -15,6 +15,7 @@ import click
 from local_runner.cli.app import COUNT, App, comma_list, command, in_project
 from local_runner.cli.output import note
 from local_runner.errors import Invalid
+from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.model.units import parse_go_duration
 
 
@@ -76,8 +77,10 @@ def logs(
         wanted=wanted,
         skipped=lambda path, size: skipped.update({path: size}),
     )
+    printed = False
     try:
         for record in found:
+            printed = True
             if whole:
                 app.out.line(json.dumps(record, ensure_ascii=False))
             else:
@@ -87,6 +90,27 @@ def logs(
     finally:
         for path, size in skipped.items():
             note(f"{size} bytes of {path} are damaged or were never finished, and are left out")
+    if not printed and not whole:
+        narrowed = [datum, inputs, grep, since, attempt, tail is not None]
+        note(_why_nothing(app, of, of_job, is_narrowed=any(narrowed), of_worker=worker or master))
+
+
+def _why_nothing(app: App, pipeline: PipelineRef | None, job: JobRef | None, *, is_narrowed: bool, of_worker: bool) -> str:
+    """Why there is nothing to show, as far as the newest job tells."""
+    if is_narrowed:
+        return "nothing to show: no line is as asked for"
+    info = app.runner.inspect_job(job) if job else next(app.runner.list_job(pipeline=pipeline), None) if pipeline else None
+    if info is None:
+        return "nothing to show: there is no job yet" if pipeline else "nothing to show: no job printed anything"
+    about = f"job {info.job} "
+    if not info.state.is_final:
+        return f"nothing to show yet: {about}is {info.state.word}; -f goes on as lines come"
+    if info.counters.total == 0:
+        return f"nothing to show: {about}had no datums" + (f" ({info.reason})" if info.reason else "")
+    if info.counters.skipped == info.counters.total:
+        return f"nothing to show: {about}ran no datum, all were skipped"
+    said = "nothing to show: its workers said nothing" if of_worker else "nothing to show: user code printed nothing"
+    return said if of_worker else f"{said}; --worker shows what its workers said"
 
 
 def _message(record: Mapping[str, Any]) -> str:
