@@ -138,7 +138,8 @@ def compare(
     for document, spec, source in wanted:
         code = code_of(project, spec)
         gets_job = any(leaf.source.repo in moving and not leaf.trigger for leaf in leaves(spec.input))
-        change = _spec_change(session, document, spec, source, code, reprocess, always_make, gets_job)
+        flags = {"reprocess": reprocess, "always_make": always_make, "gets_job": gets_job}
+        change = _spec_change(session, document, spec, source, code, **flags)
         if change is not None:
             changed.append(
                 dataclasses.replace(
@@ -276,6 +277,7 @@ def _spec_change(
     spec: PipelineSpec,
     source: Path,
     code: str,
+    *,
     reprocess: bool,
     always_make: bool,
     gets_job: bool,
