@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from io import FileIO
+from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from local_runner.api.stop import Stop
 from local_runner.errors import Busy, LocalRunnerError, Unavailable
 from local_runner.runner import Runner
-from local_runner.storage.atomic import publish
+from local_runner.storage.atomic import publish, write_all
 from local_runner.storage.locks import FileLock
 from local_runner.storage.wakeup import Wakeup
 
@@ -104,7 +104,7 @@ class _Log:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._file: FileIO | None = None
+        self._file: BufferedWriter | None = None
         self._size = 0
 
     def close(self) -> None:
@@ -122,9 +122,10 @@ class _Log:
         said = f"{second}.{int(now % 1 * 1000):03}Z ".encode() + text.encode("unicode_escape") + b"\n"
         with self._lock, contextlib.suppress(OSError):
             if self._file is None:
-                self._file = self._path.open("ab", buffering=0)  # each line is there when it is written
+                self._file = self._path.open("ab")
                 self._size = self._file.tell()
-            self._size += self._file.write(said)
+            write_all(self._file.fileno(), said)  # past its buffer: each line is there when it is written
+            self._size += len(said)
             if self._size > _LARGEST_LOG:
                 self._file.close()
                 self._file = None

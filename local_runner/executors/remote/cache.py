@@ -145,7 +145,7 @@ class Draft:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hasher = hashlib.sha256()
-        self._file = path.open("xb", buffering=0)
+        self._file = path.open("xb")
         self.size = 0
 
     def write(self, blocks: Iterable[bytes]) -> None:
@@ -153,9 +153,8 @@ class Draft:
         for block in blocks:
             self._hasher.update(block)
             self.size += len(block)
-            view = memoryview(block)
-            while view:
-                view = view[self._file.write(view) :]
+            self._file.write(block)
+        self._file.flush()
 
     def finish(self) -> bytes:
         """End it with its SHA-256, which is returned. Raises OSError."""
@@ -166,7 +165,8 @@ class Draft:
 
     def drop(self) -> None:
         """Remove it."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written before
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
