@@ -34,6 +34,10 @@ _OPTIONS = (
 )
 
 
+# Asked for without a token, also by pachctl: whether it is well, and which version it is.
+_FOR_ANYBODY = ("grpc.health.", "versionpb_v2.")
+
+
 class Done(NamedTuple):
     """A call that is over: its path, the name of its code, how long it took, and what went wrong."""
 
@@ -169,7 +173,7 @@ class _Watched:
     def call(self, runner: Runner, token: str, address_of: Callable[[str, str], str] | None) -> Call:
         """Raises `_Unauthenticated`, `NotFound` for a transaction that is not there."""
         metadata = {key: value for key, value in self._context.invocation_metadata() if isinstance(value, str)}
-        if token and not self._method.path.startswith("grpc.health.") and not _same(metadata.get(_TOKEN, ""), token):
+        if token and not self._method.path.startswith(_FOR_ANYBODY) and not _same(metadata.get(_TOKEN, ""), token):
             raise _Unauthenticated
         stop = Stop()
         if not self._context.add_callback(stop.set):

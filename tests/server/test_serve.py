@@ -103,6 +103,7 @@ def test_who_does_not_know_the_token_is_turned_away(tmp_path: Path, home: Path) 
     assert stranger.error("pfs_v2.API/CreateRepo", repo={"name": "a"})[0] == "UNAUTHENTICATED"
     assert stranger.within(authn_token="other").error("pfs_v2.API/ListRepo")[0] == "UNAUTHENTICATED"
     assert stranger("grpc.health.v1.Health/Check") == {"status": "SERVING"}
+    assert stranger("versionpb_v2.API/GetVersion")["major"] == 2
     friend("pfs_v2.API/CreateRepo", repo={"name": "a"})
     assert json.loads((home / "pachctl.json").read_text())["v2"]["contexts"]["local"]["session_token"] == "sesame"
     process.terminate()
