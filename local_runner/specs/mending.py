@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 # `key: value` or `- value` on a line, with the value apart.
 _VALUE = re.compile(r"(?P<front>\s*(?:-\s+)*(?:[\w.\"'-]+\s*:\s+|-\s+))(?P<value>\S.*?)(?P<end>\s*)")
+_COMMENT = re.compile(r"(?<!:)\s*//.*")
+_CLOSING = frozenset("}]")
+_LINES_LOOKED_AT = 20
 _LONGEST_HINT = 200
 _LONGEST_TEXT = 200_000  # of one that is longer nothing is tried
 
@@ -46,23 +49,49 @@ def mending_hint(text: str, at: Place, breaks: Callable[[str], Place | None]) ->
 
 
 def _edits(lines: list[str], line: str, at: Place) -> Iterator[_Edit]:
-    def with_line(*changed: str) -> str:
-        return "\n".join([*lines[: at.line], *changed, *lines[at.line + 1 :]])
+    """What may help, the likeliest first."""
+
+    def with_line(*changed: str, number: int = at.line) -> str:
+        return "\n".join([*lines[:number], *changed, *lines[number + 1 :]])
 
     before, after = line[: at.column], line[at.column :]
     if after.startswith(("{", "[")):
         yield _Edit(with_line(*filter(str.strip, (before,)), "---", after), "put a line --- between two specs")
-    indent = line[: len(line) - len(line.lstrip())]
+    if after.startswith(","):
+        yield _Edit(with_line(before, "---", after[1:]), "put a line --- between two specs, in place of the comma")
+    indent = _indent(line)
     if "\t" in indent:
-        spaced = [one.replace("\t", "  ") if not one[: len(one) - len(one.lstrip())].isspace() else one.expandtabs(2) for one in lines]
+        spaced = [_indent(one).replace("\t", "  ") + one[len(_indent(one)) :] for one in lines]
         yield _Edit("\n".join(spaced), "indent with blanks, not with tabs")
     if not after and at.line + 1 >= len(lines):
         for closing in ("}", "]", '"', "'"):
             yield _Edit("\n".join(lines).rstrip() + closing, f"put {closing} at the end: it is opened and never closed")
-    for number in dict.fromkeys((at.line, at.line - 1)):
-        if 0 <= number < len(lines) and (found := _VALUE.fullmatch(lines[number])):
-            quoted = f"{found['front'].strip()} {json.dumps(found['value'], ensure_ascii=False)}"
-            whole = [*lines[:number], f"{found['front']}{json.dumps(found['value'], ensure_ascii=False)}", *lines[number + 1 :]]
+    for number in (at.line, at.line - 1):
+        if number >= 0 and (comment := _COMMENT.search(lines[number])):
+            yield _Edit(with_line(lines[number][: comment.start()], number=number), f"take out {comment[0].strip()}: comments begin with #")
+    for number in (at.line, at.line - 1):
+        if number >= 0 and (found := _VALUE.fullmatch(lines[number])) and (quoted := _quoted(found["value"])):
+            front = found["front"].strip()
             if len(quoted) <= _LONGEST_HINT:
-                yield _Edit("\n".join(whole), f"put it in quotes: {quoted}")
-    yield _Edit(with_line(f"{before},{after}"), "put a comma before it")
+                yield _Edit(with_line(found["front"] + quoted, number=number), f"put it in quotes: {front} {quoted}")
+    if not before or before[-1].isspace():
+        yield _Edit(with_line(f"{before},{after}"), "put a comma before it")
+    if after[:1] in _CLOSING:
+        yield _Edit(with_line(before + after[1:]), f"take out this {after[0]}: nothing is open that it could close")
+    for number in range(at.line - 1, max(-1, at.line - _LINES_LOOKED_AT), -1):
+        if lines[number].strip() and _indent(lines[number]) != indent:
+            yield _Edit(with_line(_indent(lines[number]) + line.lstrip()), "begin it below one of the lines above, it stands between them")
+
+
+def _quoted(value: str) -> str:
+    """A value in quotes that hold it: in others, if it has some that do not; "" for a list or an object."""
+    if value.startswith('"'):
+        inner = value[1:].removesuffix('"')
+        return f"'{inner}'" if "'" not in inner else ""
+    if value.startswith("'"):
+        return json.dumps(value[1:].removesuffix("'"), ensure_ascii=False)
+    return "" if value.startswith(("[", "{")) else json.dumps(value, ensure_ascii=False)
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]

@@ -66,6 +66,7 @@ REMOVED: Mapping[tuple[str, str], RemovedField] = {
     ("ParallelismSpec", "coefficient"): RemovedField("1.13", "use constant", _CONSTANT),
     ("Input", "atom"): RemovedField("1.9", "use pfs", _INPUT),
     ("Input", "git"): RemovedField("1.13", "put the files into a repo and use pfs", _INPUT),
+    ("PFSInput", "from_commit"): RemovedField("1.6", "leave it out, a branch begins where its first commit is"),
     ("Spout", "overwrite"): RemovedField("1.13", f"leave it out: {_SPOUT}"),
     ("Spout", "marker"): RemovedField("1.13", f"leave it out: {_SPOUT}, and can keep a file of its own there"),
     ("Service", "annotations"): RemovedField("1.9", "use metadata", '{"metadata": {"annotations": {"key": "value"}}}'),

@@ -29,6 +29,16 @@ def refusal(text: str) -> SpecError:
         ("pipeline: {name: a}\ninput:\n\tpfs: {repo: r}\n", "indent with blanks, not with tabs"),
         ('{"pipeline": {"name": "a"} "salt": "x"}', "put a comma before it"),
         ('{"pipeline": {"name": "a"}', "put } at the end"),
+        ('{\n  "pipeline": {"name": "a"}\n  "salt": "x"\n}', "put a comma before it"),
+        ("pipeline:\n  name: a\ntransform:\n  cmd: [ sh -c ]\n  stdin: [ 'a' 'b' ]\n", "put a comma before it"),
+        ('{\n  "pipeline": {"name": "a"}, // why\n  "salt": "x"\n}', "take out // why: comments begin with #"),
+        ('{"pipeline": {"name": "a"}}}', "take out this }"),
+        ('{"pipeline": {"name": "a"}},\n{"pipeline": {"name": "b"}}', "put a line --- between two specs, in place of the comma"),
+        ("pipeline:\n  name: a\n transform: {}\n", "begin it below one of the lines above"),
+        ("pipeline:\n  name: a\ntransform:\n  cmd: [sh]\n   stdin: [x]\n", "begin it below one of the lines above"),
+        ("pipeline: {name: a}\ninput:\n  pfs:\n    glob: *\n", 'put it in quotes: glob: "*"'),
+        ('pipeline: {name: a}\ninput:\n  pfs:\n    glob: "/\\d*"\n', "put it in quotes: glob: '/\\d*'"),
+        ("pipeline: {name: a}\ndescription: 'it's'\n", 'put it in quotes: description: "it\'s"'),
         ('pipeline: {name: a}\ntransform:\n  cmd: ["sh"\n', "put ] at the end"),
         ("pipeline: {name: a}\ntransform:\n  image: {{ .Values.image }}\n", TEMPLATE_HINT),
         ("pipeline: {name: a}\n{% if x %}\nsalt: x\n{% endif %}\n", TEMPLATE_HINT),
@@ -52,6 +62,10 @@ def test_any_text_gets_a_hint_or_none_and_no_words_of_the_parser(text: str) -> N
     except SpecError as error:
         said = error.message
     assert "('" not in said
+
+
+def test_a_comma_is_not_said_where_a_quote_within_a_text_would_be_cut() -> None:
+    assert refusal('{"pipeline": {"name": "a"}, "transform": {"stdin": ["echo "hi""]}}').hint == ""
 
 
 def test_what_would_not_help_is_not_said() -> None:
