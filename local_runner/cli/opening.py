@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from local_runner.cli.contexts import chosen_context
 from local_runner.cli.output import note
 from local_runner.errors import Unavailable
 from local_runner.model.names import is_text
@@ -18,11 +19,13 @@ _SHOWN = 3  # homes that are named
 
 
 def open_runner(stack: ExitStack, *, makes_home: bool, transactional: bool, start_engine: Callable[[Runner], None] | None) -> Runner:
-    """The runner of the home that is found from the working folder, closed with the stack. Raises `Unavailable`.
+    """The runner of the home that is found from the working folder, closed with the stack. Raises `Unavailable`,
+    and `NotFound` for a context that does not exist.
 
     Where there is none yet, one is made for a command that `makes_home`, which is said unless a variable or a project file names the
     place. Any other command works on an empty one that is gone with the stack, and other homes nearby are named.
     """
+    chosen_context()
     home = find_home()
     if not is_text(str(home)):
         raise Unavailable(f"the path of the home is no UTF-8 text: {str(home)!a}", hint=f"{VARIABLE} names another")

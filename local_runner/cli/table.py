@@ -7,7 +7,7 @@ from collections.abc import Mapping
 # Noun -> "module:function" in this package, below each verb. Nothing here is imported before it is called for.
 NOUNS: Mapping[str, Mapping[str, str]] = {
     "build": {"image": "build:build_images"},
-    "config": {"get": "project:get_context", "set": "project:set_context", "update": "project:set_context"},
+    "config": {"get": "config:get_config", "list": "config:list_config", "set": "config:set_config", "update": "config:update_config"},
     "copy": {"file": "file:copy_file"},
     "create": {
         "branch": "branch:create_branch",
@@ -126,7 +126,7 @@ VERBS: Mapping[str, str] = {
     "build": "Build the images of the project.",
     "check": "Check specs, and say what they would do, without creating anything.",
     "completion": "Print what makes a shell complete commands and names.",
-    "config": "Choose the current project.",
+    "config": "Choose the current project, and say what context is in use.",
     "copy": "Copy files.",
     "create": "Create something new.",
     "datum": "Enter a datum again: look around in it, run it, take it along.",

@@ -21,7 +21,6 @@ ELSEWHERE: Mapping[str, str] = {
     "config get active-enterprise-context": _CONTEXTS,
     "config get metrics": "nothing is ever sent anywhere",
     "config import-kube": _CONTEXTS,
-    "config list": _CONTEXTS,
     "config set active-enterprise-context": _CONTEXTS,
     "config set metrics": "nothing is ever sent anywhere",
     "connect": _CONTEXTS,

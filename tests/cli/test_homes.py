@@ -17,7 +17,14 @@ HOME = ".local_runner"
 LEFT_OUT = frozenset({"engine", "deploy", "pull", "serve", "watch", "next datum", "image pull", "build image"})
 
 MAKERS = [
-    *("create repo r", "create project p", "update repo r", "start transaction", "config update context --project default"),
+    *(
+        "create repo r",
+        "create project p",
+        "update repo r",
+        "start transaction",
+        "config update context --project default",
+        "config set context x --project default",
+    ),
     *(
         "create defaults --cluster -f defaults.json",
         "create secret -f secret.json",

@@ -1,4 +1,4 @@
-"""Commands about projects, and the current one (reference pfs 1.2)."""
+"""Commands about projects (reference pfs 1.2)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from local_runner.model.units import rfc3339
 
 HEADER = ("ACTIVE", "PROJECT", "CREATED", "DESCRIPTION")
 
-# "context" or "active-context", perhaps with a name.
-_context = click.argument("context", nargs=-1, expose_value=False)
 _describe = click.option("-d", "--description", default="", metavar="TEXT", help="What the project is for.")
 
 
@@ -89,20 +87,3 @@ def delete_project(app: App, project_name: str, force: bool, yes: bool) -> None:
     app.runner.delete_project(project_name, force=force)
     if project_name == app.runner.current_project:
         note(f"warning: deleted current project {project_name}; choose another: config update context --project PROJECT")
-
-
-@command("config update context --project lab", makes_home=True)
-@_context
-@click.option("--project", "project_name", default="", metavar="NAME", help="The project that commands use from now on.")
-@click.option("--overwrite", is_flag=True, hidden=True, expose_value=False)
-def set_context(app: App, project_name: str) -> None:
-    """Choose the current project. Contexts themselves do not exist here: there is no cluster to be in touch with."""
-    if project_name:
-        app.runner.set_current_project(project_name)
-
-
-@command("config get context")
-@_context
-def get_context(app: App) -> None:
-    """Print the current project."""
-    app.out.documents([{"project": app.runner.current_project}])
