@@ -64,6 +64,8 @@ class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # it has some in 
         return number
 
 
+_NEVER_MEANT = frozenset({"--all", "--force", "--verbose", "--yes"})  # flags that no suggestion leads to: they destroy, or do nothing
+
 NUMBER, COUNT = WholeNumber(-(2**63)), WholeNumber()
 
 _SHOWN = 200  # characters of a wrong argument in a message
@@ -141,6 +143,9 @@ class App:
         project, _, name = text.rpartition("/")
         if not name:
             raise Invalid("pipeline name cannot be empty", hint="`list pipeline` says which there are")
+        now = parse_ancestry(name)[0]
+        if now != name:
+            raise Invalid(f'"{text}": pipelines have versions, not ancestors', hint=f"write {now} and, to list what was, --history all")
         return PipelineRef(project or self.project, name)
 
     def job(self, text: str) -> JobRef:
@@ -241,10 +246,26 @@ class Command(click.Command):
                 given.append(name)
             else:
                 given += flags[name].secondary_opts[:1]
-        rest = super().parse_args(ctx, given)
+        try:
+            rest = super().parse_args(ctx, given)
+        except click.NoSuchOption as error:
+            raise _known_flag(ctx, error) from None
         for param in self.params:
             _check_text(param, ctx.params.get(param.name or ""))
         return rest
+
+
+def _known_flag(ctx: click.Context, error: click.NoSuchOption) -> Exception:
+    """The error for a flag there is not: with its successor, if earlier versions had it, or one of like spelling that does as much."""
+    from local_runner.cli.gone_flags import gone_flag  # for what failed only
+
+    typed = ctx.command.example.split() if isinstance(ctx.command, Command) else []
+    for words in (" ".join(typed[:2]), *typed[:1]):
+        now = gone_flag(words, error.option_name)
+        if now:
+            return Invalid(f"{error.option_name} is no flag of `{words}` any more", hint=now)
+    near = [name for name in error.possibilities or () if name not in _NEVER_MEANT]
+    return click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx)
 
 
 def _check_text(param: click.Parameter, value: object) -> None:

@@ -28,6 +28,11 @@ SUCCESSORS: Mapping[str, str] = {
     "set branch": "write `create branch REPO@BRANCH --head COMMIT`",
     "undeploy": "there is no cluster to take down",
     "update dash": "there is no dashboard here; `status` says how things stand",
+    "create job": "a job is made by each commit: write `create pipeline -f SPEC`",
+    "fork commit": "write `create branch REPO@NEW --head REPO@COMMIT`",
+    "migrate": "write nothing: there is no cluster whose data would have to be moved",
+    "put footer": "write the footer into each record's file, or `put file --split`",
+    "replay commit": "write `copy file REPO@COMMIT:/PATH REPO@BRANCH:/PATH`",
     "create snapshot": "the home is one folder: copy it while no command runs",
     "delete snapshot": "snapshots are not kept here; the home is one folder",
     "list snapshot": "snapshots are not kept here; the home is one folder",
@@ -36,11 +41,13 @@ SUCCESSORS: Mapping[str, str] = {
 # Verbs that suggestions never lead to, since they destroy.
 DESTRUCTIVE = frozenset({"delete", "squash", "gc", "garbage-collect", "stop", "rm"})
 
-# How many words each hyphenated command of 1.x had before its flags: REPO COMMIT, or REPO COMMIT PATH.
-_POSITIONS: Mapping[str, int] = {
-    **{f"{verb}-file": 3 for verb in ("put", "get", "list", "glob", "inspect", "delete")},
-    **{f"{verb}-commit": 2 for verb in ("start", "finish", "inspect", "list", "subscribe")},
-    **{f"{verb}-branch": 2 for verb in ("create", "inspect", "delete")},
+# How many words each command of 1.x had before its flags: REPO COMMIT, REPO COMMIT PATH, or that twice.
+_POSITIONS: Mapping[str, tuple[int, ...]] = {
+    **{f"{verb} file": (2, 3) for verb in ("put", "get", "list", "glob", "inspect", "delete")},
+    **{f"{verb} commit": (2,) for verb in ("start", "finish", "inspect", "list", "subscribe")},
+    **{f"{verb} branch": (2,) for verb in ("create", "inspect", "delete")},
+    "copy file": (6,),
+    "diff file": (3, 6),
 }
 
 
@@ -55,10 +62,11 @@ def successor(words: Sequence[str]) -> str | None:
 
 
 def joined(name: str, rest: Sequence[str]) -> list[str] | None:
-    """The arguments of a hyphenated command with REPO COMMIT PATH in one word, as REPO@COMMIT:PATH; None if they are so already."""
+    """The arguments of a command, `put file` or `put-file`, with REPO COMMIT PATH in one word, as REPO@COMMIT:PATH; None if they are so."""
+    verb, _, noun = name.replace("-", " ", 1).partition(" ")
     count = next((index for index, word in enumerate(rest) if word.startswith("-")), len(rest))
-    most = _POSITIONS.get(name.removesuffix("s"), 0)
-    if not 2 <= count <= most or "@" in rest[0] or ":" in rest[0]:
+    typed = rest[:count]
+    if count not in _POSITIONS.get(f"{verb} {singular(noun)}", ()) or any(mark in typed[0] for mark in "@:"):
         return None
-    repo, commit, *path = rest[:count]
-    return [f"{repo}@{commit}" + "".join(f":{part}" for part in path), *rest[count:]]
+    things = [typed[at : at + 3] for at in range(0, count, 3)]
+    return [*(f"{repo}@{commit}" + "".join(f":{part}" for part in path) for repo, commit, *path in things), *rest[count:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 
@@ -12,8 +13,11 @@ from local_runner.cli.output import note
 from local_runner.cli.successors import DESTRUCTIVE, joined, successor
 from local_runner.cli.table import ALONE, HIDDEN, NOUNS, VERBS, singular
 from local_runner.cli.unsupported import Elsewhere, elsewhere
+from local_runner.errors import Invalid
 
 ROOT_FLAGS = ("-h", "--help", "--no-color", "-v", "--verbose")
+
+_ALL_NOUNS = frozenset(noun for verb, nouns in NOUNS.items() for noun in nouns if verb not in ("config", "image", "search"))
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -43,7 +47,31 @@ class VerbGroup(click.Group):
         found = self.get_command(ctx, name)
         if found is None:
             ctx.fail(f'unknown command "{ctx.command_path} {name}"{_nearest(name, self._nouns)}')
-        return name, found, args[1:]
+        words = f"{ctx.info_name} {singular(name)}"
+        today = joined(words, args[1:])
+        if today is not None:
+            line = " ".join([words, *today])
+            raise Invalid(f"REPO COMMIT PATH are one word since Pachyderm 1.9: {' '.join(args[1:4])}", hint=f"write `{line}`")
+        return singular(name), found, args[1:]
+
+
+class NounPage(click.Command):
+    """A thing such as `repo`, named without a verb: prints the commands about it, as pachctl's documents do."""
+
+    def __init__(self, noun: str) -> None:
+        settings = {**_SETTINGS, "allow_extra_args": True, "ignore_unknown_options": True}
+        super().__init__(noun, help=f"Commands about {noun}s.".replace("ss.", "s."), callback=_print_noun, context_settings=settings)
+        self._noun = noun
+
+    def verbs(self) -> list[str]:
+        return [verb for verb in sorted(NOUNS) if self._noun in NOUNS[verb] and verb not in HIDDEN]
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.find_root().command_path, f"VERB {self._noun} ...")
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(f"{verb} {self._noun}", _summary(NOUNS[verb][self._noun])) for verb in self.verbs()])
 
 
 class Root(click.Group):
@@ -73,7 +101,7 @@ class Root(click.Group):
         return load(target) if target else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        name, rest = args[0], args[1:]
+        name, rest = "datum" if args[0] == "datums" else args[0], args[1:]  # the one noun that is a verb, too
         missing = elsewhere(args)
         if missing:
             return name, Elsewhere(missing), rest
@@ -84,15 +112,18 @@ class Root(click.Group):
         if name in ALONE and rest and singular(rest[0]) in NOUNS.get(name, {}):
             return name, VerbGroup(name, NOUNS[name]), rest
         found = self.get_command(ctx, name)
+        if found is None and singular(name) in _ALL_NOUNS:
+            return singular(name), NounPage(singular(name)), rest
         if found is None:
             from local_runner.cli.here import is_target  # reads specs: only for what is no command
 
             if is_target(name):
                 return "run", load(ALONE["run"]), args
             ctx.fail(f'unknown command "{name}"{_nearest(name, _spellings(name))}')
-        today = joined(name, rest) if name not in ALONE else None
+        today = joined(name, rest) if "-" in name and name not in ALONE else None
         if today is not None:
-            note(f"read as `{name.replace('-', ' ', 1)} {today[0]}`, as it is written since Pachyderm 1.9")
+            words = itertools.takewhile(lambda word: not word.startswith("-"), today)
+            note(f"read as `{' '.join([name.replace('-', ' ', 1), *words])}`, as it is written since Pachyderm 1.9")
             rest = today
         return name, found, rest
 
@@ -119,6 +150,24 @@ def _print_help() -> None:
     ctx = click.get_current_context()
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _print_noun() -> None:
+    """Print the page of a noun; a verb behind it is in the wrong place."""
+    ctx = click.get_current_context()
+    page = ctx.command
+    assert isinstance(page, NounPage)
+    if not ctx.args:
+        click.echo(ctx.get_help())
+        return
+    verb = ctx.args[0]
+    swapped = f"; did you mean {verb} {page.name}?" if verb in page.verbs() and verb not in DESTRUCTIVE else ""
+    ctx.fail(f'unknown command "{page.name} {verb}"{swapped}')
+
+
+def _summary(target: str) -> str:
+    """The first sentence of a command's help."""
+    return load(target).get_short_help_str(100)
 
 
 def load(target: str) -> click.Command:

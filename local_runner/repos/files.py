@@ -221,9 +221,9 @@ def find_content(session: Session, file: FileQuery) -> FileInfo:
     if not found:
         raise PathNotFound(file.path, file.whereabouts, *row.ref)
     if len(found) > 1:
-        raise Invalid(f"matched multiple files: {file.path}", hint="try again with -r")
+        raise Invalid(f"matched multiple files: {file.path}", hint="Try again with the -r flag")
     if found[0].path.endswith("/"):
-        raise Invalid(f"cannot get directory or non-regular file: {file.path}", hint="try again with -r")
+        raise Invalid(f"cannot get directory or non-regular file: {file.path}", hint="Try again with the -r flag")
     return _info(row, found[0])
 
 
