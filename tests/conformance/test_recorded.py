@@ -26,7 +26,7 @@ AT_ONCE = 3 * (os.cpu_count() or 1)
 Sessions = dict[str, "Future[list[dict[str, object]]]"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sessions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
     """All sessions this run asks for, played at once in homes of their own."""
     chosen = [name for name in NAMES if any(f"[{name}]" in item.nodeid for item in request.session.items)]
