@@ -12,7 +12,7 @@ from local_runner.model.names import DEFAULT_PROJECT
 from local_runner.model.refs import FILE_SETS, BranchRef, CommitQuery, CommitRef, FileQuery, RepoRef
 from local_runner.model.repos import BranchInfo, CommitInfo, CommitSetInfo, CommitState, FileInfo, ProjectInfo, RepoInfo, Trigger
 from local_runner.pipelines import verbs
-from local_runner.repos import branches, commits, files
+from local_runner.repos import branches, commit_sets, commits, files
 from local_runner.repos import repos as lifecycle
 from local_runner.repos.file_changes import FileChanges
 from local_runner.repos.repos import CURRENT_PROJECT
@@ -170,14 +170,14 @@ class Versions(Access):
         """With `wait`, block until all its commits are finished."""
 
         def finished(session: Session) -> CommitSetInfo | None:
-            found = commits.commit_set(session, id)
+            found = commit_sets.commit_set(session, id)
             return found if not wait or all(commit.finished is not None for commit in found.commits) else None
 
         return self.wait_until(finished)
 
     def list_commit_set(self, project: str = "") -> Iterator[CommitSetInfo]:
         """All commit sets, newest first; with `project`, those that have a commit there."""
-        return self._stream(lambda session: commits.list_commit_set(session, project))
+        return self._stream(lambda session: commit_sets.list_commit_set(session, project))
 
     def squash_commit_set(self, id: str) -> None:
         """Remove the commits of a set; what they changed stays in their children (reference pfs 1.3). Raises `NotFound`, `Refused`."""

@@ -1,4 +1,4 @@
-"""Commits: find, start, finish and list them, one or a whole set (reference pfs 1.3, 1.4)."""
+"""Commits: find, start, finish and list them (reference pfs 1.3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from local_runner.errors import (
     BranchNotFound,
     CommitNotFound,
-    CommitSetNotFound,
     Invalid,
     LocalRunnerError,
     NotFound,
@@ -17,9 +16,8 @@ from local_runner.errors import (
 )
 from local_runner.model.names import check_branch
 from local_runner.model.refs import FILE_SETS, META, BranchRef, CommitQuery, CommitRef, PipelineRef, RepoRef
-from local_runner.model.repos import ORIGIN_AUTO, ORIGIN_USER, CommitInfo, CommitSetInfo, CommitState
+from local_runner.model.repos import ORIGIN_AUTO, ORIGIN_USER, CommitInfo, CommitState
 from local_runner.repos.collisions import first_collision
-from local_runner.repos.provenance import sources_first
 from local_runner.repos.transaction import Transaction, has_datums, may_write_output, second_of_set
 from local_runner.storage.commit_records import CommitRow
 from local_runner.storage.database import Session
@@ -344,23 +342,6 @@ def _line(session: Session, row: CommitRow, stop: int | None) -> Iterator[Commit
 
 
 # -- sets --------------------------------------------------------------------------------------------------------------
-
-
-def commit_set(session: Session, commit_id: str) -> CommitSetInfo:
-    """The commits of a set and those of other sets they stand on, sources first. Raises `NotFound` for an empty set."""
-    own = session.commits.of_set(commit_id)
-    if not own:
-        raise CommitSetNotFound(commit_id)
-    rows = {row.key: row for row in session.commits.provenance([row.key for row in own])} | {row.key: row for row in own}
-    graph = {key: [source.key for source in session.commits.sources(key)] for key in rows}
-    return CommitSetInfo(commit_id, tuple(commit_info(session, rows[key]) for key, _ in sources_first(graph)))
-
-
-def list_commit_set(session: Session, project: str = "") -> Iterator[CommitSetInfo]:
-    """All sets, newest first; only those with a commit in the project, if one is given."""
-    for commit_id in session.commits.set_ids():
-        if not project or any(row.ref.repo.project == project for row in session.commits.of_set(commit_id)):
-            yield commit_set(session, commit_id)
 
 
 def last_key(session: Session, repo: RepoRef, from_: CommitQuery | None, *, only_new: bool) -> int:

@@ -109,6 +109,10 @@ class CommitRecords:
         """Direct provenance."""
         return self._all(f'{_COMMIT} JOIN commit_source s ON s.source = c.key WHERE s."commit" = ? ORDER BY c.key', key)
 
+    def source_keys(self, key: int) -> list[int]:
+        """The keys of the direct provenance."""
+        return [row[0] for row in self._db.execute('SELECT source FROM commit_source WHERE "commit" = ? ORDER BY source', (key,))]
+
     def dependants(self, key: int) -> list[CommitRow]:
         """Direct subvenance."""
         return self._all(f'{_COMMIT} JOIN commit_source s ON s."commit" = c.key WHERE s.source = ? ORDER BY c.key', key)

@@ -2,6 +2,10 @@ import pytest
 
 from local_runner.errors import BranchNotFound, CommitNotFound, Invalid, LocalRunnerError, Refused, RepoNotFound
 from local_runner.model.refs import CommitRef, parse_branch, parse_commit, parse_repo
+from local_runner.model.repos import CommitInfo
+from local_runner.repos.commits import commit_info
+from local_runner.storage.commit_records import CommitRow
+from local_runner.storage.database import Session
 from tests.repos.words import branch, commit, head_branch, history
 from tests.support.lab import Lab
 
@@ -258,3 +262,35 @@ def test_the_commit_of_a_pipeline_version_is_never_squashed(lab: Lab) -> None:
     version = lab.runner.inspect_pipeline(lab.job("one").job.pipeline, back=1).spec_commit
     with pytest.raises(Refused, match="updated a pipeline"):
         lab.runner.squash_commit(parse_commit(f"one.spec@{version}"), recursive=True)
+
+
+# -- sets --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_sets_has_each_as_it_is_inspected_and_reads_each_commit_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.repo("data")
+    for name, source in (("p0", "data"), ("p1", "p0"), ("p2", "p1"), ("both", "p0")):
+        lab.pipeline(name, f"{source}:/*")
+    three(lab)
+    lab.run_all()
+    inspected = [lab.runner.inspect_commit_set(found.id) for found in lab.runner.list_commit_set()]
+    read: list[CommitRef] = []
+
+    def counted(session: Session, row: CommitRow) -> CommitInfo:
+        read.append(row.ref)
+        return commit_info(session, row)
+
+    monkeypatch.setattr("local_runner.repos.commit_sets.commit_info", counted)
+    assert list(lab.runner.list_commit_set("default")) == inspected
+    assert len(read) == len(set(read)) < sum(len(found.commits) for found in inspected)
+
+
+def test_a_set_has_sources_before_what_stands_on_them(lab: Lab) -> None:
+    lab.repo("data")
+    lab.pipeline("p0", "data:/*")
+    lab.pipeline("p1", "p0:/*")
+    three(lab)
+    lab.run_all()
+    for found in lab.runner.list_commit_set():
+        place = {info.commit: number for number, info in enumerate(found.commits)}
+        assert all(place[source] < place[info.commit] for info in found.commits for source in info.direct_provenance)
