@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_runner.errors import Invalid
+from local_runner.errors import Invalid, WorkFailed
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import RepoRef
 from local_runner.search.loop import Unseen
@@ -157,3 +157,21 @@ def test_devices_that_are_none_are_refused_with_their_field(bench: Bench, writte
     bench.project(more=f"devices = {written}")
     with pytest.raises(Invalid, match=f"search.s.devices: {said}"):
         bench.study()
+
+
+def test_a_result_that_was_told_early_and_never_committed_is_none(bench: Bench) -> None:
+    slow = Slow(after=10**6)
+
+    class Stops(Told):
+        def told(self, trial: Trial) -> None:
+            super().told(trial)
+            if not slow.gate.is_set():
+                bench.lab.runner.stop_job(bench.lab.jobs("score")[0].job, "not now")
+                slow.gate.set()
+
+    with pytest.raises(WorkFailed, match="score: killed: not now"):
+        bench.search(slow, 2, watcher=Stops(slow))
+    assert len(bench.study().results().done) == 1
+    found = bench.search(slow, 2)
+    assert {trial.scores[0].file for trial in found.done} == set(bench.lab.files("score@master"))
+    assert len(found.done) == 2

@@ -179,7 +179,7 @@ class History:
     def _behave(self, datum: ScriptedDatum) -> int:
         self._ran.append((f"default/{datum.env['PPS_PIPELINE_NAME']}@{datum.env['PACH_JOB_ID']}", datum.env["PACH_DATUM_ID"]))
         self.threads.sleep(self.people.random.choice((0.0, 0.3, 0.7)))  # engines write every half second
-        if self.people.random.random() < 0.05:
+        if self.people.random.random() < 0.12:
             self._meanwhile()
         with self.disk.quiet():
             return command(datum)

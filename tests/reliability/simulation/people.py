@@ -77,7 +77,7 @@ class People:
     # -- files and commits ---------------------------------------------------------------------------------------------
 
     def _put(self, repo: str) -> Step:
-        change = {path: self._content(repo) for path in self.random.sample(PATHS[repo], self.random.randint(1, 3))}
+        change = {path: self._content(repo, path) for path in self.random.sample(PATHS[repo], self.random.randint(1, 3))}
         before = dict(self.model.head(repo))
         after = {path: content for path, content in {**before, **change}.items() if content is not None}
 
@@ -93,13 +93,14 @@ class People:
         words = f"put {repo} { {path: text and text[-7:] for path, text in change.items()} }"
         return Step(words, verb, lambda runner, is_done: self._settle_head(runner, repo, before, after, is_done))
 
-    def _content(self, repo: str) -> bytes | None:
+    def _content(self, repo: str, path: str) -> bytes | None:
         lot = self.random.random()
         if lot < 0.15:
             return None
         if lot < 0.22 and repo == "data":
             return BAD
-        text = b"%d" % self.random.randrange(5)
+        # Other content under another name: the hash of a folder does not know names (reference pps 1.6), and its datum would be skipped.
+        text = b"%s%d" % (path[-1:].encode(), self.random.randrange(5))
         return _LARGE + text if lot > 0.92 else text
 
     def _start_commit(self, repo: str) -> Step:
