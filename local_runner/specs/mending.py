@@ -13,7 +13,7 @@ _COMMENT = re.compile(r"(?<!:)\s*//.*")
 _CLOSING = frozenset("}]")
 _LINES_LOOKED_AT = 20
 _LONGEST_HINT = 200
-_LONGEST_TEXT = 200_000  # of one that is longer nothing is tried
+_LONGEST_TEXT = 20_000  # of one that is longer nothing is tried
 
 TEMPLATE_HINT = "this is a template that was not rendered: put the value in place of {{ … }}, or render it first"
 

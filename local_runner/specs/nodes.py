@@ -70,7 +70,7 @@ def documents(text: str, source: str) -> Iterator[SpecNode]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        hint = mending_hint(text, Place(mark.line, mark.column), _breaks) if mark else ""
+        hint = mending_hint(text, Place(mark.line, mark.column), _breaks) if mark and error.problem != TOO_DEEP else ""
         raise SpecError(f"malformed pipeline spec: {_in_words(error.problem or error.context)}", where=where, hint=hint) from None
     except YAMLError as error:
         raise SpecError(f"malformed pipeline spec: {str(error).splitlines()[0]}", where=source) from None
@@ -90,12 +90,16 @@ def _breaks(text: str) -> Place | None:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        for _ in _events(text):
-            pass
+        depth = 0
+        for event in _events(text):
+            name = type(event).__name__
+            depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+            if depth > MAX_DEPTH:
+                return Place(0, 0)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return Place(mark.line, mark.column) if mark else Place(0, 0)
-    except (YAMLError, ValueError, IndexError, OverflowError):
+    except (YAMLError, ValueError, IndexError, OverflowError, RecursionError):
         return Place(0, 0)
     return None
 

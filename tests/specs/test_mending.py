@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +72,10 @@ def test_a_comma_is_not_said_where_a_quote_within_a_text_would_be_cut() -> None:
 
 def test_what_would_not_help_is_not_said() -> None:
     assert mending_hint("a: @b", Place(0, 3), lambda text: Place(0, 0)) == ""
+
+
+@pytest.mark.parametrize("opening", ["- ", "[", "{a: ", "? "])
+def test_a_text_that_breaks_before_it_is_nested_deeply_is_answered_soon(opening: str) -> None:
+    began = time.process_time()
+    assert refusal(f"a: b: c\nx:\n  {opening * 4000}").hint in ("", 'put it in quotes: a: "b: c"')
+    assert time.process_time() - began < 10
