@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,3 +319,54 @@ def commands() -> Iterator[str]:
         with contextlib.suppress(OSError):
             if folder.name.isdecimal():
                 yield (folder / "cmdline").read_text() + os.readlink(folder / "cwd")
+
+
+def copied(home: Path, executor: DaskExecutor) -> dict[str, str]:
+    """What a job leaves that copies small files and reads a large one."""
+    machine = Machine(home, executor)
+    machine.put("data@master", {"/a": "1", "/b": "2", "/large": LARGE})
+    machine.script("p", "cd /pfs/in; for name in *; do md5sum $name > /pfs/out/$name; done")
+    machine.run_all()
+    executor.close()
+    assert machine.job("p").state is JobState.SUCCESS, machine.job("p").reason
+    found = {path: text.split()[0] for path, text in machine.files("p@master").items()}
+    machine.close()
+    return found
+
+
+COPIED = {f"/{name}": hashlib.md5(content).hexdigest() for name, content in (("a", b"1"), ("b", b"2"), ("large", LARGE))}
+
+
+def test_workers_that_cannot_be_reached_directly_are_asked_by_way_of_the_scheduler(
+    dask_of_tests: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    executor: DaskExecutor = executor_of(dask_of_tests, cache=str(tmp_path / "cache"))
+    inner = executor.cluster._client.rpc
+    reach = inner.connect
+
+    async def connect(address: str, **how: Any) -> Any:
+        if address in {worker for worker in addresses if worker != dask_of_tests.address}:
+            raise OSError("no route to host")
+        return await reach(address, **how)
+
+    addresses = {worker.address for worker in executor.cluster.workers()}
+    monkeypatch.setattr(inner, "connect", connect)
+    assert copied(tmp_path / "home", executor) == COPIED
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="certificates are made with openssl")
+def test_a_cluster_may_speak_tls(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="pip install 'local_runner[dask]'")
+    from tests.support.dask_cluster import dask_cluster
+
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2"]
+    subprocess.run([*words, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    flags = ("--protocol", "tls", "--tls-ca-file", str(cert), "--tls-cert", str(cert), "--tls-key", str(key))
+    with dask_cluster(tmp_path, 1, flags) as cluster:
+        assert cluster.address.startswith("tls://")
+        executor = executor_of(cluster, ca_file=str(cert), cert=str(cert), key=str(key))
+        assert copied(tmp_path / "home", executor) == COPIED
+        with pytest.raises(ClusterLost, match="cannot be reached"):
+            _ = executor_of(cluster).cluster

@@ -19,7 +19,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class DaskCluster:
-    """A scheduler with workers `w0`, `w1`, …, until `close`; each can be killed, frozen and started again."""
+    """A scheduler with workers `w0`, `w1`, …, until `close`; each can be killed, frozen and started again. `more` are flags of all."""
 
     def __init__(self, folder: Path, workers: int = 2, *more: str, threads: int = 2) -> None:
         self.folder = folder
@@ -32,9 +32,8 @@ class DaskCluster:
 
     def start_scheduler(self) -> None:
         self._file.unlink(missing_ok=True)
-        self._start(
-            "scheduler", "dask_scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(self._file)
-        )
+        flags = ("--port", "0", "--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(self._file))
+        self._start("scheduler", "dask_scheduler", *flags, *self._tls())
         assert soon(lambda: bool(self._file.exists() and self._file.read_text().endswith("}")))
 
     def start_worker(self, name: str, *more: str, env: dict[str, str] | None = None) -> None:
@@ -43,6 +42,10 @@ class DaskCluster:
         place.mkdir()
         flags = ("--name", name, "--nthreads", str(self._threads), "--no-dashboard", "--no-nanny", "--local-directory", str(place))
         self._start(name, "dask_worker", "--scheduler-file", str(self._file), "--memory-limit", "0", *flags, *self._more, *more, env=env)
+
+    def _tls(self) -> tuple[str, ...]:
+        """Those flags, if a scheduler has them as well."""
+        return self._more if "--tls-ca-file" in self._more else ()
 
     @property
     def address(self) -> str:

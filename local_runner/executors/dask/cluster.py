@@ -73,7 +73,7 @@ class Cluster:
             self._client = Client(
                 self._local or settings.scheduler, timeout=_CONNECT_SECONDS, set_as_default=False, security=_security(settings)
             )
-        except (OSError, TimeoutError, ValueError, RuntimeError) as why:
+        except (OSError, TimeoutError, ValueError, RuntimeError, TypeError) as why:  # the last for tls:// without certificates
             self._close_local()
             raise ClusterLost(f"the Dask scheduler {self.address} cannot be reached: {why}", hint=_HINT) from None
         self._lock = threading.Lock()
