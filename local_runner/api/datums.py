@@ -15,7 +15,7 @@ from local_runner.model.refs import FileQuery, JobRef, PipelineRef
 if TYPE_CHECKING:  # the engine takes time to import, and only what enters datums needs it
     from local_runner.engine.datum_lookup import FoundDatum
     from local_runner.engine.datum_session import DatumSession
-    from local_runner.engine.worker_request import MakeRequest
+    from local_runner.engine.worker_request import WorkerRequests
     from local_runner.executors.base import Executor, WorkerRequest
 
 
@@ -64,7 +64,9 @@ class Datums(Access):
 
         if not found.spec.transform.cmd:
             raise Invalid(f"pipeline {found.spec.pipeline} has no transform.cmd", hint="without one there is nothing to run")
-        with open_datum_session(self.database, executor, self._requests(found, executor), found) as session:
+        requests = self._requests(executor)
+        make, withheld = requests.of(found.spec, found.spec_commit), partial(requests.withheld, found.spec)
+        with open_datum_session(self.database, executor, make, found, withheld) as session:
             yield session
 
     def export_datum(self, found: FoundDatum, folder: Path, executor: Executor) -> None:
@@ -104,12 +106,12 @@ class Datums(Access):
 
     def _request(self, found: FoundDatum, executor: Executor) -> WorkerRequest:
         """What a worker would be asked for, in folders that are not there."""
-        return self._requests(found, executor)("datum", Path("/pfs"), Path("/pfs"), 0)
+        return self._requests(executor).of(found.spec, found.spec_commit)("datum", Path("/pfs"), Path("/pfs"), 0)
 
-    def _requests(self, found: FoundDatum, executor: Executor) -> MakeRequest:
+    def _requests(self, executor: Executor) -> WorkerRequests:
         from local_runner.engine.config import EngineConfig
         from local_runner.engine.worker_request import WorkerRequests
         from local_runner.project.file import images_of
 
         config = EngineConfig(executor, images=partial(images_of, self.home))
-        return WorkerRequests(self.database, config).of(found.spec, found.spec_commit)
+        return WorkerRequests(self.database, config)

@@ -58,8 +58,11 @@ def wait_for_jobs(runner: Runner, sets: Iterable[str]) -> None:
 
 
 def report_failures(runner: Runner, ended: Sequence[JobInfo]) -> None:
-    """Raises `WorkFailed` if the last job of a pipeline did not succeed, after its failing datums' last lines."""
+    """Raises `WorkFailed` if the last job of a pipeline did not succeed, after its failing datums' last lines. Others may have warnings."""
     latest = {info.job.pipeline: info for info in ended}
+    for info in latest.values():
+        for warning in info.warnings if info.state is JobState.SUCCESS else ():
+            note(f"warning: {info.job.pipeline.name}: {warning}")
     failed = [info for info in latest.values() if info.state is not JobState.SUCCESS]
     for info in failed:
         note(f"\n{info.job.pipeline.name}: {info.state.word}: {info.reason.strip()}")

@@ -7,13 +7,14 @@ import dataclasses
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from local_runner.engine.batching.batched_run import PREMATURE_EXIT
 from local_runner.engine.batching.client import NextDatumCall, NextDatumClient, NextDatumServers
 from local_runner.engine.datum_lookup import FoundDatum
 from local_runner.engine.environment import dot_env, job_env, stdin_bytes
+from local_runner.engine.hindrances import Withheld, hindrances
 from local_runner.engine.outputs import collect
 from local_runner.engine.s3_gateway import s3_gateway
 from local_runner.engine.staging import Staged, stage
@@ -21,6 +22,7 @@ from local_runner.engine.worker_request import MakeRequest
 from local_runner.engine.worker_thread import OpenWorker, open_worker
 from local_runner.executors.base import Executor, Output, RunRequest, RunResult
 from local_runner.executors.launcher.removal import remove_leftover
+from local_runner.executors.network_attempts import network_attempts
 from local_runner.executors.terminal import Terminal
 from local_runner.pipelines.outcome import OutputFile
 from local_runner.storage.database import Database
@@ -35,8 +37,16 @@ _PASSAGE = 0o711  # for the user of a `transform.user`
 class DatumSession:
     """A datum that stands in a worker. Commands run in it one after another, and see what those before them left."""
 
-    def __init__(self, database: Database, entry: FoundDatum, opened: OpenWorker, client: NextDatumClient | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        entry: FoundDatum,
+        opened: OpenWorker,
+        client: NextDatumClient | None,
+        withheld: Callable[[], Withheld] = Withheld,
+    ) -> None:
         self.entry = entry
+        self._withheld = withheld
         self._database = database
         self._opened = opened
         self._client = client
@@ -89,6 +99,11 @@ class DatumSession:
             code = None if self._asked.error else 0
             return dataclasses.replace(result, exit_code=code, error=self._asked.error, cancelled=False)
         return dataclasses.replace(result, exit_code=None, error=PREMATURE_EXIT) if result.accepted() else result
+
+    def explain(self, lines: Sequence[str], reason: str) -> list[str]:
+        """What may have made a command fail that printed `lines` last and ended for `reason`, as the reason of a job says it."""
+        tried = self._opened.worker.inside and network_attempts(self._opened.worker.inside) > 0
+        return hindrances(self._withheld(), lines, reason, tried_network=bool(tried))
 
     def written(self) -> list[OutputFile]:
         """The files in `out`, as they would be committed. Raises `BadOutput`."""
@@ -155,7 +170,9 @@ class DatumSession:
 
 
 @contextlib.contextmanager
-def open_datum_session(database: Database, executor: Executor, make_request: MakeRequest, entry: FoundDatum) -> Iterator[DatumSession]:
+def open_datum_session(
+    database: Database, executor: Executor, make_request: MakeRequest, entry: FoundDatum, withheld: Callable[[], Withheld] = Withheld
+) -> Iterator[DatumSession]:
     """A datum in a worker, both of which go when the block ends. Needs no engine, and is in no engine's way. Raises `Unavailable`."""
     pipeline = entry.spec.pipeline
     with contextlib.ExitStack() as stack:
@@ -171,7 +188,7 @@ def open_datum_session(database: Database, executor: Executor, make_request: Mak
         if gateway:
             gateway.attach(opened.worker)
             gateway.serve([entry.datum])  # without output: its job may be over
-        found = DatumSession(database, entry, opened, client)
+        found = DatumSession(database, entry, opened, client, withheld)
         stack.callback(found.close)
         yield found
 

@@ -55,6 +55,15 @@ def test_a_datum_that_fails_again_ends_with_3(edges):
     assert "nothing was written to /pfs/out" in ended.err
 
 
+def test_a_datum_that_fails_for_what_is_withheld_says_so_as_its_job_does(edges):
+    edges.ok(
+        "update pipeline -f -", stdin=spec(stdin=["cat /pfs/in/* > /dev/null; echo 'Could not resolve host: example.org' >&2; exit 1"])
+    )
+    ended = edges(f"datum run edges@{job(edges)} /good")
+    assert ended.status == 3
+    assert "user code tried to reach the network, which this runner forbids" in ended.err
+
+
 def test_what_differs_is_listed(edges):
     edges.ok("delete file data@master:/bad")
     edges.ok("update pipeline -f -", stdin=spec(stdin=["echo other > /pfs/out/good; echo new > /pfs/out/new"]))

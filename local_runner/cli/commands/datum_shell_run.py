@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ _PYTHON_IN_SCRIPT = re.compile(
     r"((?:^|[;&|(]|\bexec|\bthen|\bdo)\s*(?:[\w./-]*/)?python[\d.]*(?:\s+-[uBEIsSOq]+)*)(?=\s+(?:-m\s|[^\s<-]))", re.M
 )
 _SHOWN = 20  # files of a kind
+_LAST_LINES = 20  # of what a command printed, which may say why it failed
 
 
 @command(f"datum shell {EXAMPLE}")
@@ -75,15 +77,22 @@ def run(app: App, job: str, datum: str, spec: str, executor: str, pdb: bool) -> 
     if pdb and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("--pdb needs a terminal", hint="leave it out to run the command as it is")
     with entered(app, Named(job, datum, spec, executor)) as session:
-        transform = session.entry.spec.transform
+        transform, last = session.entry.spec.transform, deque[str](maxlen=_LAST_LINES)
+
+        def show(stream: str, block: bytes) -> None:
+            last.extend(block.decode(errors="replace").splitlines()[-_LAST_LINES:])
+            _show(stream, block)
+
         if pdb:
             more = {"TERM": os.environ.get("TERM", "dumb")}
             result = session.run(under_pdb(transform.cmd, transform.stdin), _show, terminal=Terminal(), more=more)
         else:
-            result = session.run(transform.cmd, _show, stdin=session.stdin, timeout=session.entry.spec.datum_timeout)
+            result = session.run(transform.cmd, show, stdin=session.stdin, timeout=session.entry.spec.datum_timeout)
         problem = _report(session)
         if not result.accepted(transform.accept_return_code):
             problem = result.reason
+            for sentence in session.explain(tuple(last), problem):
+                note(sentence)
         if problem:
             raise WorkFailed(f"datum {session.entry.datum.id} failed: {problem}")
 

@@ -100,3 +100,11 @@ def test_whoever_else_is_at_work_is_named_and_waited_for(project: Folder, monkey
     assert ended.status == 0
     assert ended.err.startswith(f"waiting for process {os.getpid()} ")
     assert project.ran == ["total: 1 2 3", "upper: hello"]
+
+
+def test_what_a_job_that_succeeded_did_without_is_said_at_the_end(project: Folder) -> None:
+    secret = {"name": "login", "key": "k", "env_var": "T"}
+    project.pipeline("upper", "words", transform={"cmd": ["do"], "secrets": [secret]})
+    ended = project()
+    assert ended.status == 0
+    assert "warning: upper: secret login is not here, so variable T is left out" in ended.err
