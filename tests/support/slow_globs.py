@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Text:
+    """Characters that stand for themselves; `escaped`, each with a backslash, whether it needs one or not."""
+
     text: str
+    escaped: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def render(sequence: Sequence) -> str:
 
 def _render(node: Node) -> str:
     match node:
-        case Text(text):
-            return text
+        case Text(text, escaped):
+            return "".join(f"\\{character}" for character in text) if escaped else text
         case Star(crosses):
             return "**" if crosses else "*"
         case One():
