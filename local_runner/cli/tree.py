@@ -108,7 +108,7 @@ class Root(click.Group):
         now = successor(args)
         if now:
             typed = name if "-" in name or not rest or rest[0].startswith("-") else f"{name} {rest[0]}"
-            ctx.fail(f'"{typed}" is not a command here: {now}')
+            raise Invalid(f'"{typed}" is not a command here', hint=now)
         if name in ALONE and rest and singular(rest[0]) in NOUNS.get(name, {}):
             return name, VerbGroup(name, NOUNS[name]), rest
         found = self.get_command(ctx, name)
