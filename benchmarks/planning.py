@@ -1,11 +1,14 @@
 """From files to a plan: seconds and peak memory of many datums, for a first job with pretended user code and for one with nothing to do.
 
 python benchmarks/planning.py [CASE …]      # each step in a process of its own, so that its memory is its own
+python benchmarks/planning.py --profile CASE     # where the time of the first job goes, on the thread of the engine
 """
 
 from __future__ import annotations
 
+import cProfile
 import json
+import pstats
 import resource
 import subprocess
 import sys
@@ -27,10 +30,17 @@ from local_runner.planning.prepare import datums_of
 from local_runner.repos.commits import resolve
 from local_runner.runner import Runner
 from local_runner.specs.inputs import parse_input
+from local_runner.storage.home import open_home
+from local_runner.storage.usage import usage
 
 PIPELINE = PipelineRef("default", "planned")
-BARS = {"plan": (2.0, 300), "again": (1.5, None)}  # seconds, MB; for the case they are promised for
-PROMISED = "100000 files"
+PROMISED, LARGEST = "100000 files", "1000000 files"
+# Seconds, MB; for the cases they are promised for.
+BARS: Mapping[str, Mapping[str, tuple[float | None, float | None]]] = {
+    PROMISED: {"plan": (2.0, 300), "first": (30, 300), "again": (1.5, None)},
+    LARGEST: {"plan": (None, 1000), "again": (12, None)},
+}
+_ROOM = 1000  # bytes that the store grows by with each datum of a first job, in the case that is promised
 
 
 def _each(repo: str, **more: str) -> dict[str, Any]:
@@ -46,6 +56,7 @@ CASES: Mapping[str, tuple[Mapping[str, int], dict[str, Any]]] = {
     "1000 files": ({"a": 1_000}, _each("a")),
     "10000 files": ({"a": 10_000}, _each("a")),
     PROMISED: ({"a": 100_000}, _each("a")),
+    LARGEST: ({"a": 1_000_000}, _each("a")),
     "cross 300 x 300": ({"a": 300, "b": 300}, {"cross": [_each("a"), _each("b")]}),
     "join 10000 x 10000": (
         {"a": 10_000, "b": 10_000},
@@ -109,32 +120,47 @@ def step(home: str, case: str, name: str) -> None:
         began = time.perf_counter()
         count = STEPS[name](runner, case)
         took = time.perf_counter() - began
-    print(json.dumps([count, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+    print(json.dumps([count, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, usage(open_home(Path(home))).total]))
 
 
 def measure(case: str) -> list[object]:
     row: list[object] = [case]
+    before = 0
     with tempfile.TemporaryDirectory(prefix="planning-") as folder:
         for name in STEPS:
             argv = [sys.executable, __file__, "--step", f"{folder}/home", case, name]
-            count, seconds, memory = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
+            count, seconds, memory, size = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)
             if name == "plan":
                 row.append(count)
+                before = size
             if name != "fill":
-                most, megabytes = BARS.get(name, (None, None)) if case == PROMISED else (None, None)
+                most, megabytes = BARS.get(case, {}).get(name, (None, None))
                 row.append(f"{seconds:.3g}" + (f" {verdict(seconds, most)}" if most else ""))
                 row.append(f"{memory}" + (f" {verdict(memory, megabytes)}" if megabytes else ""))
+            if name == "first":
+                grown = (size - before) / count
+                row.append(f"{grown:.0f}" + (f" {verdict(grown, _ROOM)}" if case == PROMISED else ""))
     return row
 
 
 def main(cases: Iterable[str]) -> None:
     print(machine())
-    head = ("input", "datums", "plan, s", "MB", "first job, s", "MB", "no change, s", "MB")
+    head = ("input", "datums", "plan, s", "MB", "first job, s", "MB", "store, bytes a datum", "no change, s", "MB")
     print(table(head, [measure(case) for case in cases]))
+
+
+def profile(case: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="planning-") as folder:
+        step(f"{folder}/home", case, "fill")
+        profiler = cProfile.Profile()
+        profiler.runcall(step, f"{folder}/home", case, "first")
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--step"]:
         step(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--profile"]:
+        profile(sys.argv[2])
     else:
-        main(sys.argv[1:] or CASES)
+        main(sys.argv[1:] or [case for case in CASES if case != LARGEST])

@@ -63,7 +63,7 @@ def growth(runs: int, kind: str) -> tuple[str, ...]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder, "home")
         with Runner.open(home, background=False) as runner:
-            runner._give_back = lambda: None  # type: ignore[method-assign]  # to be measured
+            runner.give_back = lambda: None  # type: ignore[method-assign]  # to be measured
             runner.create_repo(parse_repo("data"))
             for _ in range(runs):
                 replace(runner, *KINDS[kind])
