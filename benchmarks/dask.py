@@ -1,6 +1,6 @@
 """Datums on a Dask cluster of this machine, beside what Dask itself takes there: so what is measured is what we add.
 
-python benchmarks/dask.py [noop | busy | move | paper …]
+python benchmarks/dask.py [noop | batched | busy | move | paper …]
 """
 
 # ruff: noqa: E402  # what is imported depends on the path, which is mended first
@@ -29,23 +29,22 @@ from local_runner.model.refs import CommitQuery, RepoRef
 from local_runner.runner import Runner
 from tests.support.dask_cluster import DaskCluster, dask_cluster
 
-DATUMS, ROUNDS = 200, 3
+DATUMS, ROUNDS = 100, 2
 BUSY_WORKERS, SLEEP, SLEEPERS = 16, 0.1, 640
-MEBIBYTES = int(os.environ.get("MEBIBYTES", "1024"))
+MEBIBYTES = 1024
 
 
-def job(folder: Path, executor: DaskExecutor, files: Mapping[str, Any], command: str, workers: int, again: bool = False) -> float:
-    """Seconds from creating a pipeline to the end of its job, with a datum for each file; `again` is of a second pipeline."""
+def job(folder: Path, executor: DaskExecutor, files: Mapping[str, Any], command: tuple[str, ...], workers: int) -> float:
+    """Seconds from creating a pipeline to the end of its job, with a datum for each file; a program given by -c batches."""
     with Runner.open(folder, background=False) as runner:
         repo = RepoRef("default", "in")
-        if not again:
-            runner.create_repo(repo)
-            with runner.modify_file(CommitQuery(repo, "master")) as changes:
-                for path, content in files.items():
-                    changes.put(path, content)
+        runner.create_repo(repo)
+        with runner.modify_file(CommitQuery(repo, "master")) as changes:
+            for path, content in files.items():
+                changes.put(path, content)
         spec = {
-            "pipeline": {"name": "again" if again else "first"},
-            "transform": {"cmd": ["sh", "-c", command]} if " " in command else {"cmd": [command]},
+            "pipeline": {"name": "noop"},
+            "transform": {"cmd": list(command), "datum_batching": "-c" in command},
             "input": {"pfs": {"repo": "in", "glob": "/*"}},
             "parallelism_spec": {"constant": workers},
         }
@@ -65,15 +64,11 @@ def noop(root: Path) -> None:
     ours, theirs, cpu = [], [], []
     with dask_cluster(root, 1, threads=1) as cluster:
         executor = DaskExecutor(cluster.settings(lease=30.0))
-        client = executor.cluster._client
         for number in range(ROUNDS):
             spent = time.process_time()
-            ours.append(job(root / f"home{number}", executor, files, "true", 1) / DATUMS)
+            ours.append(job(root / f"home{number}", executor, files, ("true",), 1) / DATUMS)
             cpu.append((time.process_time() - spent) / DATUMS)
-            began = time.perf_counter()
-            for _ in range(DATUMS):
-                client.submit(subprocess.run, ["true"], pure=False).result()
-            theirs.append((time.perf_counter() - began) / DATUMS)
+            theirs.append(submits(executor))
         executor.close()
     ratio = median(ours) / median(theirs)
     rows = [
@@ -84,12 +79,40 @@ def noop(root: Path) -> None:
     print(table(("one after the other", "ms", "ratio", "wanted"), rows))
 
 
+def batched(root: Path) -> None:
+    """Datums of one process that asks for one after the other, beside `client.submit` of `true` as a subprocess for each."""
+    asking = (Path(__file__).parent / "asking.py").read_text()
+    files = {f"/{number:05}": b"%d\n" % number for number in range(DATUMS)}
+    with dask_cluster(root, 1, threads=1) as cluster:
+        executor = DaskExecutor(cluster.settings(lease=30.0))
+        spent = time.process_time()
+        ours = job(root / "home", executor, files, (sys.executable, "-c", asking), 1) / DATUMS
+        cpu = (time.process_time() - spent) / DATUMS
+        theirs = submits(executor)
+        executor.close()
+    rows = [
+        ("a datum of a batching process", f"{ours * 1000:.2f}", f"{ours / theirs:.2f}", verdict(ours / theirs, 1.0)),
+        ("client.submit of `true`", f"{theirs * 1000:.2f}", "1", ""),
+        ("… of the engine's processor", f"{cpu * 1000:.2f}", "", verdict(cpu * 1000, 1.0)),
+    ]
+    print(table(("one after the other", "ms", "ratio", "wanted"), rows))
+
+
+def submits(executor: DaskExecutor) -> float:
+    """Seconds that Dask takes for a command as a subprocess, one after the other."""
+    client = executor.cluster._client
+    began = time.perf_counter()
+    for _ in range(DATUMS):
+        client.submit(subprocess.run, ["true"], pure=False).result()
+    return (time.perf_counter() - began) / DATUMS
+
+
 def busy(root: Path) -> None:
     """Datums that sleep, on many workers: which part of their time workers do just that."""
     files = {f"/{number:05}": b"" for number in range(SLEEPERS)}
     with dask_cluster(root, 2, threads=BUSY_WORKERS // 2) as cluster:
         executor = DaskExecutor(cluster.settings(lease=30.0))
-        took = job(root / "home", executor, files, f"sleep {SLEEP}", BUSY_WORKERS)
+        took = job(root / "home", executor, files, ("sleep", str(SLEEP)), BUSY_WORKERS)
         executor.close()
     share = SLEEPERS * SLEEP / BUSY_WORKERS / took
     print(
@@ -118,8 +141,11 @@ def move(root: Path) -> None:
             before = rss()
             first = moved_job(root / "home", executor, content, again=False)
             moved, second = executor.sender.moved, moved_job(root / "home", executor, content, again=True)
-            memory = [rss() - before, *(peak(cluster, name) for name in ("w0", "w1", "scheduler"))]
             nothing = executor.sender.moved == moved
+            back = moved_job(
+                root / "home", executor, content, again=True, name="back", script="cp /pfs/large/large /pfs/out/$PACH_DATUM_ID"
+            )
+            memory = [rss() - before, *(peak(cluster, name) for name in ("w0", "w1", "scheduler"))]
             began = time.perf_counter()
             data = content.read_bytes()
             executor.cluster._client.scatter(data, broadcast=True, direct=True)
@@ -130,6 +156,7 @@ def move(root: Path) -> None:
     rows = [
         ("to two workers, and laid out", f"{first:.2f}", f"{first / scatter:.2f}", verdict(first / scatter, 1.3)),
         ("the second time", f"{second:.2f}", f"{second / scatter:.2f}", "nothing moved" if nothing else "MOVED AGAIN"),
+        ("… and copied to the output of both, and back", f"{back:.2f}", f"{back / scatter:.2f}", ""),
         ("Dask's scatter of the same, read into memory", f"{scatter:.2f}", "1", ""),
     ]
     print(table((f"{MEBIBYTES} MiB", "s", "ratio", "wanted"), rows))
@@ -137,20 +164,20 @@ def move(root: Path) -> None:
     print(table(("memory at most", "MiB"), [(name, f"{value / MEBI:.0f}") for name, value in zip(names, memory, strict=True)]))
 
 
-def moved_job(folder: Path, executor: DaskExecutor, content: Path, again: bool) -> float:
+def moved_job(folder: Path, executor: DaskExecutor, content: Path, again: bool, name: str = "", script: str = "true") -> float:
     """Seconds of a job of two datums on two workers that both have the large file as an input."""
     with Runner.open(folder, background=False) as runner:
         if not again:
-            for name, files in (("large", {"/large": content}), ("two", {"/a": b"", "/b": b""})):
-                runner.create_repo(RepoRef("default", name))
-                with runner.modify_file(CommitQuery(RepoRef("default", name), "master")) as changes:
+            for repo, files in (("large", {"/large": content}), ("two", {"/a": b"", "/b": b""})):
+                runner.create_repo(RepoRef("default", repo))
+                with runner.modify_file(CommitQuery(RepoRef("default", repo), "master")) as changes:
                     for path, given in files.items():
                         changes.put(path, given)
         cross = [{"pfs": {"repo": "large", "glob": "/"}}, {"pfs": {"repo": "two", "glob": "/*"}}]
         # A datum waits for the other, so that each worker gets one.
         spec = {
-            "pipeline": {"name": "again" if again else "first"},
-            "transform": {"cmd": ["sh", "-c", "test -e /pfs/large/large && sleep 1"]},
+            "pipeline": {"name": name or ("again" if again else "first")},
+            "transform": {"cmd": ["sh", "-c", f"{script} && sleep 1"]},
             "input": {"cross": cross},
             "parallelism_spec": {"constant": 2},
         }
@@ -174,7 +201,29 @@ def peak(cluster: DaskCluster, name: str) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-CASES: Mapping[str, Callable[[Path], None]] = {"noop": noop, "busy": busy, "move": move}
+# Measured here: seconds of the engine and of the scheduler for a datum, and bytes a second that one engine sends and takes in.
+ENGINE, SCHEDULER, LINE = 0.003, 0.001, 300e6
+DATUM, INPUT = 1.0, 10e6  # seconds and bytes of a datum
+
+
+def paper(root: Path) -> None:
+    """What these costs make of a million datums of a second and 10 MB on many workers, if each input travels once, or is shared."""
+    rows = []
+    for workers in (10, 30, 100, 300, 1000):
+        limits = {"workers": workers / DATUM, "engine": 1 / ENGINE, "scheduler": 1 / SCHEDULER}
+        moved = limits | {"the engine's line": LINE / INPUT}
+        rows.append(
+            (workers, *(f"{min(by.values()) / workers * DATUM:.0%} ({min(by, key=lambda one: by[one])})" for by in (moved, limits)))
+        )
+    print(table(("workers", "busy, inputs from the engine", "busy, inputs shared or kept there"), rows))
+
+
+def tightest(limits: Mapping[str, float]) -> str:
+    """What allows the fewest datums a second."""
+    return min(limits, key=lambda one: limits[one])
+
+
+CASES: Mapping[str, Callable[[Path], None]] = {"noop": noop, "batched": batched, "busy": busy, "move": move, "paper": paper}
 
 
 def main(names: list[str]) -> None:

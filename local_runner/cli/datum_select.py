@@ -17,7 +17,7 @@ from local_runner.cli.settings import EXECUTOR_VARIABLE
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.errors import Invalid
 from local_runner.executors.base import Executor
-from local_runner.executors.table import choose
+from local_runner.executors.table import DASK, choose
 from local_runner.export.words import describe
 from local_runner.project.file import dask_of
 from local_runner.specs.read import examine_documents
@@ -95,8 +95,9 @@ def _read_document(source: str) -> tuple[dict[str, Any], bool]:
 
 
 def find_executor(app: App, name: str = "") -> tuple[Executor, str]:
-    """Where a datum is entered, and why there. Raises `Unavailable` for an executor this host cannot run."""
-    return choose(name or os.environ.get(EXECUTOR_VARIABLE, "auto"), lambda: dask_of(app.runner.home))
+    """Where a datum is entered, and why there: on this machine unless somebody names another. Raises `Unavailable` if that cannot be."""
+    usual = os.environ.get(EXECUTOR_VARIABLE, "auto")
+    return choose(name or ("auto" if usual == DASK else usual), lambda: dask_of(app.runner.home))
 
 
 @contextlib.contextmanager

@@ -10,14 +10,17 @@ from pathlib import Path
 from local_runner.errors import LocalRunnerError
 from local_runner.executors import EXECUTOR_VARIABLE
 from local_runner.executors.base import Executor
-from local_runner.executors.table import choose
+from local_runner.executors.table import DASK, choose
 from local_runner.images.choice import notes_of
 
 
 def notes_here(image: str, folders: Mapping[str, Path], *, only_lacks: bool = False) -> list[str]:
-    """As `notes_of`, by the executor that this process would choose; nothing where none works, which others tell."""
+    """As `notes_of`, by the executor that this process would choose; nothing where none works, which others tell, or on a cluster."""
+    name = os.environ.get(EXECUTOR_VARIABLE, "auto")
+    if name == DASK:
+        return []  # to find out, it would have to be connected to
     try:
-        executor = _chosen(choose, os.environ.get(EXECUTOR_VARIABLE, "auto"))
+        executor = _chosen(choose, name)
     except LocalRunnerError:
         return []
     return notes_of(image, folders, executor, only_lacks=only_lacks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
 import platform
@@ -79,7 +80,7 @@ class RemoteHost:
         except LocalRunnerError as error:
             return wire.failure(error)
         except OSError as error:
-            full = error.errno in (28, 122)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             return wire.failure(workers_disk_full() if full else Unavailable(f"{self._where}: {describe(error)}"))
         except Exception as error:
             return wire.failure(Unavailable(f"{self._where}: {error!r}", hint="is it the same version of local_runner at both ends?"))
