@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local_runner.engine.job_run import JobRun
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobInfo, JobState
@@ -236,6 +237,26 @@ def stop_when(lab: Lab, slow: Slow, condition: Callable[[], bool]) -> None:
 
     lab.run_all(until=look)
     slow.gate.clear()
+
+
+def test_a_fault_when_the_older_job_is_over_fails_the_younger_and_nothing_else(
+    lab: Lab, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("no such tree")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRun, "settle", fail)
+        several(lab, slow, {"/a": "slow"}, {"/b": "2"})
+        lab.run_all(until=slow.waits_until(lambda: "2" in slow.ended))
+    older, younger = oldest_first(lab)
+    assert (older.state, younger.state) == (JobState.SUCCESS, JobState.FAILURE)
+    assert "no such tree" in younger.reason
+    lab.put("data@master", {"/c": "3"})
+    lab.run_all()
+    assert lab.files("p@master") == {"/a": "slow", "/b": "2", "/c": "3"}
+    with lab.runner.database.read() as session:
+        assert check(session) == []
 
 
 def test_nobody_reads_what_a_younger_job_has_made_before_it_stands_on_the_older_one(lab: Lab, slow: Slow) -> None:
