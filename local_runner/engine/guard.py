@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+import time
 from collections.abc import Callable, Container
 
 from local_runner.errors import ClusterLost, DiskFull, LocalRunnerError
@@ -11,6 +14,8 @@ from local_runner.model.refs import JobRef, PipelineRef
 from local_runner.pipelines.job_end import fail_job, fail_unreadable_job
 from local_runner.repos.transaction import Transaction
 from local_runner.storage.database import Database
+
+_PAUSES = (0.05, 0.2, 1.0)  # seconds before a job is tried to be ended again, if the disk did not answer
 
 
 class Guard:
@@ -59,6 +64,17 @@ class Guard:
         self.aside = {pipeline: why for pipeline, why in self.aside.items() if pipeline not in started}
 
     def _end(self, job: JobRef, reason: str) -> None:
+        """End a job as failed. A disk that does not answer once is asked again: else one such moment would stop the pipeline for good."""
+        for pause in _PAUSES:
+            try:
+                return self._end_now(job, reason)
+            except Exception as error:
+                if not _may_pass(error):
+                    raise
+            time.sleep(pause)
+        return self._end_now(job, reason)
+
+    def _end_now(self, job: JobRef, reason: str) -> None:
         try:
             with self._database.write() as session:
                 fail_job(Transaction(session, new_id(), session.clock()), job, reason)
@@ -67,6 +83,14 @@ class Guard:
         except Exception:
             with self._database.write() as session:
                 fail_unreadable_job(Transaction(session, new_id(), session.clock()), job, reason)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether an error says that a disk did not answer, which may be over in a moment."""
+    cause = error.__cause__ if isinstance(error, LocalRunnerError) else error
+    if isinstance(cause, sqlite3.OperationalError):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR
+    return isinstance(cause, OSError) and cause.errno == errno.EIO
 
 
 def in_words(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import PipelineRef
 from local_runner.model.units import rfc3339
+from local_runner.pipelines.job_end import fail_unreadable_job
 from tests.support.lab import Lab
 
 SICK = PipelineRef("default", "sick")
@@ -213,3 +215,37 @@ def test_a_pipeline_whose_jobs_cannot_even_be_ended_is_left_aside_until_it_is_st
     lab.run_all()
     assert lab.state("sick") is JobState.SUCCESS
     assert lab.runner.inspect_pipeline(SICK).state is PipelineState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("silent_for", "state"), [(2, PipelineState.RUNNING), (99, PipelineState.CRASHING)], ids=["for a moment", "for good"]
+)
+def test_a_disk_that_does_not_answer_for_a_moment_costs_a_job_and_not_the_pipeline(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, silent_for: int, state: PipelineState
+) -> None:
+    lab.put("sick-data@master", {"/one": "1"})
+    lab.pipeline("sick", "sick-data:/*")
+    lab.run_all()
+    asked = 0
+
+    def silent(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked <= silent_for:
+            raise OSError(errno.EIO, "Input/output error")
+        fail_unreadable_job(*_)  # type: ignore[arg-type]
+
+    lab.put("sick-data@master", {"/two": "2"})
+    with monkeypatch.context() as patch:
+        patch.setattr("local_runner.engine.guard._PAUSES", (0.0, 0.0))
+        patch.setattr("local_runner.engine.guard.fail_job", silent)
+        patch.setattr("local_runner.engine.guard.fail_unreadable_job", silent)
+        break_step(patch, "local_runner.engine.job_run.prepare", OSError(errno.EIO, "Input/output error"))
+        lab.run_all()
+    row = lab.runner.inspect_pipeline(SICK)
+    assert row.state is state
+    if state is PipelineState.RUNNING:
+        assert lab.state("sick") is JobState.FAILURE
+        lab.put("sick-data@master", {"/three": "3"})
+        lab.run_all()
+        assert lab.state("sick") is JobState.SUCCESS
