@@ -108,8 +108,12 @@ def test_the_datums_of_a_worker_that_is_killed_or_cut_off_run_elsewhere_and_no_t
     wait = f"if test -e /pfs/in/2 && mkdir {flag}; then echo last words; readlink -f . ; sleep {marker}; fi"
     machine.script("p", wait, "cp /pfs/in/* /pfs/out/", datum_tries=1, parallelism_spec={"constant": 2})
 
+    broken: list[str] = []
+
     def break_it() -> None:
         (running,) = [one for one in processes_of(own) if marker in one[1]]
+        assert soon(lambda: any(f" on {running[0]} (tcp://" in one.worker for one in machine.job("p").running))
+        broken.append(running[0])
         own.kill(running[0], how)
 
     while_it_runs(machine, marker, break_it)
@@ -117,6 +121,7 @@ def test_the_datums_of_a_worker_that_is_killed_or_cut_off_run_elsewhere_and_no_t
     assert machine.job("p").state is JobState.SUCCESS, machine.reasons("p")
     assert machine.files("p@master") == {f"/{number}": str(number) for number in range(4)}
     said = [line["message"] for line in machine.runner.logs(job=machine.job("p").job)]
+    assert broken
     assert "last words" in said
     assert any("its worker was lost, it runs again" in line for line in said)
     machine.close()
