@@ -25,6 +25,10 @@ READ_ONLY = (
     "this host's files are read-only for user code: it may write to /pfs/out, /tmp and its home folder, and make files beside those"
     " of the host; in an image that is kept here (`image pull`) it may write everywhere"
 )
+MERGED = (
+    "secrets and /sys are read-only for user code, and so is an image whose layers Linux does not stack here: it may write to /pfs/out,"
+    " /tmp, /var/tmp and its home folder, and make files beside those of the image"
+)
 
 # What programs, languages and libraries say where there is no network.
 _NO_NETWORK = re.compile(
@@ -57,7 +61,7 @@ _SHELL_WORDS = re.compile(r"[*?]|\[[^\]]+\]|\$\w|\$\{|~/")
 class Withheld:
     """What the user code of a pipeline does without. The texts say so, with what to do.
 
-    `memory` is its limit in bytes, 0 without one. `is_of_host` says whether it sees this host's files in place of an image's.
+    `memory` is its limit in bytes, 0 without one. `read_only` says which files it cannot write to, "" if it may write everywhere.
     """
 
     cmd: Sequence[str] = ()
@@ -66,7 +70,7 @@ class Withheld:
     has_network: bool = True
     memory: int = 0
     limits_processes: bool = False
-    is_of_host: bool = False
+    read_only: str = ""
 
 
 def hindrances(withheld: Withheld, lines: Sequence[str], reason: str, *, tried_network: bool = False) -> list[str]:
@@ -88,8 +92,9 @@ def _found(withheld: Withheld, said: str, reason: str, *, tried_network: bool) -
         yield f"user code may have run out of memory: resource_limits.memory of its spec allows {size}; write more there, or leave it out"
     elif withheld.limits_processes and _NO_PROCESS.search(said):
         yield PROCESSES
-    if withheld.is_of_host and (_READ_ONLY.search(said) or any(map(_is_denied, said.splitlines()))):
-        yield READ_ONLY
+    is_denied = withheld.read_only == READ_ONLY and any(map(_is_denied, said.splitlines()))
+    if withheld.read_only and (is_denied or _READ_ONLY.search(said)):
+        yield withheld.read_only
     if unexpanded := [word for word in withheld.cmd[1:] if _SHELL_WORDS.search(word) and word in said]:
         yield f"no shell reads transform.cmd, so {unexpanded[0]} stays as it is: write {json.dumps(['sh', '-c', ' '.join(withheld.cmd)])}"
 

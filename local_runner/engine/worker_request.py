@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.environment import worker_env
-from local_runner.engine.hindrances import NETWORK_ANNOTATION, NETWORK_VARIABLE, Withheld
+from local_runner.engine.hindrances import MERGED, NETWORK_ANNOTATION, NETWORK_VARIABLE, READ_ONLY, Withheld
 from local_runner.errors import Invalid, LocalRunnerError
 from local_runner.executors.base import Pachctl, WorkerRequest
 from local_runner.executors.host_env import host_env
@@ -111,7 +111,7 @@ class WorkerRequests:
             has_network=not executor.capabilities.limits_network or may_use_network(spec, all_may=self.config.network),
             memory=_resources(spec).memory if executor.capabilities.limits_memory else 0,
             limits_processes=executor.capabilities.limits_processes,
-            is_of_host=executor.capabilities.hides_host_files and way not in (Way.CONTAINER, Way.KEPT),
+            read_only=_read_only(way) if executor.capabilities.hides_host_files else "",
         )
 
     def _secrets(self, spec: PipelineSpec) -> dict[str, str]:
@@ -149,6 +149,11 @@ def _as_variable(name: str, value: bytes) -> str:
         if b"\0" not in value:
             return value.decode()
     raise Invalid(f"the secret for {name} is no text, so it cannot be a variable", hint="give it a mount_path instead of an env_var")
+
+
+def _read_only(way: Way) -> str:
+    """Which files user code cannot write to. Of an image that is kept here it may write to all, where its layers can be stacked."""
+    return "" if way is Way.CONTAINER else MERGED if way is Way.KEPT else READ_ONLY
 
 
 def _resources(spec: PipelineSpec) -> Resources:

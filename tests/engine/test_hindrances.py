@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from local_runner.engine.config import EngineConfig
-from local_runner.engine.hindrances import NETWORK, NETWORK_ANNOTATION, PROCESSES, READ_ONLY, Withheld, hindrances
+from local_runner.engine.hindrances import MERGED, NETWORK, NETWORK_ANNOTATION, PROCESSES, READ_ONLY, Withheld, hindrances
 from local_runner.engine_host import work
 from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.model.jobs import JobInfo, JobState
 from tests.executors.test_sandbox import needs_sandbox
 from tests.support.lab import Lab
 
-SANDBOX = Withheld(has_network=False, memory=100_000_000, limits_processes=True, is_of_host=True)
+SANDBOX = Withheld(has_network=False, memory=100_000_000, limits_processes=True, read_only=READ_ONLY)
 MEMORY = "user code may have run out of memory: resource_limits.memory of its spec allows 95.37MiB; write more there, or leave it out"
 
 
@@ -68,6 +68,11 @@ def test_what_programs_say_without_a_network_is_recognised(line: str) -> None:
 def test_limits_are_recognised(lines: list[str], reason: str, said: str) -> None:
     assert hindrances(SANDBOX, lines, reason) == [said]
     assert hindrances(Withheld(), lines, reason) == []
+
+
+def test_files_of_an_image_that_could_not_be_stacked_are_told_from_those_of_the_host() -> None:
+    assert hindrances(Withheld(read_only=MERGED), ["touch: cannot touch '/app/x': Read-only file system"], "exit status 1") == [MERGED]
+    assert hindrances(Withheld(read_only=MERGED), ["touch: cannot touch '/app/x': Permission denied"], "exit status 1") == []
 
 
 @pytest.mark.parametrize(
