@@ -375,3 +375,25 @@ def test_a_cluster_may_speak_tls(tmp_path: Path) -> None:
         assert copied(tmp_path / "home", executor) == COPIED
         with pytest.raises(ClusterLost, match="cannot be reached"):
             _ = executor_of(cluster).cluster
+
+
+def test_a_batching_process_whose_machine_is_lost_is_followed_by_another_elsewhere(own: DaskCluster, tmp_path: Path) -> None:
+    marker = unique_sleep()
+    wait = f'if name == "2" and not os.path.exists("{tmp_path}/flag"): os.mkdir("{tmp_path}/flag"); os.system("exec sleep {marker}")'
+    asks = ASKS.replace('("in", "lazily")', '("in",)').replace("        print(", f"        {wait}\n        print(")
+    executor = executor_of(own, executor="process")
+    machine = Machine(tmp_path / "home", executor, jobs=1)
+    machine.put("data@master", {f"/{number}": str(number) for number in range(5)})
+    transform = {"cmd": [sys.executable, "-c", asks], "stdin": [], "datum_batching": True}
+    machine.script("p", transform=transform, datum_tries=1, datum_set_spec={"number": 5})
+
+    def break_it() -> None:
+        own.kill(next(name for name, words in processes_of(own) if marker in words))
+
+    while_it_runs(machine, marker, break_it)
+    executor.close()
+    job = machine.job("p")
+    assert (job.state, job.counters.processed) == (JobState.SUCCESS, 5), (job.reason, machine.reasons("p"))
+    assert {path: text[0] for path, text in machine.files("p@master").items()} == {f"/{number}.in": str(number) for number in range(5)}
+    assert len(set(machine.files("p@master").values())) == 5
+    machine.close()
