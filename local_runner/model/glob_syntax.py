@@ -92,6 +92,25 @@ def regex(sequence: Sequence) -> str:
     return "".join(element.regex for element in sequence)
 
 
+def linear_regex(sequence: Sequence) -> str | None:
+    """As `regex`, but never looking back further than one star; None if there are elements for which that is not enough.
+
+    Where stars stop at separators, and nothing else takes one, what stands between two stars may be taken where it is found first: the
+    star after it takes the rest. So at most the length of the path times that of the pattern is looked at.
+    """
+    parts = [""]
+    for element in sequence:
+        if isinstance(element, Star) and not element.crosses:
+            parts.append("")
+        elif isinstance(element, GlobText) or (isinstance(element, One) and not element.takes("/")):
+            parts[-1] += element.regex
+        else:
+            return None
+    first, *rest = parts
+    between = "".join(f"(?>[^/]*?{part})" for part in rest[:-1])
+    return first + between + "".join(f"[^/]*{part}" for part in rest[-1:])
+
+
 class Parsed(NamedTuple):
     """A pattern's elements; `depth` is the number of separators in every match, None if they differ."""
 

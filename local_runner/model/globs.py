@@ -1,19 +1,20 @@
 """Compiles globs: which paths they select, and what their groups capture (reference pps 1.5).
 
-Python's regular expressions do it, at 0.2 µs a path, where it is known beforehand that they will not try too many ways. Where it is
-not, as for `*(a*)*(a*)b` or `+(*)x`, a machine does (`glob_machine`) that is slower and never explodes; a cluster gives up on those
-after five minutes.
+Python's regular expressions do it, at 0.2 µs a path, where it is known beforehand that they will not try too many ways; of patterns
+without groups, `**` and the like it always is. Where it is not, as for `*(a*)*(a*)b` or `+(*)x`, a machine does (`glob_machine`) that
+is slower and never explodes; a cluster gives up on those after five minutes.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from local_runner.errors import Invalid
-from local_runner.model.glob_syntax import Sequence, parse, regex
+from local_runner.model.glob_syntax import Sequence, linear_regex, parse, regex
 from local_runner.model.glob_ways import Ways, ways_of
 from local_runner.model.names import check_text, clean_path
 
@@ -83,7 +84,7 @@ class Glob:
     def _regex(self) -> re.Pattern[str]:
         # A backslash in the literal beginning counts as a character of the path as well.
         guard = f"(?={re.escape(self.literal_prefix)})" if "\\" in self.literal_prefix else ""
-        return re.compile(guard + regex(self._elements))
+        return re.compile(guard + (linear_regex(self._elements) or regex(self._elements)))
 
     @cached_property
     def _machine(self) -> Machine:
@@ -100,4 +101,5 @@ def compile_glob(pattern: str) -> Glob:
     # Paths lose their trailing slash before they are matched, the root too.
     elements, depth = ((), 0) if cleaned == "/" else parse(cleaned)
     ways = ways_of(elements)
-    return Glob(cleaned, prefix, depth, elements, ways, ways.safe_length(_MOST_STEPS))
+    short = ways.safe_length(_MOST_STEPS) if linear_regex(elements) is None else sys.maxsize
+    return Glob(cleaned, prefix, depth, elements, ways, short)

@@ -1,12 +1,14 @@
 """Which paths a glob selects, and what its groups capture (reference pps 1.5, cases 1-22)."""
 
+import re
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from local_runner.errors import Invalid
 from local_runner.model.glob_machine import Machine, Run
-from local_runner.model.glob_syntax import parse
+from local_runner.model.glob_syntax import linear_regex, parse, regex
 from local_runner.model.globs import Glob, compile_glob
 from tests.support.slow_globs import Braces, Capture, Class, Node, One, Sequence, Star, Text, matches, render
 
@@ -338,6 +340,29 @@ def test_an_ordinary_pattern_is_left_to_the_regular_expression(pattern, monkeypa
     for path in ("/experiment_1_of_2_with_3.csv", f"/{'x' * 60}-{'y' * 60}.csv", "/a/b/c"):
         glob.matches(path)
         glob.replace(path, "$1")
+
+
+PLAIN = st.one_of(st.sampled_from(["a", "b", "ab", "/"]).map(Text), st.just(Star(False)), st.just(One()))
+
+
+@settings(deadline=None)
+@given(st.lists(PLAIN, min_size=1, max_size=9).map(tuple), st.lists(st.text("ab/", max_size=10).map("/{}".format), min_size=1, max_size=10))
+def test_many_stars_select_what_they_say_and_the_regular_expression_looks_back_over_one_at_most(nodes, paths) -> None:
+    pattern = render((Text("/"), *nodes))
+    assume("//" not in pattern and not pattern.endswith("/") and "**" not in pattern)
+    elements = parse(pattern).elements
+    linear = linear_regex(elements)
+    assume(linear is not None)  # two stars in a row are written with a group between them
+    for path in paths:
+        assert (re.fullmatch(linear, path) is None) == (re.fullmatch(regex(elements), path) is None)
+
+
+@pytest.mark.parametrize("pattern", [f"/{'*a' * 12}b", f"/{'*' + '?*' * 15}b", f"/{'*a*/' * 6}b"])
+def test_many_stars_on_a_long_path_need_no_machine(pattern, monkeypatch) -> None:
+    monkeypatch.delattr(Glob, "_machine")
+    glob = compile_glob(pattern)
+    assert not glob.matches(f"/{'a' * 4000}")
+    assert not glob.matches("/aaa" * 1000)
 
 
 @pytest.mark.parametrize("pattern", [f"/{'(' * 51}a", f"/{'{' * 2000}", f"/{'x' * 70_000}"])
