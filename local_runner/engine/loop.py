@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
 
+from local_runner.engine.clocks import make_due_ticks
 from local_runner.engine.config import EngineConfig
 from local_runner.engine.egress import Copied, Egress
 from local_runner.engine.guard import Guard, in_words
@@ -29,7 +30,6 @@ from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobState, RunningDatum
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import JobRef
-from local_runner.pipelines.cron import TickFailed, make_ticks
 from local_runner.pipelines.triggers import fire_triggers
 from local_runner.planning.agenda import Agenda, read_agenda
 from local_runner.repos.transaction import Transaction
@@ -158,7 +158,7 @@ class Engine:
             self._new_jobs.take_on(self._runs, _TURN)
         elif self._services.have_ended:
             self._keep_services()
-        self._tick()
+        make_due_ticks(self._database, self._agenda, self._guard, _TURN)
         for job, run in list(self._runs.items()):
             self._guard.for_job(job, partial(self._go_on, run))
         self._dispatch()
@@ -232,13 +232,8 @@ class Engine:
                 continue
             assigned = self._pool.freed(event.worker) if isinstance(event, Free) else self._pool.forget(event.worker)
             run = self._runs.get(assigned.job) if assigned else None
-            if (
-                run is not None
-                and assigned is not None
-                and run.give_back(assigned.datums)
-                and isinstance(event, WorkerEnded)
-                and event.error
-            ):
+            left = run.give_back(assigned.datums) if run is not None and assigned is not None else ()
+            if run is not None and left and isinstance(event, WorkerEnded) and event.error:
                 self._guard.for_job(run.info.job, partial(self._mourn, run, event.error, event.datum))
 
     def _mourn(self, run: JobRun, error: LocalRunnerError, datum: Datum | None) -> None:
@@ -266,16 +261,6 @@ class Engine:
             spouts = [rows[pipeline] for pipeline in self._agenda.spouts if pipeline in rows]
             for row in self._services.keep(spouts, self._agenda.unfinished, rows):
                 self._guard.for_pipeline(row.pipeline, partial(self._services.attend, row))
-
-    def _tick(self) -> None:
-        """Make the ticks that are due, missed ones included, each in its own commit; a limited time of it, so that jobs get their turn."""
-        due = [tick for tick in self._agenda.free_ticks if tick.at <= self._database.clock() and tick.owner not in self._guard.aside]
-        if not due:
-            return
-        try:
-            make_ticks(self._database, due, self._agenda.room, _TURN)
-        except TickFailed as failed:
-            self._guard.leave_aside(failed.owner, in_words(failed.error))
 
     # -- jobs under way ------------------------------------------------------------------------------------------------
 
