@@ -9,11 +9,14 @@ from local_runner.cli.table import singular
 # The words of a command, nearly all of pachctl 1.0 to 1.13 -> what to write now. Each line in backquotes is a command line of this runner.
 SUCCESSORS: Mapping[str, str] = {
     "archive all": "commits cannot be archived any more, and need not be",
-    "deploy amazon": "this runner needs no cluster: begin with `create repo NAME`",
-    "deploy custom": "this runner needs no cluster: begin with `create repo NAME`",
-    "deploy google": "this runner needs no cluster: begin with `create repo NAME`",
-    "deploy local": "this runner needs no cluster: begin with `create repo NAME`",
-    "deploy microsoft": "this runner needs no cluster: begin with `create repo NAME`",
+    **{
+        f"deploy {where}": "this runner needs no cluster: begin with `create repo NAME`"
+        for where in ("amazon", "aws", "azure", "custom", "gcp", "google", "ide", "local", "microsoft")
+    },
+    "deploy storage": "this runner needs no storage but its home: begin with `create repo NAME`",
+    "deploy export-image": "it served the deployment of a cluster, and has no successor",
+    "deploy import-image": "it served the deployment of a cluster; write `image load FILE` for an image that pipelines use",
+    "deploy list-image": "it served the deployment of a cluster; write `image list` for the images that are here",
     "export image": "it served the deployment of a cluster, and has no successor",
     "extract": "the home is one folder: copy it while no command runs",
     "extract cluster": "the home is one folder: copy it while no command runs",
@@ -35,6 +38,8 @@ SUCCESSORS: Mapping[str, str] = {
     "replay commit": "write `copy file REPO@COMMIT:/PATH REPO@BRANCH:/PATH`",
     "create snapshot": "the home is one folder: copy it while no command runs",
     "delete snapshot": "snapshots are not kept here; the home is one folder",
+    "inspect snapshot": "snapshots are not kept here; the home is one folder",
+    "list task": "write `list job`: tasks are pieces of jobs that a cluster hands out",
     "list snapshot": "snapshots are not kept here; the home is one folder",
 }
 
@@ -57,8 +62,8 @@ def successor(words: Sequence[str]) -> str | None:
         return None
     verb, hyphen, noun = words[0].partition("-")
     typed = [verb, noun] if hyphen else list(words[:2])
-    pair = " ".join([typed[0], singular(typed[1])]) if len(typed) > 1 else typed[0]
-    return SUCCESSORS.get(pair) or (None if hyphen else SUCCESSORS.get(typed[0]))
+    pairs = (" ".join(typed), " ".join([typed[0], *map(singular, typed[1:])]), "" if hyphen else typed[0])  # `deploy aws` is no plural
+    return next((SUCCESSORS[pair] for pair in pairs if pair in SUCCESSORS), None)
 
 
 def joined(name: str, rest: Sequence[str]) -> list[str] | None:

@@ -102,7 +102,7 @@ class Root(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name, rest = "datum" if args[0] == "datums" else args[0], args[1:]  # the one noun that is a verb, too
-        missing = elsewhere(args)
+        missing = elsewhere(args) or elsewhere(name.split("-"))  # debug-dump was a command of 1.x
         if missing:
             return name, Elsewhere(missing), rest
         now = successor(args)

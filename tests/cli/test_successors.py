@@ -14,7 +14,7 @@ from local_runner.cli.tree import load
 @pytest.mark.parametrize("spelling", [" ", "-"])
 @pytest.mark.parametrize("name", SUCCESSORS)
 def test_a_command_of_1x_says_what_to_write_now(name, spelling, capsys):
-    assert main([*name.replace(" ", spelling).split(" "), "--flag=x"] if " " in name else [name]) == 2
+    assert main([*name.replace(" ", spelling, 1).split(" "), "--flag=x"] if " " in name else [name]) == 2
     assert SUCCESSORS[name] in capsys.readouterr().err
 
 
@@ -23,6 +23,12 @@ def test_a_successor_is_found_with_arguments_and_plurals():
     assert successor(["get-logs", "--pipeline=x"]) == SUCCESSORS["get log"]
     assert successor(["flush", "commits", "in@master"]) == SUCCESSORS["flush commit"]
     assert successor(["extract"]) == SUCCESSORS["extract"]
+
+
+@pytest.mark.parametrize("name", ["inspect-cluster", "debug-dump", "mount-server"])
+def test_what_only_a_cluster_has_is_refused_with_a_hyphen_too(name, capsys):
+    assert main([name, "--flag"]) == 1
+    assert "unknown" not in capsys.readouterr().err
 
 
 def test_each_line_that_is_told_begins_with_a_command_there_is():
