@@ -97,14 +97,14 @@ class Output:
         for line in lay_out(header, rows, columns):
             self.line(line)
 
-    def wrapped_table(self, header: Row, rows: Iterable[Row]) -> None:
-        """A table that pachctl does not have; on a terminal no wider than that."""
-        from local_runner.cli.fitting import fit  # textwrap takes 5 ms, and few tables are wrapped
-
+    def wrapped(self, header: Row, rows: Iterable[Row]) -> Iterator[str]:
+        """The lines of a table that pachctl does not have; for a terminal no wider than that."""
         if self.terminal:
+            from local_runner.cli.fitting import fit  # textwrap takes 5 ms, and few tables are wrapped
+
             safe = [tuple(shown(cell, newlines=False) for cell in row) for row in rows]
             header, *rows = fit([header, *safe], shutil.get_terminal_size().columns)
-        self.table(header, rows)
+        return lay_out(header, rows)
 
     def documents(self, documents: Iterable[Mapping[str, Any]]) -> None:
         """One after another: JSON without separator, or YAML as a stream."""

@@ -102,3 +102,12 @@ def test_a_table_is_fitted_to_a_terminal_and_says_the_same(rows, width):
     for column in range(3):
         said = "".join("".join(row[column] for row in rows).split())
         assert "".join("".join(row[column] for row in fitted).split()) == said
+
+
+def test_a_table_of_our_own_is_fitted_to_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("a", "words " * 20, "b")]
+    assert len(list(Output().wrapped(("A", "WORDS", "B"), rows))) == 2
+    lines = list(Output(terminal=True).wrapped(("A", "WORDS", "B"), rows))
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 40

@@ -13,7 +13,7 @@ import click
 
 from local_runner.cli.app import App, command, raw_output
 from local_runner.cli.image_notes import image_notes
-from local_runner.cli.output import GREEN, RED, YELLOW, lay_out, note
+from local_runner.cli.output import GREEN, RED, YELLOW, note
 from local_runner.cli.sources import STDIN, read_text
 from local_runner.documents.infos import datum_info_document
 from local_runner.errors import Invalid, LocalRunnerError, NotFound, SpecError
@@ -165,7 +165,7 @@ def _text(app: App, one: CheckedSpec, prospect: Prospect | None, limit: int | No
         return
     yield f"{one.document.where()}: {_name(one.document)}"
     rows = [(f"  {use.path}", app.out.paint(use.treatment, _COLOURS.get(use.treatment, RED)), use.versions, use.why) for use in one.uses]
-    yield from lay_out(HEADER, rows)
+    yield from app.out.wrapped(HEADER, rows)
     if needed := _needed(one.uses):
         yield f"  a cluster needs Pachyderm {needed} or newer for it"
     if prospect:

@@ -56,7 +56,8 @@ def doctor(app: App) -> int:
     if app.out.raw:
         app.out.documents(map(HostCheck._asdict, found))
     else:
-        app.out.wrapped_table(HEADER, map(row, found))
+        for line in app.out.wrapped(HEADER, map(row, found)):
+            app.out.line(line)
     return EXIT_UNAVAILABLE if any(finding.state == MISSING for finding in found) else 0
 
 
