@@ -245,7 +245,8 @@ class Engine:
         if isinstance(error, WorkerLost) and run.lose(datum, error):
             return
         if not (isinstance(error, DiskFull) and run.wait_for_room()):
-            self._end(run, JobState.FAILURE, error.message)
+            # A user whom only the image knows, a folder that only it has.
+            self._end(run, JobState.FAILURE, "; ".join(filter(None, (error.message, run.withheld().missing_image))))
 
     # -- pipelines -----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,6 +194,13 @@ def test_whatever_exists_only_in_an_image_is_told_from_a_mistake(lab: Lab, cmd: 
     job = run(lab, *cmd, image="acme/contour:1")
     assert "failed; image acme/contour:1 is not here, and its files are not either" in job.reason
     assert any("image pull acme/contour:1" in line for line in printed(lab))
+
+
+@needs_sandbox
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_a_user_whom_only_an_image_knows_is_told_from_a_mistake(lab: Lab) -> None:
+    reason = run(lab, "id", image="acme/contour:1", transform={"user": "worker7"}).reason
+    assert "user worker7 not found; image acme/contour:1 is not here" in reason
 
 
 @needs_sandbox
