@@ -50,10 +50,16 @@ _NO_PROCESS = re.compile(
     r"|pthread_create|resource temporarily unavailable|\bEAGAIN\b|BlockingIOError",
     re.IGNORECASE,
 )
+# What shells, loaders and languages say of programs, libraries and packages that are not there.
+_NOT_THERE = re.compile(
+    r"not found|no such file|no module named|cannot open shared object|there is no package called|can't cd to|cannot find (module|package)",
+    re.IGNORECASE,
+)
 _READ_ONLY = re.compile(r"read-only file ?system|\bEROFS\b", re.IGNORECASE)
 _DENIED = re.compile(r"permission denied|\bEACCES\b", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.])/[\w.+@-]+(?:/[\w.+@-]+)*")
 _OWN = ("/pfs", "/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/home", "/root")
+_MOST_OF_IMAGE = 3  # sentences about what was not built
 _SHELL_WORDS = re.compile(r"[*?]|\[[^\]]+\]|\$\w|\$\{|~/")
 
 
@@ -61,11 +67,13 @@ _SHELL_WORDS = re.compile(r"[*?]|\[[^\]]+\]|\$\w|\$\{|~/")
 class Withheld:
     """What the user code of a pipeline does without. The texts say so, with what to do.
 
-    `memory` is its limit in bytes, 0 without one. `read_only` says which files it cannot write to, "" if it may write everywhere.
+    `not_built` is what the Dockerfile of its image does and nobody did here, what matters first. `memory` is its limit in bytes, 0
+    without one. `read_only` says which files it cannot write to, "" if it may write everywhere.
     """
 
     cmd: Sequence[str] = ()
     missing_image: str = ""
+    not_built: Sequence[str] = ()
     missing_secrets: Sequence[str] = ()
     has_network: bool = True
     memory: int = 0
@@ -84,6 +92,8 @@ def hindrances(withheld: Withheld, lines: Sequence[str], reason: str, *, tried_n
 def _found(withheld: Withheld, said: str, reason: str, *, tried_network: bool) -> Iterator[str]:
     if withheld.missing_image:
         yield withheld.missing_image
+    if _NOT_THERE.search(said):
+        yield from withheld.not_built[:_MOST_OF_IMAGE]
     yield from withheld.missing_secrets
     if not withheld.has_network and (tried_network or _NO_NETWORK.search(said)):
         yield NETWORK

@@ -17,7 +17,7 @@ from local_runner.executors.base import Pachctl, WorkerRequest
 from local_runner.executors.host_env import host_env
 from local_runner.executors.resources import Resources, read_resources
 from local_runner.images.choice import Way, choose_image, notes_of
-from local_runner.images.folder import image_digest, image_source
+from local_runner.images.folder import image_digest, image_notes, image_source
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.model.secrets import values_of
 from local_runner.pipelines.missing_secrets import missing_secrets
@@ -98,15 +98,18 @@ class WorkerRequests:
 
     def withheld(self, spec: PipelineSpec) -> Withheld:
         """What the user code of a spec does without; of what cannot be found out, nothing is said."""
-        executor, way, lack, secrets = self.config.executor, Way.CONTAINER, "", list[str]()
+        executor, way, lack, not_built, secrets = self.config.executor, Way.CONTAINER, "", list[str](), list[str]()
         with contextlib.suppress(LocalRunnerError):
-            choice = choose_image(spec.transform.image, self.config.images(), executor)
+            folders = self.config.images()
+            choice = choose_image(spec.transform.image, folders, executor)
             way, lack = choice.way, choice.words if choice.is_lack else ""
+            not_built = image_notes(spec.transform.image, folders) if way is Way.FOLDER else []
         with contextlib.suppress(LocalRunnerError), self.database.read() as session:
             secrets = missing_secrets(session, spec.transform)
         return Withheld(
             cmd=spec.transform.cmd,
             missing_image=lack,
+            not_built=not_built,
             missing_secrets=secrets,
             has_network=not executor.capabilities.limits_network or may_use_network(spec, all_may=self.config.network),
             memory=_resources(spec).memory if executor.capabilities.limits_memory else 0,

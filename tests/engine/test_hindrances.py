@@ -204,6 +204,20 @@ def test_a_user_whom_only_an_image_knows_is_told_from_a_mistake(lab: Lab) -> Non
 
 
 @needs_sandbox
+@pytest.mark.parametrize(
+    ("cmd", "is_told"), [(("no-such-montage", "a"), True), (("sh", "-c", "no-such-montage a"), True), (("false",), False)]
+)
+def test_what_a_dockerfile_installs_and_this_host_lacks_is_told_where_it_is_missed(
+    lab: Lab, tmp_path: Path, cmd: tuple[str, ...], is_told: bool
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM alpine:3\nRUN apk add imagemagick\n")
+    lab.pipeline("p", "data:/*", transform={"cmd": cmd, "image": "acme/montage:1"}, datum_tries=1)
+    work(lab.runner, EngineConfig(SandboxExecutor(), 1, images=lambda: {"acme/montage": tmp_path}))
+    told = f"image acme/montage:1: {tmp_path / 'Dockerfile'} installs imagemagick with apk: it must be on this machine"
+    assert (told in lab.job("p").reason) is is_told
+
+
+@needs_sandbox
 def test_another_python_than_the_images_is_said_when_it_fails(lab: Lab) -> None:
     assert (
         "image python:3.6 is a plain base: its commands run on this host, but with Python 3" in run(lab, "false", image="python:3.6").reason
