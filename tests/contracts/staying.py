@@ -45,6 +45,14 @@ class StayingContract(WithExecutor):
         process.kill()
         assert process.wait(LONG) is not None
 
+    def test_a_staying_command_that_is_killed_at_once_is_gone(self, bench: Bench) -> None:
+        for _ in range(5):
+            marker = unique_sleep()
+            process = bench.worker.start(bench.request("sleep", marker))
+            process.kill()
+            assert process.poll() is not None
+            assert not is_alive(marker)
+
     def test_a_staying_command_that_cannot_be_started_ended(self, bench: Bench) -> None:
         end = bench.worker.start(bench.request("/no/such")).wait(LONG)
         assert end

@@ -64,7 +64,8 @@ class GuestWorker:
         self._parts: deque[tuple[str, Parts]] = deque()  # by folder: of trees that are laid out, or are to come
         self._staying: FollowedCommand | None = None
         self._server: DatumServer | None = None
-        self._process: Process | None = None
+        self._process: Process | None = None  # the command that stays
+        self._is_killed = False
         self._busy = threading.Lock()  # held while a command runs: the worker is not closed under it
         self.is_closed = False
         place.mkdir(mode=0o700, parents=True)
@@ -107,7 +108,7 @@ class GuestWorker:
         command = self._commands.get(number)
         if command is None:
             for old in [old for old in self._commands if old < number - 1]:
-                del self._commands[old]
+                self._commands.pop(old, None)  # the engine and who runs it may both be here
             command = self._commands.setdefault(number, FollowedCommand())
         return command
 
@@ -130,28 +131,32 @@ class GuestWorker:
             result = dataclasses.replace(result, laying=result.laying + moved, lazy_bytes=read, lazy_error=error)
             command.tell("end", plain_result(result))
 
-    def start(self, number: int) -> None:
-        """Start a command that stays; a thread of its own tells of its end."""
+    def stay(self, number: int, order: Any) -> None:
+        """Start a command that stays; a thread of its own sees to it until its end."""
         command = self._staying = self.command(number)
-        with self._told(command):
-            self._process = self._worker.start(self._request(command, command.order(_ORDER_PATIENCE)))
-            threading.Thread(target=self._see_off, args=(command, self._process), name="a staying command's end", daemon=True).start()
+        command.give(order)
+        self._process, self._is_killed = None, False
+        threading.Thread(target=self._see_to, args=(command,), name="a command that stays", daemon=True).start()
 
     def kill(self) -> None:
-        """Kill the command that stays."""
+        """Kill the command that stays, also if it is only just being started."""
+        self._is_killed = True
         if self._process is not None:
             self._process.kill()
 
-    def cancel(self, number: int) -> None:
-        if self.command(number).cancel():
-            self._worker.cancel()
-
-    def _see_off(self, command: FollowedCommand, process: Process) -> None:
+    def _see_to(self, command: FollowedCommand) -> None:
         with self._told(command):
+            process = self._process = self._worker.start(self._request(command, command.order(_ORDER_PATIENCE)))
+            if self._is_killed:
+                process.kill()
             result = process.wait()
             process.poll()  # raises if the worker was lost
             assert result
             command.tell("end", plain_result(result))
+
+    def cancel(self, number: int) -> None:
+        if self.command(number).cancel():
+            self._worker.cancel()
 
     @contextlib.contextmanager
     def _told(self, command: FollowedCommand) -> Iterator[None]:

@@ -136,9 +136,7 @@ class RemoteHost:
         self._guest(worker).cancel(number)
 
     def _start(self, worker: str, number: int, order: Any) -> None:
-        guest = self._guest(worker)
-        guest.command(number).give(order)
-        threading.Thread(target=guest.start, args=(number,), name="starts a staying command", daemon=True).start()
+        self._guest(worker).stay(number, order)
 
     def _kill(self, worker: str) -> None:
         self._guest(worker).kill()
