@@ -9,7 +9,7 @@ import termios
 
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.terminal import Terminal
-from tests.contracts.bench import LONG, Bench, WithExecutor, converse, soon, tree_of, unique_sleep
+from tests.contracts.bench import LONG, Bench, WithExecutor, converse, is_alive, soon, tree_of, unique_sleep
 
 
 class StayingContract(WithExecutor):
