@@ -36,6 +36,7 @@ def open_runner(stack: ExitStack, *, makes_home: bool, transactional: bool, star
         if is_new and not _is_named(home):
             note(f"made a home at {home}{others}")
         return runner
+    _check_place(home)
     if others:
         note(f"there is no home at {home} yet{others}")
     empty = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local_runner-")))
@@ -45,6 +46,14 @@ def open_runner(stack: ExitStack, *, makes_home: bool, transactional: bool, star
 def is_here(home: Path) -> bool:
     """Whether a home has been made at this path."""
     return (home / "FORMAT").exists()
+
+
+def _check_place(home: Path) -> None:
+    """Raises `Unavailable` for a place where no home could ever be made: what only looks would call it empty for ever."""
+    there = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
+    why_not = "Not a directory" if not there.is_dir() else "Permission denied" if not os.access(there, os.W_OK) else ""
+    if why_not and (_is_named(home) or not there.is_dir()):
+        raise Unavailable(f"cannot use {home} as home: {why_not}", hint=f"set {VARIABLE} to a folder that can be written")
 
 
 def _is_named(home: Path) -> bool:

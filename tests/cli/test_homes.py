@@ -143,6 +143,17 @@ def test_a_repo_of_the_project_never_holds_the_home(pachctl, here):
     assert "belongs to a home" in pachctl("run").err
 
 
+@pytest.mark.parametrize("place", ["file", "file/home", "link"])
+def test_what_only_looks_names_a_place_where_no_home_can_be(pachctl, here, monkeypatch, place):
+    Path("file").touch()
+    Path("link").symlink_to("nowhere")
+    monkeypatch.setenv("LOCAL_RUNNER_HOME", str(here / place))
+    for line in ("list repo", "create repo r"):
+        ended = pachctl(line)
+        assert (ended.status, ended.out) == (5, "")
+        assert f"cannot use {here / place} as home" in ended.err
+
+
 def test_a_dry_run_makes_no_home(pachctl, here):
     Path("a").write_text("1")
     Path("local_runner.toml").write_text('[[repo]]\nname = "r"\nfiles = {"/a" = "a"}\n')
