@@ -6,27 +6,45 @@ systemd's, is not there in the namespace: a question to it comes to a port where
 
 from __future__ import annotations
 
-import contextlib
+import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
+_LONGEST = 1 << 16
+_OF_IPV6 = re.compile(rb"Ip6OutNoRoutes\s+(\d+)")
 _RESOLVER = Path("/etc/resolv.conf")
 
 
 def network_attempts(process: int) -> int:
     """How many packets could not leave the namespace of a process; 0 where that cannot be known. 60 µs."""
-    attempts = 0
-    with contextlib.suppress(OSError, ValueError):
-        lines = Path(f"/proc/{process}/net/snmp").read_text().splitlines()
-        for names, numbers in zip(lines[::2], lines[1::2], strict=False):
-            counted = dict(zip(names.split(), numbers.split(), strict=False))
-            attempts += int(counted.get("OutNoRoutes", 0)) if names.startswith("Ip:") else 0
-            attempts += int(counted.get("NoPorts", 0)) if names.startswith("Udp:") and _asks_itself() else 0
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path(f"/proc/{process}/net/snmp6").read_text().splitlines():
-            name, _, number = line.partition(" ")
-            attempts += int(number) if name.strip() == "Ip6OutNoRoutes" else 0
-    return attempts
+    counted = _counters(process, "snmp")
+    attempts = _of_protocol(counted, b"Ip:", b"OutNoRoutes")
+    if _asks_itself():
+        attempts += _of_protocol(counted, b"Udp:", b"NoPorts")
+    found = _OF_IPV6.search(_counters(process, "snmp6"))
+    return attempts + (int(found[1]) if found else 0)
+
+
+def _counters(process: int, name: str) -> bytes:
+    try:
+        file = os.open(f"/proc/{process}/net/{name}", os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(file, _LONGEST)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
+
+
+def _of_protocol(counters: bytes, protocol: bytes, name: bytes) -> int:
+    """A counter, of which there is a line of names and one of numbers."""
+    lines = [line.split() for line in counters.split(b"\n") if line.startswith(protocol)]
+    if len(lines) != 2 or name not in lines[0]:
+        return 0
+    return int(lines[1][lines[0].index(name)])
 
 
 @lru_cache(maxsize=1)
