@@ -200,7 +200,8 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
             pytest.skip("no system Python that an ordinary user could start")
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
             package = Path(__file__).parents[2] / "local_runner"
-            shutil.copytree(package / "executors", Path(folder, "local_runner/executors"), ignore=shutil.ignore_patterns("__pycache__"))
+            for room in ("executors", "model"):
+                shutil.copytree(package / room, Path(folder, "local_runner", room), ignore=shutil.ignore_patterns("__pycache__"))
             for name in ("errors.py", "beneath.py"):
                 shutil.copy(package / name, Path(folder, "local_runner", name))
             program = Path(folder, "engine.py")
