@@ -256,3 +256,12 @@ def test_a_pattern_is_read_to_standard_output_only(pachctl):
     assert pachctl.ok("get file data@master:/*").out == "a"
     assert pachctl("get file data@master:/* -o got").status == 4
     assert not Path("got").exists()
+
+
+def test_a_folder_without_r_is_refused_in_the_words_that_scripts_look_for(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/d/a", stdin="1")
+    ended = pachctl("get file data@master:/d")
+    assert (ended.status, ended.out) == (2, "")
+    assert "Try again with the -r flag" in ended.err
+    assert pachctl.ok("get file -r data@master:/d -o back").err == ""
