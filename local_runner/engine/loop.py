@@ -88,18 +88,17 @@ class Engine:
         idle_since: float | None = None
         while not self._stopping and not until():
             if not self._database.home.database.exists():
-                raise Unavailable(
-                    f"the home {self._database.home.path} was removed while it was worked on", hint="its work is lost with it"
-                )
+                home = self._database.home.path
+                raise Unavailable(f"the home {home} was removed while it was worked on", hint="its work is lost with it")
             again_in = self._beat()
             now = time.monotonic()
             if self.gave_way:
                 return
             if again_in is None and not self._runs and not self._services:
-                idle_since = idle_since if idle_since is not None else now
-                if now - idle_since >= linger:
-                    return
+                idle_since = now if idle_since is None else idle_since
                 again_in = linger - (now - idle_since)
+                if again_in <= 0:
+                    return
             else:
                 idle_since = None
             self._wakeup.wait(again_in)
