@@ -149,7 +149,8 @@ class Engine:
         if self._has_changed():
             self._start_pipelines()
             self._pool.keep(self._agenda.rows)
-            self._drop_ended()
+            for job in self._runs.keys() - self._agenda.unfinished.keys():  # another process ended it
+                self._let_go(job)
             self._restart_asked()
             self._keep_services()
             self._new_jobs.take_on(self._runs, _TURN)
@@ -269,11 +270,6 @@ class Engine:
         self._runs[run.info.job] = run
         self._turns.join(run.info.job.pipeline)
         self._begun.append(run)
-
-    def _drop_ended(self) -> None:
-        """Forget jobs that another process ended."""
-        for job in [job for job in self._runs if job not in self._agenda.unfinished]:
-            self._let_go(job)
 
     def _restart_asked(self) -> None:
         """Restart the datums that `restart datum` asked for."""
