@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from local_runner.executors.base import MOST_PROCESSES
 from local_runner.model.units import human_size
+from local_runner.specs.command_words import shell_hint
 
 NETWORK_ANNOTATION, NETWORK_VARIABLE = "local_runner/network", "LOCAL_RUNNER_NETWORK"
 NETWORK = (
@@ -58,6 +59,7 @@ _NOT_THERE = re.compile(
 _READ_ONLY = re.compile(r"read-only file ?system|\bEROFS\b", re.IGNORECASE)
 _DENIED = re.compile(r"permission denied|\bEACCES\b", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.])/[\w.+@-]+(?:/[\w.+@-]+)*")
+_INPUT = re.compile(r"(?<![\w.])/pfs/([\w-]+)")
 _OWN = ("/pfs", "/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/home", "/root")
 _MOST_OF_IMAGE = 3  # sentences about what was not built
 _SHELL_WORDS = re.compile(r"[*?]|\[[^\]]+\]|\$\w|\$\{|~/")
@@ -68,10 +70,11 @@ class Withheld:
     """What the user code of a pipeline does without. The texts say so, with what to do.
 
     `not_built` is what the Dockerfile of its image does and nobody did here, what matters first. `memory` is its limit in bytes, 0
-    without one. `read_only` says which files it cannot write to, "" if it may write everywhere.
+    without one. `read_only` says which files it cannot write to, "" if it may write everywhere. `inputs` are its folders under /pfs.
     """
 
     cmd: Sequence[str] = ()
+    inputs: Sequence[str] = ()
     missing_image: str = ""
     not_built: Sequence[str] = ()
     missing_secrets: Sequence[str] = ()
@@ -107,6 +110,17 @@ def _found(withheld: Withheld, said: str, reason: str, *, tried_network: bool) -
         yield withheld.read_only
     if unexpanded := [word for word in withheld.cmd[1:] if _SHELL_WORDS.search(word) and word in said]:
         yield f"no shell reads transform.cmd, so {unexpanded[0]} stays as it is: write {json.dumps(['sh', '-c', ' '.join(withheld.cmd)])}"
+    elif said_of_words := shell_hint(withheld.cmd):
+        yield said_of_words
+    if withheld.inputs and (strange := _strange_input(withheld.inputs, said)):
+        yield strange
+
+
+def _strange_input(inputs: Sequence[str], said: str) -> str:
+    """Says that a folder below /pfs that a program missed is none of the inputs; "" if it missed none."""
+    missed = [name for line in said.splitlines() if _NOT_THERE.search(line) for name in _INPUT.findall(line)]
+    strange = next((name for name in missed if name not in (*inputs, "out")), "")
+    return f"there is no /pfs/{strange}: the inputs are {', '.join(f'/pfs/{name}' for name in inputs)}" if strange else ""
 
 
 def _is_denied(line: str) -> bool:

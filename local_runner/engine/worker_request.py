@@ -18,6 +18,7 @@ from local_runner.executors.host_env import host_env
 from local_runner.executors.resources import Resources, read_resources
 from local_runner.images.choice import Way, choose_image, notes_of
 from local_runner.images.folder import image_digest, image_notes, image_source
+from local_runner.model.inputs import leaves
 from local_runner.model.pipelines import TRANSFORM, PipelineSpec
 from local_runner.model.secrets import values_of
 from local_runner.pipelines.missing_secrets import missing_secrets
@@ -108,6 +109,7 @@ class WorkerRequests:
             secrets = missing_secrets(session, spec.transform)
         return Withheld(
             cmd=spec.transform.cmd,
+            inputs=[leaf.name for leaf in leaves(spec.input)],
             missing_image=lack,
             not_built=not_built,
             missing_secrets=secrets,

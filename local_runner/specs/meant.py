@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 
 from local_runner.errors import Invalid
 from local_runner.model.quantity import quantity
 from local_runner.model.units import parse_go_duration, proto_duration
+from local_runner.specs.command_words import split_command
 from local_runner.specs.fields import ENUMS, MAP, MESSAGES, Field, rows
 
 # The field of a message that is meant where the message itself is given as a number or text.
@@ -30,7 +30,6 @@ _MAIN: Mapping[str, str] = {
 _USUAL: Mapping[str, Mapping[str, object]] = {"GPUSpec": {"type": "nvidia.com/gpu"}}
 _JSON = frozenset({"pod_spec", "pod_patch"})  # texts that hold JSON
 _COMMANDS = frozenset({"cmd", "err_cmd"})
-_SHELL = re.compile(r"[|&;<>()$`*?\[\]#~=\n\\]|^\s*(cd|if|for|while|source|\.)\b")  # what only a shell understands
 _YES, _NO = frozenset({"true", "yes", "on", "y", "1", 1}), frozenset({"false", "no", "off", "n", "0", 0})
 _SHOWN_PATHS, _LISTED = 3, 20
 
@@ -61,23 +60,11 @@ def meant(value: object, field: Field) -> Iterator[object]:
 
 
 def _lists(value: object, field: Field) -> Iterator[object]:
-    if isinstance(value, str) and field.name in _COMMANDS:
-        yield from _commands(value)
+    if isinstance(value, str) and field.name in _COMMANDS and (written := split_command(value)):
+        yield written
     if value is not None and not isinstance(value, list):
         for element in (value, *meant(value, field._replace(type=field.element))):
             yield [element]
-
-
-def _commands(text: str) -> Iterator[list[str]]:
-    """The words of a command, or a shell that takes it as it is."""
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        words = []
-    if words and not _SHELL.search(text):
-        yield words
-    elif text.strip():
-        yield ["sh", "-c", text]
 
 
 def _maps(value: object) -> Iterator[object]:

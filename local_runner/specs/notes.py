@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from local_runner.model.pipelines import SERVICE, PipelineSpec
 from local_runner.model.quantity import odd_amount
+from local_runner.specs.command_words import shell_hint
 from local_runner.specs.fields import lower_camel
 
 _OUT = "/pfs/out"
@@ -24,6 +25,8 @@ def notes(spec: PipelineSpec) -> list[str]:
 def _notes(spec: PipelineSpec) -> Iterator[str]:
     yield from remote_egress(spec)
     yield from odd_quantities(spec)
+    if said := shell_hint(spec.transform.cmd):
+        yield f"transform.cmd: {said}"
     if said := lost_output(spec):
         yield f"spout: {said}"
     if spec.kind == SERVICE or (spec.spout and "service" in spec.spout):

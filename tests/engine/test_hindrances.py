@@ -98,6 +98,14 @@ def test_a_pattern_that_only_a_shell_reads_is_said_with_the_command_that_has_one
     assert hindrances(Withheld(cmd=("sh", "-c", "ls /x/*")), ["ls: cannot access '/x/*'"], "exit status 2") == []
 
 
+def test_a_folder_under_pfs_that_is_no_input_is_said_with_those_that_are() -> None:
+    code = Withheld(inputs=("in", "model"))
+    missed = "cp: cannot stat '/pfs/input/a': No such file or directory"
+    assert hindrances(code, [missed], "exit status 1") == ["there is no /pfs/input: the inputs are /pfs/in, /pfs/model"]
+    assert hindrances(code, ["cat: /pfs/in/nope: No such file or directory"], "exit status 1") == []
+    assert hindrances(code, ["cat: /pfs/out/nope: No such file or directory"], "exit status 1") == []
+
+
 # -- over the real sandbox ---------------------------------------------------------------------------------------------
 
 
@@ -222,6 +230,18 @@ def test_another_python_than_the_images_is_said_when_it_fails(lab: Lab) -> None:
     assert (
         "image python:3.6 is a plain base: its commands run on this host, but with Python 3" in run(lab, "false", image="python:3.6").reason
     )
+
+
+@pytest.mark.parametrize(
+    ("cmd", "said"),
+    [
+        (("echo hi > /pfs/out/x",), 'write ["sh", "-c", "echo hi > /pfs/out/x"]'),
+        (("sh", "-c", "cp /pfs/input/a /pfs/out"), "there is no /pfs/input: the inputs are /pfs/data"),
+    ],
+)
+@needs_sandbox
+def test_a_command_or_path_that_cannot_be_right_is_told_in_the_reason(lab: Lab, cmd: tuple[str, ...], said: str) -> None:
+    assert run(lab, *cmd).reason.endswith(said)
 
 
 SECRET = {"name": "s", "key": "k", "env_var": "T"}

@@ -29,6 +29,7 @@ def parse(**fields):
         ({"resource_limits": {"memory": "2GB"}}, "resource_limits.memory: '2GB' is not a quantity: it is ignored, as on a cluster; write"),
         ({"sidecar_resource_requests": {"disk": "1 Gi"}}, "sidecar_resource_requests.disk: '1 Gi' is not a quantity"),
         ({"spout": {}, "transform": {"cmd": ["sh"], "stdin": ["tar c x > /pfs/out"]}}, "spout: what it writes to /pfs/out is not kept"),
+        ({"transform": {"cmd": ["echo", "1", ">", "/pfs/out/x"]}}, "transform.cmd: no shell reads transform.cmd, so > is an argument"),
         ({"spout": {"service": {"external_port": 30080}}}, "service: nothing is forwarded from external_port 30080"),
     ],
 )
