@@ -291,9 +291,8 @@ class GuestWorker:
                 continue
             kind = FOLDER if file.is_folder else LINKED if file.linked else FILE
             try:
-                while len(block := file.content.read(_ANSWER_BYTES)) == _ANSWER_BYTES:
-                    yield file.path, kind, file.where, block, False
-                while more := file.content.read(_ANSWER_BYTES - len(block)) if block else b"":
+                block = b""
+                while more := file.content.read(_ANSWER_BYTES - len(block)):  # which may be less than there is
                     block += more
                     if len(block) == _ANSWER_BYTES:
                         yield file.path, kind, file.where, block, False

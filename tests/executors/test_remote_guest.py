@@ -1,0 +1,91 @@
+"""Workers for an engine elsewhere, without a cluster between: what comes back is what there was, and nothing is waited for in vain."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
+from local_runner.executors.launcher.tree import Tree
+from local_runner.executors.remote import wire
+from local_runner.executors.remote.contents import Sender
+from local_runner.executors.remote.host import HostSettings, RemoteHost
+from local_runner.executors.remote.worker import RemoteWorker
+from local_runner.model.file_hash import file_hash
+
+
+class Near:
+    """The way to a host of this process."""
+
+    where = cache = "here"
+
+    def __init__(self, host: RemoteHost) -> None:
+        self.host = host
+
+    def ask(self, verb: str, *details: Any) -> Any:
+        return wire.value_of(self.host.answer(wire.question(verb, *details)))
+
+    def submit(self, worker: str, number: int, label: str) -> Near:
+        threading.Thread(target=self.host.run, args=(worker, number), daemon=True).start()
+        return self
+
+    def trouble(self) -> str:
+        return ""
+
+    def drop(self) -> None:
+        pass
+
+
+class Store:
+    """Contents by their hashes."""
+
+    def __init__(self, *contents: bytes) -> None:
+        self.contents = {file_hash(content): content for content in contents}
+
+    def read(self, name: bytes) -> list[bytes]:
+        return [self.contents[name]]
+
+    def file(self, name: bytes) -> Path | None:
+        return None
+
+
+@pytest.fixture
+def near(tmp_path: Path) -> Iterator[Near]:
+    host = RemoteHost(HostSettings("process", str(tmp_path / "cache"), cache_bytes=1 << 20), tmp_path / "workers", "test")
+    yield Near(host)
+    host.close()
+
+
+def opened(near: Near, tmp_path: Path, *contents: bytes, **more: Any) -> RemoteWorker:
+    request = WorkerRequest("p-1", tmp_path / "pfs", tmp_path / "folder", {"PATH": os.defpath}, contents=Store(*contents), **more)
+    return RemoteWorker(near, request, Sender(), lease=60.0)
+
+
+def tree(*contents: bytes) -> Tree:
+    """A datum with these contents as its input, and a folder for output."""
+    folder = ".scratch/set/one/pfs/one"
+    stored = [(f"in/{number}", file_hash(content), len(content), False) for number, content in enumerate(contents)]
+    return Tree(folder, {"in": f"{folder}/in", "out": f"{folder}/out"}, [("in", 0o755), ("out", 0o777)], stored=stored)
+
+
+def run(worker: RemoteWorker, given: Tree, shell: str) -> RunResult:
+    return worker.run(RunRequest(("sh", "-c", worker.translate(shell)), {}, given, lambda *_: None))
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20, (1 << 20) + 1, 3_000_000])
+def test_what_lies_on_another_disk_comes_back_whole(near: Near, tmp_path: Path, size: int) -> None:
+    """Such a file is not handed over by the launcher, but comes in small pieces."""
+    elsewhere = Path("/dev/shm", f"local_runner-{os.getpid()}")
+    elsewhere.write_bytes(os.urandom(size))
+    worker = opened(near, tmp_path)
+    try:
+        assert run(worker, tree(), f"ln -s {elsewhere} /pfs/out/file").exit_code == 0
+        assert [found.content.read() for found in worker.collect(tree().folder, ["out"], [])] == [elsewhere.read_bytes()]
+    finally:
+        worker.close()
+        elsewhere.unlink()
