@@ -14,7 +14,7 @@ from typing import Any
 
 from local_runner.errors import Invalid, SpecError
 from local_runner.model.inputs import Cron, Cross, Group, Input, Join, Pfs, Union
-from local_runner.model.names import clean_path
+from local_runner.model.names import check_branch, clean_path
 from local_runner.model.refs import USER
 from local_runner.model.repos import Trigger
 from local_runner.model.schedule import parse_schedule
@@ -174,6 +174,12 @@ def _pfs_errors(pfs: Node, field: str) -> Iterator[SpecError]:
             yield SpecError(f"input cannot specify both 's3' and '{other}', {_S3_REASON}", field=f"{field}.{other}")
     if pfs.get("commit"):
         yield SpecError("input cannot come from a commit; use a branch with head pointing to the commit", field=f"{field}.commit")
+    try:
+        check_branch(pfs["branch"])
+    except Invalid as error:
+        yield SpecError(
+            error.message, field=f"{field}.branch", hint="the name of a branch alone, as in master: the repo has a field of its own"
+        )
 
 
 def _repo_hint(repo: str) -> str:

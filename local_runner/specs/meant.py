@@ -31,6 +31,8 @@ _USUAL: Mapping[str, Mapping[str, object]] = {"GPUSpec": {"type": "nvidia.com/gp
 _JSON = frozenset({"pod_spec", "pod_patch"})  # texts that hold JSON
 _COMMANDS = frozenset({"cmd", "err_cmd"})
 _YES, _NO = frozenset({"true", "yes", "on", "y", "1", 1}), frozenset({"false", "no", "off", "n", "0", 0})
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|second|m|min|minute|h|hr|hour|d|day|w|week)s?", re.IGNORECASE)
+_UNITS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # by their first letter
 _SHOWN_PATHS, _LISTED = 3, 20
 
 
@@ -98,6 +100,10 @@ def _texts(value: object, name: str) -> Iterator[object]:
     elif isinstance(value, dict):
         if isinstance(its_name := value.get("name"), str):
             yield its_name
+        elif len(value) == 1:
+            ((key, said),) = value.items()  # `- echo total: 3` is a mapping in YAML
+            if " " in key and isinstance(said, str):
+                yield f"{key}: {said}"
     elif isinstance(value, list):
         if len(value) == 1 and isinstance(value[0], str):
             yield value[0]
@@ -110,7 +116,9 @@ def _json(value: object) -> str:
 
 
 def _durations(value: object) -> Iterator[object]:
-    """Of the seconds, or of Go's form, such as "10m", which Pachyderm took up to 2.6; else an example."""
+    """Of the seconds, of Go's form, such as "10m", which Pachyderm took up to 2.6, or of words, as in "2 days"; else an example."""
+    if isinstance(value, str) and (found := _AMOUNT.fullmatch(value.strip())):
+        yield proto_duration(float(found[1]) * _UNITS[found[2][0].lower()])
     try:
         seconds = parse_go_duration(value.strip()) if isinstance(value, str) else float(value) if isinstance(value, int) else 90.0
     except (Invalid, OverflowError):
@@ -146,6 +154,7 @@ def name_hint(message: str, key: str, present: Collection[str]) -> str:
     near = [names[found] for found in difflib.get_close_matches(name, names, 3) if names[found] not in present]
     if near:
         return f'did you mean "{near[0]}"?'
-    if elsewhere := [path for path, field in rows() if field.name == name and path != name][:_SHOWN_PATHS]:
+    others = sorted((path for path, field in rows() if field.name == name and path != name), key=lambda path: path.count("."))
+    if elsewhere := others[:_SHOWN_PATHS]:
         return f"{name} belongs elsewhere: {' or '.join(elsewhere)}"
     return f"the fields here are {', '.join(names.values())}" if len(names) <= _LISTED else "`local_runner explain spec` lists all fields"

@@ -16,6 +16,8 @@ _LONGEST_HINT = 200
 _LONGEST_TEXT = 20_000  # of one that is longer nothing is tried
 
 TEMPLATE_HINT = "this is a template that was not rendered: put the value in place of {{ … }}, or render it first"
+_MERGE_MARK = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
+_VARIABLE = re.compile(r"\$\{\w+\}")
 
 
 class Place(NamedTuple):
@@ -39,12 +41,25 @@ def mending_hint(text: str, at: Place, breaks: Callable[[str], Place | None]) ->
     line = lines[at.line] if at.line < len(lines) else ""
     if "{{" in line or "{%" in line:
         return TEMPLATE_HINT
+    if hint := foreign_hint(text):
+        return hint
+    if unfilled := _VARIABLE.match(line, max(at.column - 1, 0)):
+        return f"put the value in place of {unfilled[0]}: variables are not filled in here"
     if len(text) > _LONGEST_TEXT:
         return ""
     for edit in _edits(lines, line, at):
         later = breaks(edit.text)
         if later is None or later.line > at.line + edit.text.count("\n") - text.count("\n"):
             return edit.hint
+    return ""
+
+
+def foreign_hint(text: str) -> str:
+    """What to do with a text that was written for another program; "" for any other."""
+    if _MERGE_MARK.search(text):
+        return "take out what a merge left: its lines of <<<<<<<, ======= and >>>>>>>, and one of the two versions between them"
+    if text.lstrip().startswith(("function(", "local ")):
+        return "this is a jsonnet template: give it with --jsonnet FILE, and its parameters with --arg NAME=VALUE"
     return ""
 
 
@@ -74,6 +89,8 @@ def _edits(lines: list[str], line: str, at: Place) -> Iterator[_Edit]:
             front = found["front"].strip()
             if len(quoted) <= _LONGEST_HINT:
                 yield _Edit(with_line(found["front"] + quoted, number=number), f"put it in quotes: {front} {quoted}")
+    if after and before.endswith("\\"):
+        yield _Edit(with_line(f"{before}\\{after}"), f'write \\\\{after[0]} in place of \\{after[0]} between "')
     if not before or before[-1].isspace():
         yield _Edit(with_line(f"{before},{after}"), "put a comma before it")
     if after[:1] in _CLOSING:

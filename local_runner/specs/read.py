@@ -11,6 +11,7 @@ from typing import Any
 from local_runner.errors import SpecError
 from local_runner.specs.check import Fault, dotted, faults
 from local_runner.specs.fields import DEFAULTS, REQUEST, lower_camel
+from local_runner.specs.mending import foreign_hint
 from local_runner.specs.nodes import MAPPING, MAX_DEPTH, SCHEMA_KEY, SEQUENCE, TOO_DEEP, SpecNode, documents, to_json, whole
 
 _MOST_DIGITS = 400  # of an integer; no field takes one of more than twenty
@@ -150,7 +151,7 @@ def _spec_nodes(text: str, source: str) -> Iterator[SpecNode]:
         else:
             got = "an empty list" if node.kind == SEQUENCE else f"the {node.kind} {node.value!r}" if node.value else "an empty document"
             message = f"malformed pipeline spec: expected a mapping or a list of mappings; got {got}"
-            raise SpecError(message, where=f"{source}:{node.line}:{node.column}")
+            raise SpecError(message, where=f"{source}:{node.line}:{node.column}", hint=foreign_hint(text))
 
 
 def _unmarshal_error(document: SpecDocument, fault: Fault, message: str) -> SpecError:

@@ -123,6 +123,11 @@ REFUSED = [
     ({"pfs": {"glob": "/*"}}, "input must specify a name", "input"),
     ({"cron": {"spec": "@daily"}}, "input must specify a name", "input"),
     ({"pfs": {"name": "x", "glob": "/*"}}, "input must specify a repo", "input.pfs.repo"),
+    (
+        {"pfs": {"repo": "x", "glob": "/*", "branch": "x@master"}},
+        "name (x@master) invalid: only alphanumeric characters, underscores, and dashes are allowed",
+        "input.pfs.branch",
+    ),
     ({"pfs": {"repo": "data"}}, "input must specify a glob", "input.pfs.glob"),
     (pfs("out"), "input cannot be named out", "input"),
     (pfs(name="out"), "input cannot be named out", "input"),

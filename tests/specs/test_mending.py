@@ -44,6 +44,11 @@ def refusal(text: str) -> SpecError:
         ('pipeline: {name: a}\ntransform:\n  cmd: ["sh"\n', "put ] at the end"),
         ("pipeline: {name: a}\ntransform:\n  image: {{ .Values.image }}\n", TEMPLATE_HINT),
         ("pipeline: {name: a}\n{% if x %}\nsalt: x\n{% endif %}\n", TEMPLATE_HINT),
+        ("pipeline: {name: ${NAME}}\n", "put the value in place of ${NAME}"),
+        ("pipeline:\n<<<<<<< HEAD\n  name: a\n=======\n  name: b\n>>>>>>> x\n", "take out what a merge left"),
+        ("function(x)\n{pipeline: {name: x}}\n", "this is a jsonnet template: give it with --jsonnet FILE"),
+        ("local n = 'a';\n{pipeline: {name: n}}\n", "this is a jsonnet template: give it with --jsonnet FILE"),
+        ('pipeline: {name: a}\ntransform:\n  cmd: [sh, -c, "echo \\d"]\n', 'write \\\\d in place of \\d between "'),
         ("pipeline: {name: a}\ninput:\n  pfs:\n    glob: *.csv\n", 'put it in quotes, as in "*.csv"'),
     ],
 )
@@ -51,6 +56,10 @@ def test_a_text_that_breaks_is_mended_as_the_hint_says(text: str, hint: str) -> 
     error = refusal(text)
     assert error.hint.startswith(hint), error
     assert not any(internal in error.message for internal in ("('", "SpecNode", "Token", "<"))
+
+
+def test_what_a_merge_left_on_top_is_told_too() -> None:
+    assert refusal("<<<<<<< HEAD\npipeline: {name: a}\n=======\n").hint.startswith("take out what a merge left")
 
 
 TEXTS = st.text(alphabet=st.sampled_from("ab: {}[]-,\n\t\"'&*!|>%@#?0"), max_size=40)
