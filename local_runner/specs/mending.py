@@ -10,6 +10,7 @@ from typing import NamedTuple
 # `key: value` or `- value` on a line, with the value apart.
 _VALUE = re.compile(r"(?P<front>\s*(?:-\s+)*(?:[\w.\"'-]+\s*:\s+|-\s+))(?P<value>\S.*?)(?P<end>\s*)")
 _COMMENT = re.compile(r"(?<!:)\s*//.*")
+_LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML counts lines
 _CLOSING = frozenset("}]")
 _LINES_LOOKED_AT = 20
 _LONGEST_HINT = 200
@@ -37,8 +38,10 @@ def mending_hint(text: str, at: Place, breaks: Callable[[str], Place | None]) ->
 
     What helps makes the text break later, or not at all.
     """
-    lines = text.split("\n")
-    line = lines[at.line] if at.line < len(lines) else ""
+    lines = _LINE_END.split(text)
+    if at.line >= len(lines):
+        return ""
+    line = lines[at.line]
     if "{{" in line or "{%" in line:
         return TEMPLATE_HINT
     if hint := foreign_hint(text):
@@ -49,7 +52,7 @@ def mending_hint(text: str, at: Place, breaks: Callable[[str], Place | None]) ->
         return ""
     for edit in _edits(lines, line, at):
         later = breaks(edit.text)
-        if later is None or later.line > at.line + edit.text.count("\n") - text.count("\n"):
+        if later is None or later.line > at.line + edit.text.count("\n") - (len(lines) - 1):
             return edit.hint
     return ""
 

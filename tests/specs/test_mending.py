@@ -58,6 +58,11 @@ def test_a_text_that_breaks_is_mended_as_the_hint_says(text: str, hint: str) -> 
     assert not any(internal in error.message for internal in ("('", "SpecNode", "Token", "<"))
 
 
+@pytest.mark.parametrize("text", ["\r0", "0\r", "a: b\r\nc: d: e\r\n", "a: 1\rb: c: d\r", "\u20280: {"])
+def test_lines_are_counted_as_the_parser_does(text: str) -> None:
+    assert "index" not in refusal(text).message
+
+
 def test_what_a_merge_left_on_top_is_told_too() -> None:
     assert refusal("<<<<<<< HEAD\npipeline: {name: a}\n=======\n").hint.startswith("take out what a merge left")
 
