@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.api.access import Access
+from local_runner.errors import Refused
 from local_runner.model.datums import DatumInfo
 from local_runner.model.ids import new_id
 from local_runner.model.jobs import JobInfo, JobSetInfo
@@ -70,10 +71,17 @@ class Pipelines(Access):
 
     def delete_pipeline(self, pipeline: PipelineRef, *, force: bool = False, keep_repo: bool = False, must_exist: bool = False) -> None:
         """Stop it, then remove it; if it cannot be removed it stays stopped, as on a cluster."""
-        if not must_exist and self._look(lambda session: session.pipelines.pipeline(pipeline)) is None:
+        row = self._look(lambda session: session.pipelines.pipeline(pipeline))
+        if row is None and not must_exist:
             return
         self.stop_pipeline(pipeline)
-        self.change(lambda txn: pipelines.delete_pipeline(txn, pipeline, force=force, keep_repo=keep_repo))
+        try:
+            self.change(lambda txn: pipelines.delete_pipeline(txn, pipeline, force=force, keep_repo=keep_repo))
+        except Refused as error:
+            if row and not row.stopped:
+                now = f"{pipeline.name} is stopped now, `start pipeline {pipeline.name}` lets it go on"
+                error.hint = f"{error.hint}; {now}" if error.hint else now
+            raise
 
     def rerun_pipeline(self, pipeline: PipelineRef, *, reprocess: bool = False) -> None:
         """Make a new version with the same spec, and a job for it; `reprocess` runs all its datums again. Raises `NotFound`."""

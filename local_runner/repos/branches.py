@@ -63,6 +63,12 @@ def create_branch(
         session.repos.set_trigger(row.key, trigger)
 
 
+def _untie(names: Sequence[str]) -> str:
+    """What to look at before a branch goes that others are tied to; taking away what they need is not advised."""
+    others = [name for name in names if not name.partition("@")[0].endswith((".meta", ".spec"))]
+    return f"{', '.join(others or names)} would lose what they need: update or delete them first"
+
+
 def delete_branch(txn: Transaction, ref: BranchRef, *, force: bool = False) -> None:
     """Take a branch away; its commits stay.
 
@@ -78,7 +84,7 @@ def delete_branch(txn: Transaction, ref: BranchRef, *, force: bool = False) -> N
     ]
     for reason, names in ties:
         if names and not force:
-            raise Refused(f'branch "{ref}" cannot be deleted because {reason} [{" ".join(names)}]', hint="--force deletes it anyway")
+            raise Refused(f'branch "{ref}" cannot be deleted because {reason} [{" ".join(names)}]', hint=_untie(names))
     if row.key in txn.moved:
         raise Refused(f'branch "{ref}" cannot be deleted by the transaction that made it or gave it its head')
     for watcher in watchers:
