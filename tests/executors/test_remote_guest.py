@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local_runner.errors import Unavailable
 from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.remote import wire
@@ -89,3 +90,21 @@ def test_what_lies_on_another_disk_comes_back_whole(near: Near, tmp_path: Path, 
     finally:
         worker.close()
         elsewhere.unlink()
+
+
+def test_a_datum_that_is_larger_than_the_cache_gets_all_its_files(near: Near, tmp_path: Path) -> None:
+    contents = [os.urandom(300_000) for _ in range(8)]
+    worker = opened(near, tmp_path, *contents)
+    assert run(worker, tree(*contents), "cat /pfs/in/* > /pfs/out/file").exit_code == 0
+    assert [found.content.read() for found in worker.collect(tree().folder, ["out"], [])] == [b"".join(contents)]
+    worker.close()
+
+
+def test_what_does_not_fit_into_the_cache_at_once_is_said(near: Near, tmp_path: Path) -> None:
+    """A process that stays is given all files of a datum at once."""
+    contents = [os.urandom(300_000) for _ in range(8)]
+    worker = opened(near, tmp_path, *contents)
+    for bring in (worker.lay, worker.bring):
+        with pytest.raises(Unavailable, match="no room for all that is needed at once"):
+            bring(tree(*contents))
+    worker.close()

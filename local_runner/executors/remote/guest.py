@@ -30,6 +30,7 @@ from local_runner.executors.remote.request import receive_request
 _MOST_AHEAD = 64  # trees that a server of NextDatum may have before they are laid out: more than fit into what is sent ahead
 _ANSWER_BYTES = 1 << 20
 _PAUSE = 0.002  # seconds between looks whether a content has come
+_AGAIN = 0.25  # seconds until a content that has not come is asked for again; then twice as long, and so on
 _ORDER_PATIENCE = 30.0  # seconds from the begin of a task to the engine's order for it
 
 
@@ -257,10 +258,14 @@ class GuestWorker:
                 return
 
     def _wait_for(self, name: bytes, wanting: Wanting) -> None:
-        """Wait until a content is here; it was asked for."""
+        """Wait until a content is here; it was asked for. It may have come before, and made room for others."""
+        asked_at, patience = time.monotonic(), _AGAIN
         while not self._cache.has(name):
             if self.is_closed or wanting.is_over():
                 raise WorkerLost("a content was waited for in vain")
+            if time.monotonic() - asked_at > patience:
+                wanting.want([name])
+                asked_at, patience = time.monotonic(), 2 * patience
             time.sleep(_PAUSE)
 
     def _let_go(self, kept: int = 0) -> None:

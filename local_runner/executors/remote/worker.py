@@ -19,6 +19,8 @@ from local_runner.executors.remote.datum_server import CALLS, ORDERS, DatumLine
 from local_runner.executors.remote.request import send_request
 from local_runner.executors.worker import StayingProcess
 
+_MOST_ROUNDS = 8  # of sending what lacks, until the cache there must be too small for all of it
+_LARGER = "set cache_size of the workers to more than the files of a datum, and of the image's code, have together"
 _ELSEWHERE = "run that pipeline with another executor, for example --executor auto"
 
 
@@ -72,8 +74,10 @@ class RemoteWorker:
         sent = send_request(request)
         self._contents = WithFiles(request.contents, sent.files)
         self.id, likeness = host.ask("open", sent.plain, lease)
-        while self.id == "lack":
-            self._send(likeness)
+        for rounds in itertools.count():
+            if self.id != "lack":
+                break
+            self._send(likeness, rounds)
             self.id, likeness = host.ask("open", sent.plain, lease)
         self.env: Mapping[str, str] = likeness["env"]
         self.root: str = likeness["root"]
@@ -128,8 +132,11 @@ class RemoteWorker:
         return self._staying
 
     def lay(self, tree: Tree) -> None:
-        while lacking := self._host.ask("lay", self.id, tuple(tree)):
-            self._send(lacking)
+        for rounds in itertools.count():
+            lacking = self._host.ask("lay", self.id, tuple(tree))
+            if not lacking:
+                break
+            self._send(lacking, rounds)
 
     def look(self) -> TreeChanges:
         return TreeChanges(*self._host.ask("look", self.id))
@@ -151,11 +158,11 @@ class RemoteWorker:
     def bring(self, tree: Tree) -> Tree:
         if not tree.stored:
             return tree
-        while True:
+        for rounds in itertools.count():
             lacking, brought = self._host.ask("bring", self.id, tuple(tree))
             if not lacking:
                 break
-            self._send(lacking)
+            self._send(lacking, rounds)
         if any(lazy for *_, lazy in tree.stored):
             self._lazy.add(tree.folder)
         return Tree(*brought)
@@ -189,7 +196,10 @@ class RemoteWorker:
         datum = tree.folder.rpartition("/")[2][:16] if tree and tree.folder else "command"
         return f"{self._pipeline}-{datum}"
 
-    def _send(self, names: Sequence[bytes]) -> None:
+    def _send(self, names: Sequence[bytes], rounds: int = 0) -> None:
+        """Send contents. Raises `Unavailable` if that was done for all of them so often that they do not stay."""
+        if rounds == _MOST_ROUNDS:
+            raise Unavailable(f"{self._host.where}: its cache of contents has no room for all that is needed at once", hint=_LARGER)
         self._sender.send(self._host.ask, self._host.cache, names, self._contents)
 
     def _follow(self, number: int, output: Output, trouble: Callable[[], str], order: Any = None) -> RunResult:
