@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local_runner.errors import WorkerLost
 from local_runner.executors.remote.cache import ContentCache, NotKept
-from local_runner.executors.remote.contents import Sender
+from local_runner.executors.remote.contents import Sender, WithFiles
 from local_runner.model.file_hash import file_hash
 
 
@@ -129,4 +132,37 @@ def test_a_file_that_both_see_is_read_where_it_is_if_it_is_the_same(tmp_path: Pa
     sender.send(machine, "here", [file_hash(b"the same")], store)  # type: ignore[arg-type]
     assert read(machine.host._cache, file_hash(b"the same")) == b"the same"
     assert sender.moved == moved
+    machine.host.close()
+
+
+def test_nothing_is_left_of_what_a_full_disk_could_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would stay full."""
+    cache = ContentCache(tmp_path, 1 << 20)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for _ in range(2):
+        draft = cache.begin()
+        monkeypatch.setattr(draft, "_file", SimpleNamespace(write=full, flush=full, close=draft._file.close))
+        with pytest.raises(OSError, match="No space"):
+            draft.write([b"content"])
+        assert not list((tmp_path / "drafts").iterdir())
+    draft = cache.begin()
+    draft.write([b"content"])
+    monkeypatch.setattr(draft, "finish", full)
+    with pytest.raises(OSError, match="No space"):
+        cache.keep(draft, file_hash(b"content"), hashlib.sha256(b"content").digest())
+    assert not list((tmp_path / "drafts").iterdir())
+
+
+def test_code_that_changes_while_it_is_sent_is_not_kept_as_what_it_was(tmp_path: Path) -> None:
+    """Whoever has the code as it was would be given the other."""
+    machine, sender, path = Machine(tmp_path), Sender(), tmp_path / "code"
+    name = file_hash(b"as it was when it was looked at")
+    path.write_bytes(b"as it is now")
+    for contents in (WithFiles(None, {name: path}), WithFiles(Store(), {name: path})):
+        with pytest.raises(WorkerLost, match="was changed while it was sent"):
+            sender.send(machine, "here", [name], contents)  # type: ignore[arg-type]
+    assert not machine.host._cache.has(name)
     machine.host.close()

@@ -18,6 +18,7 @@ from local_runner.executors.remote.contents import Sender
 from local_runner.executors.remote.host import HostSettings, RemoteHost
 from local_runner.executors.remote.worker import RemoteWorker
 from local_runner.model.file_hash import file_hash
+from tests.contracts.bench import soon
 
 
 class Near:
@@ -108,3 +109,15 @@ def test_what_does_not_fit_into_the_cache_at_once_is_said(near: Near, tmp_path: 
         with pytest.raises(Unavailable, match="no room for all that is needed at once"):
             bring(tree(*contents))
     worker.close()
+
+
+def test_a_worker_that_stays_in_the_way_does_not_keep_others_alive(near: Near, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for lease in (0.0, 0.0):
+        RemoteWorker(near, WorkerRequest("p-1", tmp_path / "pfs", tmp_path / "folder", {}), Sender(), lease=lease)
+    guests = near.host._guests
+
+    def fail() -> None:
+        raise OSError("busy")
+
+    monkeypatch.setattr(next(iter(guests.values())), "close", fail)
+    assert soon(lambda: not guests)

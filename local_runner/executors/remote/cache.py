@@ -57,15 +57,18 @@ class ContentCache:
         return Draft(self._drafts / uuid.uuid4().hex)
 
     def keep(self, draft: Draft, name: bytes, digest: bytes) -> bool:
-        """Keep a draft under a name if it has this SHA-256. Says whether it has."""
-        if draft.finish() != digest:
+        """Keep a draft under a name if it has this SHA-256. Says whether it has. Raises OSError; then nothing is left of the draft."""
+        try:
+            if draft.finish() != digest:
+                draft.drop()
+                return False
+            self._make_room(draft.path.stat().st_size)
+            path = self._path(name)
+            path.parent.mkdir(exist_ok=True)
+            draft.path.rename(path)
+        except OSError:
             draft.drop()
-            return False
-        size = draft.path.stat().st_size
-        self._make_room(size)
-        path = self._path(name)
-        path.parent.mkdir(exist_ok=True)
-        draft.path.rename(path)
+            raise
         return True
 
     def read(self, name: bytes) -> Iterator[bytes]:
@@ -149,12 +152,16 @@ class Draft:
         self.size = 0
 
     def write(self, blocks: Iterable[bytes]) -> None:
-        """Append to it. Raises OSError."""
-        for block in blocks:
-            self._hasher.update(block)
-            self.size += len(block)
-            self._file.write(block)
-        self._file.flush()
+        """Append to it. Raises OSError; then nothing is left of it: a disk that is full would stay so."""
+        try:
+            for block in blocks:
+                self._hasher.update(block)
+                self.size += len(block)
+                self._file.write(block)
+            self._file.flush()
+        except OSError:
+            self.drop()
+            raise
 
     def finish(self) -> bytes:
         """End it with its SHA-256, which is returned. Raises OSError."""

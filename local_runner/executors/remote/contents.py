@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from local_runner.errors import Unavailable
+from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Contents
 from local_runner.executors.remote.wire import CHUNK
+from local_runner.model.file_hash import FileHasher
 
 _TRIES = 3
 _BLOCK = 1 << 20
@@ -98,9 +99,15 @@ class WithFiles:
         self._contents, self._files = contents, files
 
     def read(self, name: bytes) -> Iterator[bytes]:
+        """Raises `WorkerLost`, so that a worker is opened anew, for a file of code that is another one by now."""
         if path := self._files.get(name):
+            hasher = FileHasher()
             with path.open("rb", buffering=0) as file:
-                yield from iter(lambda: file.read(_BLOCK), b"")
+                for block in iter(lambda: file.read(_BLOCK), b""):
+                    hasher.update(block)
+                    yield block
+            if hasher.digest() != name:  # else it would be kept there under the name of what it was, for all who have that
+                raise WorkerLost(f"{path} was changed while it was sent to a worker's machine")
         elif self._contents:
             yield from self._contents.read(name)
         else:

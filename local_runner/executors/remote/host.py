@@ -181,14 +181,16 @@ class RemoteHost:
         """The next block of a content; with the last one comes its SHA-256. Says whether it is as it should be so far."""
         if offset == 0:
             self._drafts[draft] = self._cache.begin(), time.monotonic()
-        known = self._drafts.get(draft)
-        if known is None or known[0].size != offset:
+        known = self._drafts.pop(draft, None)
+        if known is None:
+            return False
+        if known[0].size != offset:
+            known[0].drop()
             return False
         known[0].write([block])
-        self._drafts[draft] = known[0], time.monotonic()
         if not digest:
+            self._drafts[draft] = known[0], time.monotonic()
             return True
-        del self._drafts[draft]
         return self._cache.keep(known[0], name, digest)
 
     def _see(self, path: str, name: bytes, size: int, digest: bytes) -> bool:
@@ -215,10 +217,10 @@ class RemoteHost:
         while not self._closed.wait(_LOOK_SECONDS):
             for worker, guest in list(self._guests.items()):
                 if guest.is_forgotten:
-                    self._close(worker)
+                    with contextlib.suppress(Exception):  # what cannot be cleared away is no reason to let the others live
+                        self._close(worker)
             for name, (draft, moment) in list(self._drafts.items()):
-                if time.monotonic() - moment > 600:
-                    del self._drafts[name]
+                if time.monotonic() - moment > 600 and self._drafts.pop(name, None) is not None:
                     draft.drop()
 
 
