@@ -121,3 +121,22 @@ def test_a_worker_that_stays_in_the_way_does_not_keep_others_alive(near: Near, t
 
     monkeypatch.setattr(next(iter(guests.values())), "close", fail)
     assert soon(lambda: not guests)
+
+
+def test_a_cancel_that_comes_late_is_not_for_the_next_command(near: Near, tmp_path: Path) -> None:
+    worker = opened(near, tmp_path)
+    run(worker, tree(), "true")
+    late = threading.Timer(0.2, lambda: near.ask("cancel", worker.id, 1))
+    late.start()
+    assert run(worker, tree(), "sleep 0.5").exit_code == 0
+    late.join()
+    worker.close()
+
+
+def test_a_command_is_run_once_even_if_a_cluster_asks_again(near: Near, tmp_path: Path) -> None:
+    """Its output is being collected by then."""
+    worker = opened(near, tmp_path)
+    run(worker, tree(), "echo ran >> /pfs/out/file")
+    near.host.run(worker.id, 1)
+    assert [found.content.read() for found in worker.collect(tree().folder, ["out"], [])] == [b"ran\n"]
+    worker.close()

@@ -22,10 +22,17 @@ class FollowedCommand:
         self._order: Any = None
         self._untaken: list[tuple[int, Happening]] = []
         self._last, self._bytes = 0, 0
+        self._is_claimed = False
         self.has_begun = False
         self.is_cancelled = False
         self.is_closed = False
         self.is_over = False
+
+    def claim(self) -> bool:
+        """Note that somebody runs it. Says whether nobody else did: a command is run once, whatever a cluster makes of its tasks."""
+        with self._changed:
+            was, self._is_claimed = self._is_claimed, True
+            return not was
 
     def give(self, order: Any) -> None:
         """What is to be done; from the engine."""
@@ -65,7 +72,7 @@ class FollowedCommand:
             return list(self._untaken)
 
     def cancel(self) -> bool:
-        """Note that it is not wanted any more. Says whether it has begun: if not, it never will."""
+        """Note that it is not wanted any more. Says whether it goes on: if it has not begun, it never will."""
         with self._changed:
             if not self.is_cancelled:
                 self.is_cancelled = True
@@ -73,7 +80,7 @@ class FollowedCommand:
                     self._last += 1
                     self._untaken.append((self._last, ("end", (None, 0.0, False, True))))
             self._changed.notify_all()
-            return self.has_begun
+            return self.has_begun and not self.is_over
 
     def close(self) -> None:
         """Let go of all who wait."""

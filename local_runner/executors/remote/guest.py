@@ -116,7 +116,7 @@ class GuestWorker:
     def run(self, number: int) -> None:
         """Run the command of a number, in the thread that calls; what becomes of it is told to who follows."""
         command = self.command(number)
-        if command.is_cancelled:
+        if command.is_cancelled or not command.claim():
             return
         with self._busy, self._told(command):
             if self.is_closed:
