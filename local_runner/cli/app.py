@@ -179,7 +179,8 @@ class App:
             return
         with contextlib.suppress(LocalRunnerError):
             name, known = self._names_near(error)
-            near = difflib.get_close_matches(name, known, 1) or [other for other in known if other.endswith(f"/{name}")]
+            near = [other for other in known if other.lower() == name.lower()] or difflib.get_close_matches(name, known, 1)
+            near = near or [other for other in known if other.endswith(f"/{name}")]
             if near:
                 error.hint = f"did you mean {near[0]}?"
                 return
@@ -219,6 +220,9 @@ def _engine_starter() -> Callable[[Runner], None] | None:
 
 def _check_has_commit(text: str) -> None:
     repo, at, commit = text.partition("@")
+    branch, slash, path = commit.partition("/")
+    if branch and slash and ":" not in commit:
+        raise Invalid(f'"{text}": a path stands behind a colon', hint=f"write {repo}@{branch}:/{path}")
     if not at or not commit.partition(":")[0]:
         raise Invalid(f'"{text}" does not say which commit of {repo!r} is meant', hint="write repo@branch:/path")
 
@@ -246,10 +250,18 @@ class Command(click.Command):
                 given.append(name)
             else:
                 given += flags[name].secondary_opts[:1]
+        ctx.allow_extra_args = True  # they are refused below, with a hint
         try:
             rest = super().parse_args(ctx, given)
         except click.NoSuchOption as error:
             raise _known_flag(ctx, error) from None
+        if rest and not ctx.resilient_parsing:
+            from local_runner.cli.extras import extra_words
+
+            typed = self.example.split()
+            words = typed[0] if ctx.info_name == typed[0] else " ".join(typed[:2])
+            message, hint = extra_words(words, self, args, rest)
+            raise Invalid(message, hint=hint)
         for param in self.params:
             _check_text(param, ctx.params.get(param.name or ""))
         return rest

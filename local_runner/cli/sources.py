@@ -101,6 +101,9 @@ def cannot_open(source: str, error: OSError) -> NotFound | Invalid:
     """The error for a file that could not be opened."""
     name = "standard input" if source == STDIN else f'path "{source}"'
     message = f"could not open {name}: {(error.strerror or str(error)).lower()}"
+    if isinstance(error, FileNotFoundError) and os.path.islink(source):
+        there = f"it is a link to {os.readlink(source)}, which is not there"
+        return NotFound(message, hint=f"{there}: mend the link, or take it away")
     if isinstance(error, FileNotFoundError):
         return NotFound(message, hint=f"paths are taken from {Path.cwd()}")
     return Invalid(message)

@@ -36,6 +36,11 @@ class VerbGroup(click.Group):
         target = self._nouns.get(singular(name))
         return load(target) if target else None
 
+    def _noun_of(self, name: str) -> str:
+        """What `in@master` or `in@master:/a` behind the verb names, "" if that is nothing the verb has, or would be destroyed."""
+        nouns = ("file",) if ":" in name else ("commit", "file")
+        return "" if self.name in DESTRUCTIVE else next((noun for noun in nouns if noun in self._nouns), "")
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The example of the verb's first noun."""
         first = self.get_command(ctx, self.list_commands(ctx)[0])
@@ -45,6 +50,8 @@ class VerbGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         found = self.get_command(ctx, name)
+        if found is None and "@" in name and (noun := self._noun_of(name)):
+            raise Invalid(f'unknown command "{ctx.info_name} {name}"', hint=f"write `{' '.join([str(ctx.info_name), noun, *args])}`")
         if found is None:
             ctx.fail(f'unknown command "{ctx.command_path} {name}"{_nearest(name, self._nouns)}')
         words = f"{ctx.info_name} {singular(name)}"

@@ -85,7 +85,7 @@ def check_tag(tag: str) -> str:
 def _doomed(path: str) -> str:
     """The cleaned path to delete, with its trailing slash; checked as typed, unlike other paths."""
     if not path:
-        raise Invalid("path () invalid: only printable ASCII characters are allowed", hint="/ with -r is everything")
+        raise Invalid("path () invalid: only printable ASCII characters are allowed", hint="say which file: REPO@BRANCH:/PATH")
     if not {".", ".."}.isdisjoint(path.split("/")):
         raise Invalid(f"path ({path}) invalid: relative file paths are not allowed")
     cleaned = check_path(clean_path(path))

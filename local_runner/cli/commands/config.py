@@ -83,6 +83,8 @@ def _read(words: Sequence[str]) -> tuple[str, str]:
     """What is meant, `context` or `active-context`, and the name of a context that may follow. Raises `Invalid`."""
     what, name, *more = [*words, *("context", "")[len(words) :]]
     what = what.removesuffix("s")
+    if what in ("active-project", "project"):
+        raise Invalid(f"config knows nothing of {' '.join(words)}", hint=f"write `config update context --project {name or 'NAME'}`")
     if what not in ("context", _ACTIVE) or more:
         raise Invalid(f"config knows nothing of {' '.join(words)}", hint=f"context or {_ACTIVE}, and the name of one")
     return what, name

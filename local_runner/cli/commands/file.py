@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from local_runner.cli.flags import history_count
 from local_runner.cli.meter import Meter, with_progress
 from local_runner.cli.sources import is_url
 from local_runner.documents.infos import file_info_document
-from local_runner.errors import Invalid, Unsupported
+from local_runner.errors import Invalid, NotFound, Unsupported
 from local_runner.model.names import clean_path
 from local_runner.model.refs import FileQuery
 from local_runner.model.repos import FileInfo
@@ -105,6 +106,17 @@ def copy_file(app: App, source: str, target: str, append: bool, src_project: str
         changes.copy(origin, goal.path, append=append)
 
 
+@contextlib.contextmanager
+def _patterns_told(file: str) -> Iterator[None]:
+    """Tells whoever gave a pattern to a command that takes one path which command takes patterns."""
+    try:
+        yield
+    except (Invalid, NotFound) as error:
+        if set("*?[{").intersection(file):
+            error.hint = f"patterns are for `glob file`, which says what is there: `glob file '{file}'`"
+        raise
+
+
 @command("delete file images@master:/drafts -r", waits=True)
 @click.argument("file", metavar=_FILE)
 @click.option("-r", "--recursive", is_flag=True, help="Delete a folder with all that is below it.")
@@ -112,7 +124,7 @@ def copy_file(app: App, source: str, target: str, append: bool, src_project: str
 def delete_file(app: App, file: str, recursive: bool) -> None:
     """Delete a file, or with -r (or a slash at the end) a folder."""
     commit, path = app.target(file)
-    with app.runner.modify_file(commit) as changes:
+    with app.runner.modify_file(commit) as changes, _patterns_told(file):
         changes.delete(path, recursive=recursive)
 
 
@@ -129,7 +141,8 @@ def inspect_file(app: App, file: str) -> None:
         yield f"Type: {_kind(info)}"
         yield f"Size: {human_size(info.size)}"
 
-    app.out.show_one(app.runner.inspect_file(app.file(file)), file_info_document, text)
+    with _patterns_told(file):
+        app.out.show_one(app.runner.inspect_file(app.file(file)), file_info_document, text)
 
 
 @command("list file images@master:/")

@@ -85,6 +85,8 @@ def list_job(
         for flag, given in (("--state", states), ("--input", inputs), ("--history", versions), ("--pipeline", pipeline)):
             if given:
                 raise Invalid(f"cannot specify '{flag}' when listing {listed}", hint="name a pipeline with -p, or list all jobs with -x")
+    if job_set and not is_id(job_set):
+        note(f"{job_set} is no id of jobs: `list job -p {job_set}` lists the jobs of a pipeline")
     if job_set:
         subjobs = app.runner.inspect_job_set(job_set).jobs  # without the details of their pipelines, as on a cluster
         app.out.show(subjobs, lambda info: job_info_document(info, None), HEADER, lambda info: _row(app, info))
