@@ -52,4 +52,6 @@ def _dask(table: Mapping[str, Any]) -> tuple[Executor, str]:
 
     executor = DaskExecutor(read_settings(table))
     cluster = executor.cluster
-    return executor, f"executor dask: {len(cluster.workers())} workers with {executor.places()} threads, scheduler {cluster.address}"
+    what = f"executor dask: {len(cluster.workers())} workers with {executor.places()} threads, scheduler {cluster.address}"
+    there = executor.there()
+    return executor, f"{what}; there {there}" if there else what

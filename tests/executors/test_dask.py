@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import Executor
+from local_runner.executors.base import Executor, RunRequest, WorkerRequest
 from tests.contracts.bench import Bench
 from tests.contracts.executor import ExecutorContract
 from tests.contracts.isolation import IsolationContract
@@ -61,3 +62,38 @@ class TestDaskExecutor(ExecutorContract, IsolationContract):
     test_the_port_of_the_runner_is_reached_and_no_other = None  # type: ignore[assignment]
     test_a_worker_whose_launcher_was_killed_is_broken = None  # type: ignore[assignment]  # it is no child of this process
     test_pachctl_comes_last_in_path_and_has_the_runner_do_what_is_asked = None  # type: ignore[assignment]  # docs/DASK.md
+
+
+def test_workers_that_only_the_scheduler_reaches_are_asked_by_way_of_it(
+    dask_of_tests: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from outside of a network of containers whose scheduler has a port there."""
+    from local_runner.executors.dask.executor import DaskExecutor
+
+    executor = DaskExecutor(dask_of_tests.settings())
+    pool, theirs = executor.cluster._client.rpc, {worker.address for worker in executor.cluster.workers()}
+    connect = pool.connect
+
+    async def refused(address: str, *more: Any, **options: Any) -> Any:
+        if address in theirs:
+            raise OSError("no route to host")
+        return await connect(address, *more, **options)
+
+    monkeypatch.setattr(pool, "connect", refused)
+    try:
+        assert executor.capabilities.runs_programs
+        with executor.worker(WorkerRequest("p-1", tmp_path / "pfs", tmp_path / "folder", {"PATH": os.defpath})) as worker:
+            assert worker.run(RunRequest(("true",), {}, None, lambda *_: None)).exit_code == 0
+    finally:
+        executor.close()
+
+
+def test_it_is_said_how_user_code_runs_there(dask_of_tests: DaskCluster) -> None:
+    """Where a worker's machine has no sandbox, `auto` is something else there than here."""
+    from local_runner.executors.table import choose
+
+    settings = dask_of_tests.settings(executor="process")
+    table = {"scheduler": settings.scheduler, "cache": settings.cache, "executor": "process"}
+    executor, why = choose("dask", lambda: table)
+    executor.close()
+    assert why.endswith("; there executor process, as asked")

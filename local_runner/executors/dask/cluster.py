@@ -140,6 +140,7 @@ class Cluster:
     def hello(self, worker: ClusterWorker) -> dict[str, Any]:
         """What a worker's machine says of itself. Raises `WorkerLost` and `Unavailable`."""
         if worker.address not in self._hellos:
+            self._reach(worker.address)
             self._hellos[worker.address] = self.ask(worker.address, "hello")
         return self._hellos[worker.address]
 
@@ -246,9 +247,9 @@ class Cluster:
         finally:
             self._client.rpc.reuse(address, connection)
 
-    def reach(self, address: str) -> None:
-        """Find out whether a worker can be reached from here; if not, calls to it go by way of the scheduler."""
-        if address in self._hellos or address in self._relayed:
+    def _reach(self, address: str) -> None:
+        """Find out whether a worker can be reached from here; if not, calls to it go by way of the scheduler. Raises `WorkerLost`."""
+        if address in self._relayed:
             return
         try:
             self.ask(address, "keep", [])

@@ -66,13 +66,25 @@ class DaskExecutor:
     @cached_property
     def _capabilities(self) -> Capabilities:
         """What all workers can do; if there is none yet, what this machine can."""
-        workers = [worker for worker in self.cluster.workers() if worker.is_usable]
-        said = [self.cluster.hello(worker)["capabilities"] for worker in workers]
+        said = [hello["capabilities"] for hello in self._hellos()]
         if not said:
             from local_runner.executors.table import choose  # starts processes to find out
 
             said = [dataclasses.asdict(choose(self.settings.executor)[0].capabilities)]
         return merged(said)
+
+    def there(self) -> str:
+        """How user code runs on the workers there are now, "" if there are none: not everywhere need be what this machine could do."""
+        return " and ".join(sorted({hello["why"] for hello in self._hellos()}))
+
+    def _hellos(self) -> list[dict[str, Any]]:
+        """What the workers there are now say of themselves."""
+        found = []
+        for worker in self.cluster.workers():
+            if worker.is_usable:
+                with contextlib.suppress(WorkerLost):  # it went just now
+                    found.append(self.cluster.hello(worker))
+        return found
 
     def why_not(self) -> str:
         try:
@@ -109,7 +121,6 @@ class DaskExecutor:
         for tries_left in reversed(range(_MOST_TRIES)):
             chosen, resources = cluster.choose(request.resources)
             try:
-                cluster.reach(chosen.address)
                 return RemoteWorker(_DaskHost(cluster, chosen, resources), request, self.sender, self.settings.lease), chosen.address
             except BaseException as why:
                 cluster.give_back(chosen.address)
