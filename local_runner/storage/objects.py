@@ -21,7 +21,7 @@ from local_runner.storage.arrivals import Arrivals
 from local_runner.storage.atomic import write_all, write_sparse
 from local_runner.storage.home import WITH_PARTS, Home, disk_full, need_format
 from local_runner.storage.intake import OpenFile, Source, bring_in
-from local_runner.storage.packed import get_packed, put_packed
+from local_runner.storage.packed import get_packed, packed_sizes, put_packed
 from local_runner.storage.stored_file import FilePart, StoredFile, pack_chunks, pack_parts, unpack_chunks, unpack_parts
 from local_runner.storage.sums import BLOCK, KnownContents, Summer, ahead, blocks, covers, fits, sums_of
 
@@ -177,8 +177,9 @@ class Objects:
     def names(self) -> set[bytes]:
         """Those of all contents, those that no commit needs any more included."""
         small = {bytes(name) for (name,) in self._connection.execute("SELECT name FROM object")}
+        packed = {bytes(name) for name, _ in packed_sizes(self._connection)}
         large = self._connection.execute("SELECT name FROM large") if has_large(self._connection) else ()
-        return small | {bytes(name) for (name,) in large} | set(self.files.names())
+        return small | packed | {bytes(name) for (name,) in large} | set(self.files.names())
 
     def stored(self, name: bytes) -> bytes | None:
         """A small content, unchecked; None if it is large or missing."""

@@ -129,6 +129,14 @@ def test_damage_is_given_to_nobody_and_found(lab: Lab, damage: str) -> None:
     assert all("its content" in str(problem) for problem in problems)
 
 
+def test_they_are_among_all_contents_and_checked_with_them(lab: Lab) -> None:
+    whole = lab.runner.check_storage(contents=True)
+    assert whole == count(lab, "object") + count(lab, "packed")
+    spoil(lab, "UPDATE packed SET content = X'00'")
+    with pytest.raises(ContentLost):
+        lab.runner.check_storage(contents=True)
+
+
 def test_what_is_put_again_is_mended(lab: Lab) -> None:
     whole = documents(lab)
     spoil(lab, "UPDATE packed SET content = CAST('no' AS BLOB)")
