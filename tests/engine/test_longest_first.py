@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.datums import Datum
+from local_runner.model.jobs import JobState
 from local_runner.model.pipelines import PipelineSpec
 from local_runner.planning.datum_sets import cut_sets
 from local_runner.specs.parse import parse_spec
@@ -50,6 +51,19 @@ def test_one_worker_and_whoever_cuts_sets_keep_the_order_of_a_cluster(lab: Lab) 
 
 def test_sets_that_were_asked_for_are_cut_in_the_order_of_a_cluster(lab: Lab) -> None:
     assert "/pfs/data/h" not in begun(lab, parallelism_spec={"constant": 2}, datum_set_spec={"number": 1})[:4]
+
+
+def test_a_damaged_document_of_what_a_datum_took_fails_no_job(lab: Lab) -> None:
+    lab.put("data@master", FILES)
+    lab.pipeline("p", parallelism_spec={"constant": 2})
+    lab.run_all()
+    with lab.runner.database.write() as session:
+        damage = "UPDATE object SET content = X'00' WHERE instr(content, CAST('processTime' AS BLOB))"
+        assert session.connection.execute(damage).rowcount == len(FILES)
+    lab.put("data@master", dict.fromkeys(FILES, "2"))
+    lab.run_all()
+    assert (lab.state("p"), lab.job("p").reason) == (JobState.SUCCESS, "")
+    assert lab.files("p@master") == dict.fromkeys(FILES, "2")
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0.001, 100)), min_size=1, max_size=60), st.integers(2, 8))
