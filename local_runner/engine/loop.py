@@ -149,8 +149,10 @@ class Engine:
         if self._has_changed():
             self._start_pipelines()
             self._pool.keep(self._agenda.rows)
-            for job in self._runs.keys() - self._agenda.unfinished.keys():  # another process ended it
-                self._let_go(job)
+            for job, run in list(self._runs.items()):  # another process ended it, or it waits for one that nothing is done for
+                if job not in self._agenda.unfinished or (job.pipeline in self._guard.aside and run.waits_for not in (None, *self._runs)):
+                    self._guard.for_job(job, partial(self._flush, run, ()))
+                    self._let_go(job)
             self._restart_asked()
             self._keep_services()
             self._new_jobs.take_on(self._runs, _TURN)

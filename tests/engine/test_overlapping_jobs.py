@@ -22,6 +22,7 @@ from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.refs import CommitRef, RepoRef, parse_commit
 from local_runner.repos.check import check
+from local_runner.repos.transaction import Transaction
 from tests.support.lab import Lab, copy, label
 
 Files = dict[str, "str | bytes | None"]
@@ -257,6 +258,30 @@ def test_a_fault_when_the_older_job_is_over_fails_the_younger_and_nothing_else(
     assert lab.files("p@master") == {"/a": "slow", "/b": "2", "/c": "3"}
     with lab.runner.database.read() as session:
         assert check(session) == []
+
+
+def test_no_engine_waits_for_a_job_that_cannot_even_be_ended(lab: Lab, slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pipeline is left aside. What a younger job has made is kept, and counts once the pipeline is started again."""
+    several(lab, slow, {"/a": "slow"}, {"/b": "2"})
+    advance, older = JobRun.advance, oldest_first(lab)[0].job
+
+    def fail(*_: object) -> None:
+        raise KeyError("no such tree")
+
+    def go(run: JobRun, txn: Transaction) -> object:
+        return fail() if run.info.job == older else advance(run, txn)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobRun, "advance", go)
+        patch.setattr("local_runner.engine.guard.fail_job", fail)
+        patch.setattr("local_runner.engine.guard.fail_unreadable_job", fail)
+        lab.run_all(until=slow.waits_until(lambda: "2" in slow.ended))
+    assert [job.state for job in oldest_first(lab)] == [JobState.RUNNING] * 2
+    lab.runner.start_pipeline(older.pipeline)
+    lab.run_all()
+    assert lab.ran == []
+    assert [job.state for job in oldest_first(lab)] == [JobState.SUCCESS] * 2
+    assert lab.files("p@master") == {"/a": "slow", "/b": "2"}
 
 
 def test_nobody_reads_what_a_younger_job_has_made_before_it_stands_on_the_older_one(lab: Lab, slow: Slow) -> None:
