@@ -50,8 +50,12 @@ def _read_by_hand(data: bytes) -> Step | None:
     if outer not in (_ADD, _DELETE) or end != len(data):
         return None
     path = tag = content = b""
+    seen = set()
     while at < end:
         field = data[at]
+        if field in seen:  # which of them counts is for protobuf to say
+            return None
+        seen.add(field)
         begin, at = extent(data, at + 1)
         if at > end:
             return None

@@ -51,3 +51,22 @@ def test_other_messages_are_read_by_protobuf(body: str) -> None:
     step = read_step(from_document("pfs_v2.ModifyFileRequest", {body: {}}).SerializeToString())
     assert (step.kind, step.request.WhichOneof("body")) == (body, body)
     assert read_step(b"") == Step("", request=step.request.__class__())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes.fromhex("12080a01ff0a032fc3a9"),  # two paths, the first no UTF-8
+        bytes.fromhex("120c0a022f781a030a01781a00"),  # a content, and one more that says nothing and leaves it
+        bytes.fromhex("12100a022f781a030a01781a030a0179"),  # two contents, of which the last counts
+        bytes.fromhex("1a080a022f610a022f62"),
+    ],
+)
+def test_fields_that_come_twice_are_read_as_by_protobuf(data: bytes) -> None:
+    try:
+        expected = _step(from_wire(data))[:4]
+    except Invalid:
+        with pytest.raises(Invalid):
+            read_step(data)
+        return
+    assert read_step(data)[:4] == expected
