@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import Executor, RunRequest, WorkerRequest
-from tests.contracts.bench import Bench
+from tests.contracts.bench import Bench, soon
 from tests.contracts.executor import ExecutorContract
 from tests.contracts.isolation import IsolationContract
 
@@ -97,3 +98,23 @@ def test_it_is_said_how_user_code_runs_there(dask_of_tests: DaskCluster) -> None
     executor, why = choose("dask", lambda: table)
     executor.close()
     assert why.endswith("; there executor process, as asked")
+
+
+def test_a_worker_that_is_frozen_does_not_keep_others_from_being_kept(dask_of_tests: DaskCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    from local_runner.executors.dask.executor import DaskExecutor
+
+    executor = DaskExecutor(dask_of_tests.settings(lease=1.0))
+    cluster, kept = executor.cluster, []
+
+    async def send(address: str, message: bytes) -> None:
+        if address == "frozen":
+            await asyncio.sleep(60)
+        kept.append(address)
+
+    monkeypatch.setattr(cluster, "_send", send)
+    try:
+        cluster.lease("1", "frozen")
+        cluster.lease("2", "well")
+        assert soon(lambda: len(kept) > 3, 10.0)
+    finally:
+        executor.close()

@@ -292,9 +292,13 @@ class Cluster:
                 by_address: dict[str, list[str]] = {}
                 for worker, address in self._leased.items():
                     by_address.setdefault(address, []).append(worker)
-            for address, workers in by_address.items():
-                with contextlib.suppress(Unavailable):  # who follows a command there is told
-                    self.ask(address, "keep", workers)
+            with contextlib.suppress(Exception):  # of a scheduler that is gone; who follows a command is told
+                self._client.sync(self._renew, by_address)
+
+    async def _renew(self, by_address: Mapping[str, list[str]]) -> None:
+        """Renew the leases of all at once: a worker that does not answer holds up no other's."""
+        calls = (self._send(address, wire.question("keep", workers)) for address, workers in by_address.items())
+        await asyncio.gather(*(asyncio.wait_for(call, self._settings.lease / 2) for call in calls), return_exceptions=True)
 
 
 class CommandTask:
