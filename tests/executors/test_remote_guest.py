@@ -12,11 +12,13 @@ import pytest
 
 from local_runner.errors import Unavailable
 from local_runner.executors.base import RunRequest, RunResult, WorkerRequest
+from local_runner.executors.host_files import VARIABLE
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.remote import wire
 from local_runner.executors.remote.contents import Sender
 from local_runner.executors.remote.host import HostSettings, RemoteHost
 from local_runner.executors.remote.worker import RemoteWorker
+from local_runner.executors.sandbox import SandboxExecutor
 from local_runner.model.file_hash import file_hash
 from tests.contracts.bench import soon
 
@@ -140,3 +142,20 @@ def test_a_command_is_run_once_even_if_a_cluster_asks_again(near: Near, tmp_path
     near.host.run(worker.id, 1)
     assert [found.content.read() for found in worker.collect(tree().folder, ["out"], [])] == [b"ran\n"]
     worker.close()
+
+
+@pytest.mark.skipif(bool(SandboxExecutor().why_not()), reason="the sandbox does not work here")
+def test_the_folders_of_other_workers_are_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the machine shows what is around them: secrets of other pipelines lie there."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    (tmp_path / "secret").write_text("hush")
+    host = RemoteHost(HostSettings("sandbox", str(tmp_path / "cache")), tmp_path / "workers", "test")
+    near, said = Near(host), []
+    one = opened(near, tmp_path, mounts={"/secret": tmp_path / "secret"})
+    two = opened(near, tmp_path)
+    script = f"find {tmp_path}/workers -type f | grep -c mounts"
+    two.run(RunRequest(("sh", "-c", script), {}, None, lambda stream, block: said.append(block)))
+    assert b"".join(said).strip() == b"0"
+    one.close()
+    two.close()
+    host.close()

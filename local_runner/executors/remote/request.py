@@ -89,7 +89,7 @@ def receive_request(plain: Mapping[str, Any], place: Path, cache: ContentCache, 
         code=_write_all(plain["code"], place / "code", cache),
         mounts=_write_all(plain["mounts"], place / "mounts", cache),
         visible=(Path(sys.executable), Path(sys.prefix), Path(sys.base_prefix)),
-        hidden=(*map(Path, plain["hidden"]), cache.folder),
+        hidden=(*map(Path, plain["hidden"]), cache.folder, place.parent),  # the secrets of other pipelines are there
         working_dir=plain["working_dir"],
         user=plain["user"],
         digest=plain["digest"],
