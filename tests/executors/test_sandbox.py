@@ -82,6 +82,19 @@ class TestSandboxExecutor(ExecutorContract, IsolationContract):
             for place in ("/file", "/dev/shm/file", "/dev/file"):
                 assert not bench.sh(f"head -c 100000000 /dev/zero > {place}").accepted()
 
+    def test_memory_is_limited_before_a_command_can_start_another(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path, resources=Resources(memory=50_000_000)) as worker:
+            bench = Bench(worker, tmp_path)
+            for _ in range(30):
+                assert bench.sh("sh -c 'ulimit -d'").accepted()
+                assert bench.stdout[-1].strip() == "48828"
+
+    def test_less_memory_than_the_launcher_has_is_a_limit_too(self, executor: SandboxExecutor, tmp_path: Path) -> None:
+        with self.open(executor, tmp_path, resources=Resources(memory=1_000_000)) as worker:
+            bench = Bench(worker, tmp_path)
+            assert bench.sh("ulimit -Hd").accepted()
+            assert not bench.run(self.python, "-c", "bytes(10_000_000)").accepted()
+
     def test_a_link_leads_to_nothing_of_the_hosts_that_is_not_seen_inside(self, bench: Bench) -> None:
         assert bench.sh("cd /pfs/out; ln -s /proc/1/environ environ; ln -s /dev/shm shm; ln -s /var/run run; ln -s /dev/fd fd").accepted()
         found = {file.path: file.error for file in bench.collect("out")}

@@ -25,7 +25,7 @@ from local_runner.executors.launcher.datum_folder import DatumFolder
 from local_runner.executors.launcher.entering import enter
 from local_runner.executors.launcher.killing import kill_descendants
 from local_runner.executors.launcher.messages import CHUNK, End, WorkerPlan, describe, pack, unpack
-from local_runner.executors.launcher.programs import Starter, explain, in_words, limit_memory
+from local_runner.executors.launcher.programs import Starter, explain, in_words
 from local_runner.executors.launcher.pty import arrange_terminal, resize
 from local_runner.executors.launcher.sockets import EngineGone, hand_over, write
 from local_runner.executors.launcher.tree import Tree, TreeChanges
@@ -178,14 +178,12 @@ class Launcher:
             environment = self._env | env
             program = self._starter.find(argv, environment.get("PATH", ""))
             arranged = self._starter.arrange_pipes(pipes, with_stdin=stdin is not None) if size is None else arrange_terminal(pipes, size)
-            pid = self._starter.start(program, argv, environment, arranged, is_alone=self._alone)
+            pid = self._starter.start(program, argv, environment, arranged, is_alone=self._alone, memory=self._memory)
         except (OSError, ValueError) as why:
             for pipe in pipes:
                 os.close(pipe)
             self._tell(("end", number, End(None, time.monotonic() - started, error=explain(why, argv), laying=laying).plain()))
             return
-        if self._memory:
-            limit_memory(pid, self._memory)
         self._alone = False
         command = self._commands[pid] = StartedCommand(number, pid, started, laying, timeout)
         if size is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # typeshed leaves it out
+import errno
 import os
 import sys
 from typing import Any
@@ -44,8 +45,32 @@ class Starter:
         actions = [(os.POSIX_SPAWN_DUP2, reads_from, 0), (os.POSIX_SPAWN_DUP2, pipes[1], 1), (os.POSIX_SPAWN_DUP2, pipes[3], 2)]
         return {"file_actions": actions, "setpgroup": 0}
 
-    def start(self, program: str, argv: list[str], env: dict[str, str], arranged: dict[str, Any], *, is_alone: bool) -> int:
-        """The process's number. Unless the launcher `is_alone`, leftovers are killed where they take the room. Raises OSError."""
+    def start(
+        self, program: str, argv: list[str], env: dict[str, str], arranged: dict[str, Any], *, is_alone: bool, memory: int = 0
+    ) -> int:
+        """The process's number. Unless the launcher `is_alone`, leftovers are killed where they take the room. Raises OSError.
+
+        Its `memory` is limited from its first instruction on, as what it starts has the limit that it had then.
+        """
+        if not memory or sys.platform != "linux":
+            return self._spawn(program, argv, env, arranged, is_alone=is_alone)
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory if hard == resource.RLIM_INFINITY else min(memory, hard), hard))
+        try:
+            pid = self._spawn(program, argv, env, arranged, is_alone=is_alone)
+        except (MemoryError, OSError) as why:
+            if isinstance(why, OSError) and why.errno != errno.ENOMEM:
+                raise
+            pid = 0  # the launcher has more already
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        pid = pid or self._spawn(program, argv, env, arranged, is_alone=is_alone)
+        limit_memory(pid, memory)
+        return pid
+
+    def _spawn(self, program: str, argv: list[str], env: dict[str, str], arranged: dict[str, Any], *, is_alone: bool) -> int:
         signals = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)  # ignored here
         if not is_alone and self.is_crowded():
             kill_descendants()
