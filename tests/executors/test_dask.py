@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local_runner.errors import Unavailable
+from local_runner.errors import ClusterLost, Unavailable
 from local_runner.executors.base import Executor, RunRequest, WorkerRequest
 from tests.contracts.bench import Bench, soon
 from tests.contracts.executor import ExecutorContract
@@ -118,3 +119,23 @@ def test_a_worker_that_is_frozen_does_not_keep_others_from_being_kept(dask_of_te
         assert soon(lambda: len(kept) > 3, 10.0)
     finally:
         executor.close()
+
+
+def test_a_scheduler_that_is_frozen_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from local_runner.executors.dask import cluster
+    from local_runner.executors.dask.executor import DaskExecutor
+    from tests.support.dask_cluster import DaskCluster
+
+    monkeypatch.setattr(cluster, "_SILENT_SECONDS", 1.0)
+    own = DaskCluster(tmp_path, 1)
+    executor = DaskExecutor(own.settings(lease=1.0))
+    try:
+        assert soon(lambda: bool(executor.cluster.workers()))
+        with executor.worker(WorkerRequest("p-1", tmp_path / "pfs", tmp_path / "folder", {"PATH": os.defpath})) as worker:
+            own.kill("scheduler", signal.SIGSTOP)
+            with pytest.raises(ClusterLost, match="does not answer"):
+                worker.run(RunRequest(("true",), {}, None, lambda *_: None))
+    finally:
+        own.kill("scheduler", signal.SIGCONT)
+        executor.close()
+        own.close()

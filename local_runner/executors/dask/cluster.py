@@ -29,6 +29,7 @@ _CONNECT_SECONDS = 5.0
 _REACH_SECONDS = 5.0  # to connect to a worker
 _AVOID_SECONDS = 60.0  # that a worker which did not answer gets nothing new
 _WORKER_SECONDS = 120.0  # that a cluster without a fitting worker has to get one
+_SILENT_SECONDS = 120.0  # without an answer of a scheduler that is connected, after which it is taken for gone
 _HINT = "is it running, and can this machine reach it? doctor shows what was found"
 _NAMES = {"cpu": ("cpu", "cpus", "cores"), "memory": ("memory", "mem"), "gpu": ("gpu", "gpus")}
 
@@ -85,6 +86,7 @@ class Cluster:
         self._relayed: set[str] = set()
         self._numbers = itertools.count(1)
         self._closed = threading.Event()
+        self._silent = 0.0  # seconds that the scheduler was asked and did not answer
         self._plugin = name_of(settings.host)
 
     def prepare(self) -> None:
@@ -112,9 +114,10 @@ class Cluster:
 
     def check(self) -> None:
         """Raise `ClusterLost` if the scheduler is gone."""
-        if self._client.status != "running":
+        is_gone = self._client.status != "running"
+        if is_gone or self._silent > _SILENT_SECONDS:
             raise ClusterLost(
-                f"the Dask scheduler {self.address} is gone",
+                f"the Dask scheduler {self.address} {'is gone' if is_gone else 'does not answer'}",
                 hint="jobs stay as they are, and finished datums are kept: run again when there is a scheduler",
             )
 
@@ -296,9 +299,12 @@ class Cluster:
                 self._client.sync(self._renew, by_address)
 
     async def _renew(self, by_address: Mapping[str, list[str]]) -> None:
-        """Renew the leases of all at once: a worker that does not answer holds up no other's."""
-        calls = (self._send(address, wire.question("keep", workers)) for address, workers in by_address.items())
-        await asyncio.gather(*(asyncio.wait_for(call, self._settings.lease / 2) for call in calls), return_exceptions=True)
+        """Renew the leases of all at once: a worker that does not answer holds up no other's. The scheduler is asked as well."""
+        lease = self._settings.lease
+        calls = [self._send(address, wire.question("keep", workers)) for address, workers in by_address.items()]
+        waits = (asyncio.wait_for(call, lease / 2) for call in (self._client.scheduler.echo(data=0), *calls))
+        of_scheduler, *_ = await asyncio.gather(*waits, return_exceptions=True)
+        self._silent = self._silent + 0.75 * lease if isinstance(of_scheduler, BaseException) else 0.0
 
 
 class CommandTask:
