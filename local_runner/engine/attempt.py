@@ -55,6 +55,7 @@ class Attempt:
     download_time: float
     left: TreeChanges = UNTOUCHED
     error: str = ""
+    unrecovered: str = ""  # why `err_cmd` failed, if it did
     outputs: list[OutputFile] = field(default_factory=list)
     process_time: float = 0.0
     upload_time: float = 0.0

@@ -148,7 +148,10 @@ class DatumRunner:
         result = self._one_shot.run_error_command(context, attempt)
         self._control.check_stopped()
         attempt.left = result.left
-        return result.accepted(transform.accept_return_code)
+        if result.accepted(transform.accept_return_code):
+            return True
+        attempt.unrecovered = result.reason
+        return False
 
     # -- what was withheld from it -----------------------------------------------------------------------------------
 
@@ -157,6 +160,8 @@ class DatumRunner:
         withheld = context.withheld()
         tried = not withheld.has_network and self._tried_network()
         found = hindrances(withheld, attempt.lines.last, attempt.error, tried_network=tried)
+        if attempt.unrecovered:
+            found.append(f"err_cmd failed, too: {attempt.unrecovered}")
         self._tell(attempt, found)
         return tuple(found)
 

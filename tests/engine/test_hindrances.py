@@ -274,3 +274,9 @@ def test_of_several_datums_that_fail_the_first_is_named_and_the_others_counted(l
     found = {info.datum.inputs[0].path: info.datum.id for info in lab.runner.list_datum(lab.job("p").job)}
     assert lab.job("p").reason == f"datum {found['/a']} failed"
     assert lab.job("p").counters.failed == 6
+
+
+@needs_sandbox
+def test_an_error_command_that_fails_is_in_the_reason(lab: Lab) -> None:
+    told = 'failed; err_cmd failed, too: exec: "no-such-mender": executable file not found in $PATH'
+    assert run(lab, "false", transform={"err_cmd": ["no-such-mender"]}).reason.endswith(told)
