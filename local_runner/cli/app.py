@@ -109,7 +109,9 @@ class App:
         return self._project or self.runner.current_project or DEFAULT_PROJECT
 
     def projects(self, everywhere: bool) -> list[str] | None:
-        """Which projects a list covers; None for all of them."""
+        """Which projects a list covers; None for all of them. One there is not has nothing to list, as on a cluster, which is said."""
+        if self._project and not everywhere and self._project not in (info.name for info in self.runner.list_project()):
+            note(f'there is no project "{self._project}"; `list project` says which there are')
         return None if everywhere else [self.project]
 
     def repo(self, text: str) -> RepoRef:

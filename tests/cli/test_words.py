@@ -77,3 +77,21 @@ def test_a_link_that_leads_nowhere_is_told_as_such_and_nothing_is_put(pachctl, t
     assert ended.status == 4
     assert ended.err.splitlines()[-1] == "hint: it is a link to nowhere, which is not there: mend the link, or take it away"
     assert pachctl("list branch data --raw").documents == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("copy file data@master:/nope data@dev:/x", "nothing is at data@master:/nope: nothing was copied"),
+        ("copy file data@master:/a data@dev:/x", ""),
+        ("delete file data@master:/nope", "nothing is at data@master:/nope: nothing was deleted"),
+        ("delete file data@master:/a", ""),
+        ("list repo --project nope", 'there is no project "nope"; `list project` says which there are'),
+        ("list pipeline --project nope", 'there is no project "nope"; `list project` says which there are'),
+        ("list repo --project default", ""),
+    ],
+)
+def test_a_success_that_did_nothing_says_so(pachctl, line, said):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="1")
+    assert pachctl.ok(line).err.strip() == said

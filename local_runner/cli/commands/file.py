@@ -14,9 +14,10 @@ from local_runner.cli.app import NUMBER, App, command, in_project, raw_output, w
 from local_runner.cli.copy_out import Below
 from local_runner.cli.flags import history_count
 from local_runner.cli.meter import Meter, with_progress
+from local_runner.cli.output import note
 from local_runner.cli.sources import is_url
 from local_runner.documents.infos import file_info_document
-from local_runner.errors import Invalid, NotFound, Unsupported
+from local_runner.errors import Invalid, LocalRunnerError, NotFound, Unsupported
 from local_runner.model.names import clean_path
 from local_runner.model.refs import FileQuery
 from local_runner.model.repos import FileInfo
@@ -104,6 +105,18 @@ def copy_file(app: App, source: str, target: str, append: bool, src_project: str
     origin, goal = app.file(source, src_project), app.file(target, dest_project)
     with app.runner.modify_file(goal.commit) as changes:
         changes.copy(origin, goal.path, append=append)
+    if not _is_there(app, origin):
+        note(f"nothing is at {source}: nothing was copied")  # no error, as on a cluster
+
+
+def _is_there(app: App, query: FileQuery) -> bool:
+    try:
+        app.runner.inspect_file(query)
+    except NotFound:
+        return False
+    except LocalRunnerError:
+        return True  # it cannot be told
+    return True
 
 
 @contextlib.contextmanager
@@ -124,8 +137,11 @@ def _patterns_told(file: str) -> Iterator[None]:
 def delete_file(app: App, file: str, recursive: bool) -> None:
     """Delete a file, or with -r (or a slash at the end) a folder."""
     commit, path = app.target(file)
+    was_there = bool(path) and _is_there(app, FileQuery(commit, path))
     with app.runner.modify_file(commit) as changes, _patterns_told(file):
         changes.delete(path, recursive=recursive)
+    if not was_there:
+        note(f"nothing is at {file}: nothing was deleted")  # no error, as on a cluster
 
 
 @command("inspect file images@master:/liberty.jpg")
