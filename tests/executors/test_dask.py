@@ -139,3 +139,11 @@ def test_a_scheduler_that_is_frozen_is_not_waited_for_for_ever(tmp_path: Path, m
         own.kill("scheduler", signal.SIGCONT)
         executor.close()
         own.close()
+
+
+def test_a_cache_that_cannot_be_made_is_told_in_words(dask_of_tests: DaskCluster) -> None:
+    from local_runner.executors.dask.executor import DaskExecutor
+
+    executor = DaskExecutor(dask_of_tests.settings(cache="/proc/nothing/cache"))
+    with pytest.raises(Unavailable, match="the cache of contents /proc/nothing/cache of a worker's machine cannot be written"):
+        executor.cluster  # noqa: B018  # it connects

@@ -90,9 +90,10 @@ class Cluster:
         self._plugin = name_of(settings.host)
 
     def prepare(self) -> None:
-        """Have the workers made ready for datums. Raises `ClusterLost`, which names workers of another version."""
+        """Have the workers made ready for datums. Raises `ClusterLost`, which names workers of another version, and `Unavailable`."""
         self.check_versions()
-        self._client.register_plugin(HostPlugin(self._settings.host), name=self._plugin)
+        with self._in_words():
+            self._client.register_plugin(HostPlugin(self._settings.host), name=self._plugin)
         threading.Thread(target=self._keep, name="leases of remote workers", daemon=True).start()
 
     @property

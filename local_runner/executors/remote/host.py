@@ -25,7 +25,7 @@ from local_runner.executors.host_env import DEVICES, variables
 from local_runner.executors.launcher.messages import describe
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.remote import wire
-from local_runner.executors.remote.cache import ContentCache, Draft, NotKept
+from local_runner.executors.remote.cache import ContentCache, Draft, NotKept, cache_trouble
 from local_runner.executors.remote.guest import GuestWorker
 from local_runner.executors.remote.request import lacking
 from local_runner.executors.table import choose
@@ -56,7 +56,11 @@ class RemoteHost:
         """
         self._settings, self._where, self._is_paused = settings, where, is_paused
         self._executor, self._why = choose(settings.executor)
-        self._cache = ContentCache(Path(settings.cache or default_cache()), settings.cache_bytes)
+        contents = Path(settings.cache or default_cache())
+        try:
+            self._cache = ContentCache(contents, settings.cache_bytes)
+        except OSError as why:
+            raise Unavailable(cache_trouble(contents, why), hint="name another folder: cache in the table [dask]") from None
         self._folder, self._lock = _own_folder(folder)
         self._guests: dict[str, GuestWorker] = {}
         self._drafts: dict[str, tuple[Draft, float]] = {}
