@@ -95,3 +95,13 @@ def test_a_success_that_did_nothing_says_so(pachctl, line, said):
     pachctl.ok("create repo data")
     pachctl.ok("put file data@master:/a", stdin="1")
     assert pachctl.ok(line).err.strip() == said
+
+
+def test_a_file_put_below_a_file_is_said_at_once_and_lost_for_the_next_commit(pachctl):
+    pachctl.ok("create repo data")
+    pachctl.ok("put file data@master:/a", stdin="1")
+    said = pachctl.ok("put file data@master:/a/b", stdin="2").err
+    assert said.startswith("file / directory path collision (/a/b): commit default/data@")
+    assert "the next one goes on from the commit before it" in said
+    assert pachctl.ok("put file data@master:/c", stdin="3").err == ""
+    assert [info["file"]["path"] for info in pachctl.ok("list file data@master --raw").documents] == ["/a", "/c"]

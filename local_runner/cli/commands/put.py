@@ -15,6 +15,7 @@ import click
 from local_runner.cli.app import COUNT, NUMBER, App, comma_list, command, in_project
 from local_runner.cli.archives import is_archive, untar
 from local_runner.cli.meter import Meter, with_progress
+from local_runner.cli.output import note
 from local_runner.cli.sources import STDIN, check_is_data, is_url, local_content, read_text, stream, targets, walk
 from local_runner.errors import Invalid
 from local_runner.model.refs import CommitQuery, FileQuery
@@ -84,6 +85,9 @@ def put_file(
             meter.total = sum(_size(file) for _, file in _each(pairs, recursive))
         for place, source in _each(pairs, recursive):
             todo.put(place, source)
+    made = changes.commit
+    if made and (error := app.runner.inspect_commit(CommitQuery(made.repo, id=made.id)).error):  # no error here, as on a cluster
+        note(f"{error}: commit {made} holds nothing that can be read; the next one goes on from the commit before it")
 
 
 def _each(pairs: Sequence[tuple[str, str]], recursive: bool) -> Iterator[tuple[str, str]]:
