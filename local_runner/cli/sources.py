@@ -119,7 +119,9 @@ def _open_url(url: str, stack: ExitStack) -> BinaryIO:
     try:
         return cast(BinaryIO, stack.enter_context(urllib.request.urlopen(url)))
     except (URLError, ValueError) as error:
-        raise Unavailable(f"error retrieving content from {url}: {getattr(error, 'reason', error)}") from None
+        why = getattr(error, "reason", error)
+        why = (isinstance(why, OSError) and why.strerror) or why
+        raise Unavailable(f"error retrieving content from {url}: {why}", hint="fetch it by other means, and name the local file") from None
 
 
 def targets(path: str, sources: Sequence[str], recursive: bool, full_path: bool) -> list[tuple[str, str]]:

@@ -105,3 +105,14 @@ def test_a_file_put_below_a_file_is_said_at_once_and_lost_for_the_next_commit(pa
     assert "the next one goes on from the commit before it" in said
     assert pachctl.ok("put file data@master:/c", stdin="3").err == ""
     assert [info["file"]["path"] for info in pachctl.ok("list file data@master --raw").documents] == ["/a", "/c"]
+
+
+def test_a_url_that_cannot_be_asked_is_told_in_words(pachctl):
+    pachctl.ok("create repo data")
+    ended = pachctl("put file data@master -f http://127.0.0.1:9/x")
+    assert ended.status == 5
+    assert ended.err.splitlines() == [
+        "error retrieving content from http://127.0.0.1:9/x: Connection refused",
+        "hint: fetch it by other means, and name the local file",
+    ]
+    assert pachctl.ok("list branch data --raw").documents == []
