@@ -24,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--reliability-scale", type=float, default=0.2, metavar="N", help="attack N times as long (1: the share of CI)")
+    parser.addoption("--reliability-scale", type=float, default=0.1, metavar="N", help="attack N times as long (1: the share of CI)")
     parser.addoption("--seed", type=int, default=1, help="of the attacks: the same one makes the same choices")
 
 

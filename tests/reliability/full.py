@@ -54,7 +54,7 @@ def main(scale: float, seed: int) -> None:
     """Print the report as JSON."""
     report, choice = Report("full disks and other limits"), random.Random(seed)
     for _ in range(max(1, round(scale))):
-        for case in CASES:
+        for case in CASES if scale >= 1 else choice.sample(CASES, 3):  # each takes 10 s, mostly of waiting
             with project() as place:
                 try:
                     case(report, place, choice)
