@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from local_runner.errors import Invalid, NotFound, PathNotFound
 from local_runner.model.globs import compile_glob
-from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, RepoRef
+from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, JobRef, RepoRef
 from local_runner.model.repos import FileInfo
 from local_runner.model.space import Point, canonical
 from local_runner.project.search import SearchSettings
@@ -47,6 +47,7 @@ class Ledger:
         self._asked: dict[str, Point] = {}
         self._told: dict[str, Told] = {}
         self._scores: dict[str, dict[str, Score | str]] = {}  # name -> path -> score, or what is wrong with the file
+        self._scored_by_one: dict[JobRef, bool] = {}
         self._early: dict[str, dict[str, Score | str]] = {}  # the same, of files whose job is not over
         self._met: dict[str, int] = {}  # in which order
         self._seen: dict[str, CommitRef] = {}
@@ -227,6 +228,16 @@ class Ledger:
         name = named_in(path)
         if name and self._glob.matches(path):
             self._early.setdefault(name, {})[path] = self._score_in(path, content)
+
+    def is_scored_by_one(self, job: JobRef) -> bool:
+        """Whether the score of a point, or of one of its folds, is one datum's of this job; else it is known when all have ended."""
+        if job not in self._scored_by_one:
+            query = FileQuery(CommitQuery(self.repo(self.settings.points), id=job.id), f"/{self.settings.folder}")
+            datums, found = self._runner.inspect_job(job).counters.total, 0
+            with contextlib.suppress(NotFound):
+                found = sum(1 for _ in self._runner.list_file(query))
+            self._scored_by_one[job] = datums <= found * (self.settings.folds.k if self.settings.folds else 1)
+        return self._scored_by_one[job]
 
     def forget_early(self, names: Iterable[str]) -> None:
         """Let only what is committed count of these points."""

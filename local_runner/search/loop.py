@@ -129,7 +129,7 @@ class SearchLoop:
             self._failures |= dict.fromkeys(names & batch.names - self._failures.keys(), failure)
             self._has_early_news = True
             return True
-        if job.pipeline.name == study.settings.score.repo:
+        if job.pipeline.name == study.settings.score.repo and study.ledger.is_scored_by_one(job):
             for file in outcome.outputs:
                 if file.content.inline is not None:
                     study.ledger.take_early(file.path, file.content.inline)

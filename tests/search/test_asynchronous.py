@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from typing import Any
 
 import pytest
 
 from local_runner.errors import Invalid, WorkFailed
+from local_runner.executors.scripted import ScriptedDatum
 from local_runner.model.jobs import JobState
 from local_runner.model.refs import RepoRef
-from local_runner.search.loop import Unseen
+from local_runner.search.loop import Unseen, run_study
 from local_runner.search.trials import Trial
 from tests.search.conftest import Bench
 
@@ -81,6 +83,25 @@ def test_each_result_is_told_to_the_sampler_before_the_next_point_is_asked_for(b
     study.choose = look  # type: ignore[method-assign]
     bench.search(slow, 6, study=study, watcher=slow.watcher())
     assert known[:6] == [0, 0, 1, 2, 3, 4]
+
+
+def test_a_point_that_several_datums_score_is_told_when_all_have_ended(bench: Bench) -> None:
+    bench.lab.put("parts@master", {"/1": "1", "/2": "2"})
+    cross = [{"pfs": {"repo": "points", "glob": "/*.json"}}, {"pfs": {"repo": "parts", "glob": "/*"}}]
+    bench.spec("score", {"cross": cross}, parallelism_spec={"constant": 10})
+    project = bench.root / "local_runner.toml"
+    project.write_text(project.read_text().replace("score:/*.json", "score:/*/*.json"))
+    study, told = bench.study(), Told(Slow(after=99))
+
+    def do(datum: ScriptedDatum) -> None:
+        [file], [part] = datum.input("points").rglob("*.json"), [path for path in datum.input("parts").rglob("*") if path.is_file()]
+        value = json.loads(file.read_text())["x"] + 100 * (part.name == "2")
+        (datum.out / part.name).mkdir()
+        (datum.out / part.name / file.name).write_text(json.dumps({"value": value}))
+
+    bench.lab.does("score", do)
+    run_study(study, 4, executor=bench.lab.executor, jobs=2, watcher=told)
+    assert {trial.name: trial.score for trial in told.trials} == {trial.name: trial.score for trial in study.results().done}
 
 
 def test_in_batches_more_is_asked_for_when_all_are_told(bench: Bench) -> None:
