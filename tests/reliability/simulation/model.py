@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from local_runner.errors import LocalRunnerError
 from local_runner.executors.scripted import ScriptedDatum
+from local_runner.model.inputs import Cron, leaves
 from local_runner.model.jobs import JobInfo, JobState
 from local_runner.model.pipelines import PipelineState
 from local_runner.model.refs import CommitQuery, CommitRef, FileQuery, PipelineRef, RepoRef, parse_repo
@@ -194,14 +195,18 @@ class Model:
             self._check_end(runner, jobs[0])
 
     def _check_clock(self, runner: Runner) -> None:
-        """Each hour has its tick, once, up to now."""
+        """Each hour has its tick, once, up to now; an update lets the clock begin anew."""
         if self.pipelines.get("clock", True):
             return
-        found = read_head(runner, TICKS)
-        ticks = sorted(parse_rfc3339(path[1:]) for path in found[1]) if found else []
-        gaps = {round(after - before) for before, after in itertools.pairwise(ticks)}
-        if gaps - {HOUR} or (ticks and not 0 <= time.time() - ticks[-1] < HOUR + 60):
-            raise Broken(f"ticks are {sorted(gaps)} s apart, the last is {time.time() - max(ticks):.0f} s ago")
+        [start] = [
+            leaf.start for leaf in leaves(runner.inspect_pipeline(PipelineRef("default", "clock")).spec.input) if isinstance(leaf, Cron)
+        ]
+        began, found = parse_rfc3339(start), read_head(runner, TICKS)
+        ticks = [at for path in (found[1] if found else ()) if (at := parse_rfc3339(path[1:])) >= began]
+        gaps = {round(after - before) for before, after in itertools.pairwise(sorted(ticks))}
+        late = time.time() - max(ticks, default=began)
+        if gaps - {HOUR} or not 0 <= late < HOUR + 60:
+            raise Broken(f"ticks are {sorted(gaps)} s apart, the last is {late:.0f} s ago")
 
     def _waits(self, pipeline: str, open_roots: set[str]) -> bool:
         sources = SOURCES[pipeline]
