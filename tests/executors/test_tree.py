@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -202,6 +204,20 @@ def test_output_whose_folder_has_an_old_date_is_seen(tmp_path: Path, place: Datu
     out = tmp_path / tree("one").folder / "out"
     (out / "result").write_text("x")
     shutil.copystat(out.parent / "in", out)  # as cp -a and shutil.copytree do
+    assert place.look(is_alone=True).wrote
+
+
+def test_a_folder_that_cannot_be_looked_into_may_hold_output(tmp_path: Path, place: DatumFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.lay(tree("one"))
+    (tmp_path / tree("one").folder / "out/result").write_text("x")
+    look = os.open
+
+    def open_few(path: str, *how: Any, **more: Any) -> int:
+        if path == str(tmp_path / tree("one").folder):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return look(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", open_few)
     assert place.look(is_alone=True).wrote
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
 
 from local_runner.executors.launcher.attributes import FileStatus, NewAttributes, opened_folder, status_of
 from local_runner.executors.launcher.tree import Tree
+
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # it is no folder any more
 
 
 class Inspection:
@@ -29,7 +32,8 @@ class Inspection:
         self.is_as_laid = new is not None
 
     def own(self, own: str) -> None:
-        """Compare a datum's folder and everything below; what cannot be read counts as gone."""
+        """Compare a datum's folder and everything below; what cannot be read counts as gone. Where nothing can be looked into although it
+        is there, `out` counts as written: `collect` says what is wrong with it."""
         if self._new is not None:
             self._is_only(own, "pfs")
             self._is_only(f"{own}/pfs", self._name)
@@ -38,8 +42,9 @@ class Inspection:
             folder, path = todo.pop()
             try:
                 todo += self._into(folder, path)
-            except OSError:
+            except OSError as why:
                 self.is_as_laid = False
+                self.wrote = self.wrote or not (path or why.errno in _GONE)
         if self._seen != len(self._folders) + len(self._contents) + len(self._brought):
             self.is_as_laid = False
 
