@@ -11,7 +11,7 @@ from typing import Protocol
 from local_runner.engine.attempt import Attempt, JobContext, PreparedDatum, Preparer
 from local_runner.engine.batching.batched_run import BatchedRun
 from local_runner.engine.batching.client import NextDatumClient
-from local_runner.engine.hindrances import NETWORK, hindrances
+from local_runner.engine.hindrances import NETWORK, hindrances, mistakes
 from local_runner.engine.one_shot import OneShot
 from local_runner.engine.outputs import BadOutput, collect, seen_files
 from local_runner.engine.run_control import RunControl
@@ -160,9 +160,10 @@ class DatumRunner:
         withheld = context.withheld()
         tried = not withheld.has_network and self._tried_network()
         found = hindrances(withheld, attempt.lines.last, attempt.error, tried_network=tried)
+        told = [*found, *mistakes(withheld, attempt.lines.last)]
         if attempt.unrecovered:
-            found.append(f"err_cmd failed, too: {attempt.unrecovered}")
-        self._tell(attempt, found)
+            told.append(f"err_cmd failed, too: {attempt.unrecovered}")
+        self._tell(attempt, told)
         return tuple(found)
 
     def _warn(self, context: JobContext, attempt: Attempt) -> tuple[str, ...]:

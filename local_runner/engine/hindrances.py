@@ -92,6 +92,12 @@ def hindrances(withheld: Withheld, lines: Sequence[str], reason: str, *, tried_n
     return list(dict.fromkeys(_found(withheld, "\n".join((*lines, reason)), reason, tried_network=tried_network)))
 
 
+def mistakes(withheld: Withheld, lines: Sequence[str]) -> list[str]:
+    """Sentences on what may be wrong with the command itself. They are for the log: a cluster fails just so, with the same reason."""
+    found = (shell_hint(withheld.cmd), _strange_input(withheld.inputs, "\n".join(lines)) if withheld.inputs else "")
+    return [sentence for sentence in found if sentence]
+
+
 def _found(withheld: Withheld, said: str, reason: str, *, tried_network: bool) -> Iterator[str]:
     if withheld.missing_image:
         yield withheld.missing_image
@@ -110,10 +116,6 @@ def _found(withheld: Withheld, said: str, reason: str, *, tried_network: bool) -
         yield withheld.read_only
     if unexpanded := [word for word in withheld.cmd[1:] if _SHELL_WORDS.search(word) and word in said]:
         yield f"no shell reads transform.cmd, so {unexpanded[0]} stays as it is: write {json.dumps(['sh', '-c', ' '.join(withheld.cmd)])}"
-    elif said_of_words := shell_hint(withheld.cmd):
-        yield said_of_words
-    if withheld.inputs and (strange := _strange_input(withheld.inputs, said)):
-        yield strange
 
 
 def _strange_input(inputs: Sequence[str], said: str) -> str:

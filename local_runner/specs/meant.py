@@ -102,7 +102,7 @@ def _texts(value: object, name: str) -> Iterator[object]:
             yield its_name
         elif len(value) == 1:
             ((key, said),) = value.items()  # `- echo total: 3` is a mapping in YAML
-            if " " in key and isinstance(said, str):
+            if isinstance(key, str) and " " in key and isinstance(said, str):
                 yield f"{key}: {said}"
     elif isinstance(value, list):
         if len(value) == 1 and isinstance(value[0], str):
