@@ -39,7 +39,7 @@ def connect(home: Home, *, create: bool) -> sqlite3.Connection:
     is_made = create and not (home.database.exists() and home.database.stat().st_size)
     connection = _open(home.database, "rwc" if create else "rw")
     try:
-        connection.executescript(f"{_NEW if is_made else ''} {_WRITING}")
+        _set_up(connection, f"{_NEW if is_made else ''} {_WRITING}")
         is_new = not is_laid_out(connection)  # which reads the schema: better here than anywhere
         if create and is_new:
             lock = FileLock(home.write_lock)
@@ -55,6 +55,19 @@ def connect(home: Home, *, create: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _set_up(connection: sqlite3.Connection, script: str) -> None:
+    """Run what is to hold for a connection. Of two that begin the log of a new file at once SQLite refuses one, without waiting."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.executescript(script)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(0.01)
 
 
 def is_laid_out(connection: sqlite3.Connection) -> bool:

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import sqlite3
 import subprocess
 import threading
 import time
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from local_runner.errors import Refused, Unavailable
+from local_runner.storage.connect import connect
 from local_runner.storage.database import Database
-from local_runner.storage.home import open_home
+from local_runner.storage.home import Home, open_home
 from local_runner.storage.locks import PATIENCE
 from tests.support.lab import Lab
 
@@ -214,3 +216,23 @@ def test_whoever_writes_again_at_once_lets_those_who_wait_go_first(database: Dat
     waiting.join()
     os.close(line)
     assert turns[0] == "other"
+
+
+def test_all_who_open_a_new_home_at_the_same_moment_can(tmp_path: Path) -> None:
+    for number in range(20):  # 14 of 150 such homes refused somebody
+        made, wrong = open_home(tmp_path / str(number)), []
+        together = threading.Barrier(8)
+
+        def open_it(made: Home = made, wrong: list[Exception] = wrong, together: threading.Barrier = together) -> None:
+            together.wait()
+            try:
+                connect(made, create=True).close()
+            except sqlite3.Error as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=open_it) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
