@@ -270,7 +270,8 @@ def test_a_batching_process_asks_there_for_one_datum_after_the_other(dask_of_tes
     for path, content in {"/a": LARGE, "/b": b"b", "/c": LARGE[1:], "/d": b"d"}.items():
         assert machine.content(parse_commit("p@master"), f"{path}.in").startswith(content)
         assert machine.content(parse_commit("p@master"), f"{path}.lazily").startswith(LARGE[2:])
-    assert sorted(machine.printed("p")) == ["did a", "did b", "did bad", "did c", "did d", "it is bad"]
+    said = [line for line in machine.printed("p") if line.startswith(("did ", "it is "))]  # without its last words
+    assert sorted(said) == ["did a", "did b", "did bad", "did c", "did d", "it is bad"]
     assert job.stats.download_bytes > len(LARGE) * 5.9  # two large inputs, and for each of four datums the lazy one
     machine.close()
 
