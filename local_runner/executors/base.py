@@ -289,6 +289,21 @@ class Worker(Protocol):
         ...
 
 
+class WorkerHere:
+    """What every worker on this machine answers alike, where `Worker` asks about another one."""
+
+    where, fetches = "", False
+
+    def bring(self, tree: Tree) -> Tree:
+        return tree
+
+    def lazily(self, folder: str) -> tuple[int, str]:
+        return 0, ""
+
+    def serve(self, program: str, port: int) -> None:
+        return None
+
+
 class Executor(Protocol):
     @property
     def name(self) -> str: ...

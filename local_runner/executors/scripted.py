@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Unavailable
-from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerRequest, unlaid
+from local_runner.executors.base import Capabilities, RunRequest, RunResult, Worker, WorkerHere, WorkerRequest, unlaid
 from local_runner.executors.launcher.collect import Collected, Collector, collected
 from local_runner.executors.launcher.datum_folder import DatumFolder
 from local_runner.executors.launcher.messages import CHUNK, pack, unpack
@@ -114,12 +114,11 @@ class ScriptedExecutor:
             worker.close()
 
 
-class _ScriptedWorker:
+class _ScriptedWorker(WorkerHere):
     def __init__(self, executor: ScriptedExecutor, request: WorkerRequest) -> None:
         self.env: Mapping[str, str] = request.env
         self.root = str(request.pfs)
         self.inside = 0
-        self.where, self.fetches = "", False
         self._executor = executor
         self._worker = request
         request.scratch.mkdir(parents=True, exist_ok=True)
@@ -155,15 +154,6 @@ class _ScriptedWorker:
     def look(self) -> TreeChanges:
         with self._executor.turn:
             return self._place.look(is_alone=not self._processes)
-
-    def bring(self, tree: Tree) -> Tree:
-        return tree
-
-    def lazily(self, folder: str) -> tuple[int, str]:
-        return 0, ""
-
-    def serve(self, program: str, port: int) -> None:
-        return None
 
     def translate(self, text: str) -> str:
         return text

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.errors import Unavailable, WorkerLost
-from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest, unlaid
+from local_runner.executors.base import Output, RunRequest, RunResult, WorkerHere, WorkerRequest, unlaid
 from local_runner.executors.launcher.collect import Collected, collected
 from local_runner.executors.launcher.messages import CHUNK, WorkerPlan, pack, unpack
 from local_runner.executors.launcher.removal import remove_leftover
@@ -34,7 +34,7 @@ _CLOSED_BY_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 
 
-class LauncherWorker:
+class LauncherWorker(WorkerHere):
     """A worker whose commands a launcher starts. `translate` rewrites what a command is told, where /pfs is not at /pfs.
 
     Measured: 35 ms to start one, 40 ms with a sandbox; 1.4 ms for a run of `true` with its tree laid out, 1.55 in a sandbox.
@@ -52,7 +52,6 @@ class LauncherWorker:
         self.env: Mapping[str, str] = plan["env"]
         self.root = plan["pfs"]
         self.inside = 0
-        self.where, self.fetches = "", False
         self._pfs = pfs
         self._working_dir = working_dir
         self._translate = translate
@@ -139,15 +138,6 @@ class LauncherWorker:
 
     def look(self) -> TreeChanges:
         return TreeChanges(*self._ask(("look",)))
-
-    def bring(self, tree: Tree) -> Tree:
-        return tree
-
-    def lazily(self, folder: str) -> tuple[int, str]:
-        return 0, ""
-
-    def serve(self, program: str, port: int) -> None:
-        return None
 
     def translate(self, text: str) -> str:
         return self._translate(text)
