@@ -73,11 +73,7 @@ class ContentCache:
 
     def read(self, name: bytes) -> Iterator[bytes]:
         """A content in blocks, the whole of it checked before the first is given. Raises `NotKept`."""
-        try:
-            file = self._path(name).open("rb", buffering=0)
-        except OSError:
-            raise NotKept(name) from None
-        with file:
+        with self._opened(name) as file:
             for _ in self._blocks(name, file):
                 pass
             left = file.seek(0, os.SEEK_END) - _SUM_BYTES
@@ -88,11 +84,7 @@ class ContentCache:
 
     def copy(self, name: bytes, descriptor: int) -> None:
         """Write a content to an open file, checked on the way. Raises `NotKept`, and OSError if it cannot be written."""
-        try:
-            file = self._path(name).open("rb", buffering=0)
-        except OSError:
-            raise NotKept(name) from None
-        with file:
+        with self._opened(name) as file:
             for block in self._blocks(name, file):
                 view = memoryview(block)
                 while view:
@@ -105,6 +97,13 @@ class ContentCache:
     def _path(self, name: bytes) -> Path:
         text = name.hex()
         return self.folder / text[:2] / text[2:]
+
+    def _opened(self, name: bytes) -> io.FileIO:
+        """The file of a content. Raises `NotKept`."""
+        try:
+            return self._path(name).open("rb", buffering=0)
+        except OSError:
+            raise NotKept(name) from None
 
     def _blocks(self, name: bytes, file: io.FileIO) -> Iterator[bytes]:
         """The content of an open file; one that is damaged goes. Raises `NotKept` at its end."""

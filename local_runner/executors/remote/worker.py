@@ -7,7 +7,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from local_runner.errors import Unavailable, WorkerLost
 from local_runner.executors.base import Output, RunRequest, RunResult, WorkerRequest
@@ -18,6 +18,8 @@ from local_runner.executors.remote.contents import Sender, WithFiles
 from local_runner.executors.remote.datum_server import CALLS, ORDERS, DatumLine
 from local_runner.executors.remote.request import send_request
 from local_runner.executors.worker import StayingProcess
+
+_Answer = TypeVar("_Answer")
 
 _MOST_ROUNDS = 8  # of sending what lacks, until the cache there must be too small for all of it
 _LARGER = "set cache_size of the workers to more than the files of a datum, and of the image's code, have together"
@@ -73,12 +75,12 @@ class RemoteWorker:
         self._pipeline = request.name.rpartition("-")[0] or request.name
         sent = send_request(request)
         self._contents = WithFiles(request.contents, sent.files)
-        self.id, likeness = host.ask("open", sent.plain, lease)
-        for rounds in itertools.count():
-            if self.id != "lack":
-                break
-            self._send(likeness, rounds)
-            self.id, likeness = host.ask("open", sent.plain, lease)
+
+        def opened() -> tuple[Sequence[bytes], tuple[str, Any]]:
+            id, answer = host.ask("open", sent.plain, lease)
+            return (answer, ("", None)) if id == "lack" else ((), (id, answer))
+
+        self.id, likeness = self._when_nothing_lacks(opened)
         self.env: Mapping[str, str] = likeness["env"]
         self.root: str = likeness["root"]
         self.place: str = likeness["place"]
@@ -132,11 +134,7 @@ class RemoteWorker:
         return self._staying
 
     def lay(self, tree: Tree) -> None:
-        for rounds in itertools.count():
-            lacking = self._host.ask("lay", self.id, tuple(tree))
-            if not lacking:
-                break
-            self._send(lacking, rounds)
+        self._when_nothing_lacks(lambda: (self._host.ask("lay", self.id, tuple(tree)), None))
 
     def look(self) -> TreeChanges:
         return TreeChanges(*self._host.ask("look", self.id))
@@ -158,11 +156,7 @@ class RemoteWorker:
     def bring(self, tree: Tree) -> Tree:
         if not tree.stored:
             return tree
-        for rounds in itertools.count():
-            lacking, brought = self._host.ask("bring", self.id, tuple(tree))
-            if not lacking:
-                break
-            self._send(lacking, rounds)
+        brought = self._when_nothing_lacks(lambda: self._host.ask("bring", self.id, tuple(tree)))
         if any(lazy for *_, lazy in tree.stored):
             self._lazy.add(tree.folder)
         return Tree(*brought)
@@ -196,10 +190,18 @@ class RemoteWorker:
         datum = tree.folder.rpartition("/")[2][:16] if tree and tree.folder else "command"
         return f"{self._pipeline}-{datum}"
 
-    def _send(self, names: Sequence[bytes], rounds: int = 0) -> None:
-        """Send contents. Raises `Unavailable` if that was done for all of them so often that they do not stay."""
-        if rounds == _MOST_ROUNDS:
-            raise Unavailable(f"{self._host.where}: its cache of contents has no room for all that is needed at once", hint=_LARGER)
+    def _when_nothing_lacks(self, ask: Callable[[], tuple[Sequence[bytes], _Answer]]) -> _Answer:
+        """Ask until no content is lacking there, and send those that are; returns the answer. Raises `Unavailable` if they do not stay."""
+        for rounds in itertools.count():
+            lacking, answer = ask()
+            if not lacking:
+                break
+            if rounds == _MOST_ROUNDS:
+                raise Unavailable(f"{self._host.where}: its cache of contents has no room for all that is needed at once", hint=_LARGER)
+            self._send(lacking)
+        return answer
+
+    def _send(self, names: Sequence[bytes]) -> None:
         self._sender.send(self._host.ask, self._host.cache, names, self._contents)
 
     def _follow(self, number: int, output: Output, trouble: Callable[[], str], order: Any = None) -> RunResult:
