@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from local_runner.engine.stored_contents import StoredContents
 from local_runner.errors import ContentLost
 from local_runner.executors.launcher.tree import Tree
 from local_runner.executors.parts import Parts, Scratch
@@ -117,7 +118,7 @@ class _Staging:
         if lazy and self._fetches:
             self._stored.append((path, content.name, content.size, True))
         elif lazy:
-            staged.parts.lazy(path, partial(_read, self._database, content.name), self._database.close_thread)
+            staged.parts.lazy(path, partial(StoredContents(self._database).read, content.name), self._database.close_thread)
         elif empty:
             staged.contents[path] = _NOTHING
             self._files.append((path, b""))
@@ -151,11 +152,6 @@ def files_of(session: Session, file: InputFile, roots: Roots) -> Iterator[tuple[
         return
     for node in files_below(session.trees, roots[file.source.source], file.path):
         yield node.path, node.hash, node.size
-
-
-def _read(database: Database, content: bytes) -> Iterator[bytes]:
-    with database.read() as session:
-        yield from session.objects.read(content)
 
 
 def _below(database: Database, root: Root, folder: str) -> Sequence[Node]:
