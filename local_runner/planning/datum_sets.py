@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from local_runner.model.datums import Datum
@@ -44,16 +44,8 @@ def cut_sets(
 
 
 def _by_size(datums: Sequence[Datum], size: int) -> list[tuple[Datum, ...]]:
-    sets: list[tuple[Datum, ...]] = []
-    held: list[Datum] = []
-    weight = 0
-    for datum in datums:
-        if held and weight >= size:
-            sets.append(tuple(held))
-            held, weight = [], 0
-        held.append(datum)
-        weight += sum(file.size for file in datum.inputs)
-    return [*sets, tuple(held)]
+    weights = [sum(file.size for file in datum.inputs) for datum in datums]
+    return _gathered(datums, weights, lambda held, more: held >= size)
 
 
 def _by_time(datums: Sequence[Datum], workers: int, seconds: Mapping[str, float]) -> list[tuple[Datum, ...]]:
@@ -64,15 +56,20 @@ def _by_time(datums: Sequence[Datum], workers: int, seconds: Mapping[str, float]
     """
     mean = sum(seconds.values()) / len(seconds)
     ordered = sorted(datums, key=lambda datum: -seconds.get(datum.id, -1.0))
+    weights = [seconds.get(datum.id, mean) for datum in ordered]
     share = sum(seconds.get(datum.id, mean) for datum in datums) / (workers * _SETS_PER_WORKER)
+    return _gathered(ordered, weights, lambda held, more: held + more > share)
+
+
+def _gathered(datums: Sequence[Datum], weights: Sequence[float], ends: Callable[[float, float], bool]) -> list[tuple[Datum, ...]]:
+    """Datums in this order; a set `ends`, by the weight it holds and that of the next datum, before this one."""
     sets: list[tuple[Datum, ...]] = []
     held: list[Datum] = []
     weight = 0.0
-    for datum in ordered:
-        took = seconds.get(datum.id, mean)
-        if held and weight + took > share:
+    for datum, more in zip(datums, weights, strict=True):
+        if held and ends(weight, more):
             sets.append(tuple(held))
             held, weight = [], 0.0
         held.append(datum)
-        weight += took
+        weight += more
     return [*sets, tuple(held)]
