@@ -178,7 +178,7 @@ class DatumRunner:
 
     def _tried_network(self) -> bool:
         """Whether a process of the worker tried to reach the network since this was asked last. 60 µs."""
-        before, self._attempts = self._attempts, network_attempts(self._worker.inside) if self._worker.inside else 0
+        before, self._attempts = self._attempts, network_attempts(self._worker.inside)
         return self._attempts > before
 
     # -- what came of it ---------------------------------------------------------------------------------------------

@@ -102,8 +102,8 @@ class DatumSession:
 
     def explain(self, lines: Sequence[str], reason: str) -> list[str]:
         """What may have made a command fail that printed `lines` last and ended for `reason`, as the reason of a job says it."""
-        tried = self._opened.worker.inside and network_attempts(self._opened.worker.inside) > 0
-        return hindrances(self._withheld(), lines, reason, tried_network=bool(tried))
+        tried = network_attempts(self._opened.worker.inside) > 0
+        return hindrances(self._withheld(), lines, reason, tried_network=tried)
 
     def written(self) -> list[OutputFile]:
         """The files in `out`, as they would be committed. Raises `BadOutput`."""

@@ -17,7 +17,9 @@ _RESOLVER = Path("/etc/resolv.conf")
 
 
 def network_attempts(process: int) -> int:
-    """How many packets could not leave the namespace of a process; 0 where that cannot be known. 60 µs."""
+    """How many packets could not leave the namespace of a process; 0 where that cannot be known, and for no process (0). 60 µs."""
+    if not process:
+        return 0
     counted = _counters(process, "snmp")
     attempts = _of_protocol(counted, b"Ip:", b"OutNoRoutes")
     if _asks_itself():
