@@ -171,5 +171,6 @@ def may_use_network(spec: PipelineSpec, *, all_may: bool = False) -> bool:
     Its spec decides; where that says nothing, the environment does, or `all_may`.
     """
     declared = ((spec.document.get("metadata") or {}).get("annotations") or {}).get(NETWORK_ANNOTATION)
-    asked = str(all_may) if declared is None and all_may else os.environ.get(NETWORK_VARIABLE, "") if declared is None else declared
-    return spec.kind != TRANSFORM or asked.lower() in ("1", "true", "yes")
+    if declared is None:
+        declared = "true" if all_may else os.environ.get(NETWORK_VARIABLE, "")
+    return spec.kind != TRANSFORM or declared.lower() in ("1", "true", "yes")
