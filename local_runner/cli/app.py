@@ -186,10 +186,9 @@ class App:
             if near:
                 error.hint = f"did you mean {near[0]}?"
                 return
-        from local_runner.cli.opening import is_here
-        from local_runner.storage.home import find_home
+        from local_runner.storage.home import find_home, is_made
 
-        if not is_here(find_home()):
+        if not is_made(find_home()):
             error.hint = f"nothing was made yet: there is no home at {find_home()}"
 
     def _names_near(self, error: NotFound) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ from local_runner.cli.output import note
 from local_runner.errors import Unavailable
 from local_runner.model.names import is_text
 from local_runner.runner import Runner
-from local_runner.storage.home import PROJECT_FILE, VARIABLE, find_home, homes_near
+from local_runner.storage.home import PROJECT_FILE, VARIABLE, find_home, homes_near, is_made
 
 _SHOWN = 3  # homes that are named
 
@@ -30,8 +30,8 @@ def open_runner(stack: ExitStack, *, makes_home: bool, transactional: bool, star
     if not is_text(str(home)):
         raise Unavailable(f"the path of the home is no UTF-8 text: {str(home)!a}", hint=f"{VARIABLE} names another")
     others = _others(home)
-    if makes_home or is_here(home):
-        is_new = not is_here(home)
+    if makes_home or is_made(home):
+        is_new = not is_made(home)
         runner = stack.enter_context(Runner.open(transactional=transactional, waiting=_say_who_writes, start_engine=start_engine))
         if is_new and not _is_named(home):
             note(f"made a home at {home}{others}")
@@ -41,11 +41,6 @@ def open_runner(stack: ExitStack, *, makes_home: bool, transactional: bool, star
         note(f"there is no home at {home} yet{others}")
     empty = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="local_runner-")))
     return stack.enter_context(Runner.open(empty / home.name, background=False))
-
-
-def is_here(home: Path) -> bool:
-    """Whether a home has been made at this path."""
-    return (home / "FORMAT").exists()
 
 
 def _check_place(home: Path) -> None:
@@ -63,7 +58,7 @@ def _is_named(home: Path) -> bool:
 
 def _others(home: Path) -> str:
     """The homes that may have been meant in place of one that is not there, to put after a sentence on it; "" where one was named."""
-    if is_here(home) or _is_named(home):
+    if is_made(home) or _is_named(home):
         return ""
     near = homes_near(home.parent)
     names = ", ".join(map(str, near[:_SHOWN])) + ("" if len(near) <= _SHOWN else f" and {len(near) - _SHOWN} more")

@@ -17,6 +17,7 @@ FORMAT = 1
 WITH_PARTS = 2  # the format of a home that has contents in parts, which earlier versions cannot read
 WITH_PACKED = 3  # and of one that has packed contents or pieces
 _KNOWN = (str(FORMAT), str(WITH_PARTS), str(WITH_PACKED))
+_MARK = "FORMAT"  # the file that is written last when a home is made
 FOLDER = ".local_runner"
 _WRITE_LOCK = "write.lock"  # in every home
 STARTED_IN = "LOCAL_RUNNER_STARTED_IN"  # a variable: the folder of the command that started an engine
@@ -114,9 +115,14 @@ def find_home(start: Path | None = None) -> Path:
     return here / FOLDER
 
 
+def is_made(home: Path) -> bool:
+    """Whether a home has been made at this path."""
+    return (home / _MARK).exists()
+
+
 def is_home(folder: Path | str) -> bool:
     """Whether a folder is a home, under whatever name, or is called like one."""
-    return os.path.basename(folder) == FOLDER or (os.path.exists(f"{folder}/FORMAT") and os.path.exists(f"{folder}/{_WRITE_LOCK}"))
+    return os.path.basename(folder) == FOLDER or (os.path.exists(f"{folder}/{_MARK}") and os.path.exists(f"{folder}/{_WRITE_LOCK}"))
 
 
 def home_around(path: Path | str) -> Path | None:
@@ -131,7 +137,7 @@ def homes_near(start: Path) -> list[Path]:
     below = _folders(start)
     deeper = (folder for child in _folders(start) for folder in _folders(child))
     looked_at = itertools.islice(itertools.chain(below, deeper, beside), _MOST_LOOKED_AT)
-    return [folder / FOLDER for folder in looked_at if (folder / FOLDER / "FORMAT").exists()]
+    return [folder / FOLDER for folder in looked_at if is_made(folder / FOLDER)]
 
 
 def _folders(folder: Path) -> Iterator[Path]:
@@ -150,7 +156,7 @@ def open_home(path: Path, *, create: bool = True) -> Home:
     Raises `Unavailable` where none can be made, or it has a newer format, or is not there and not to be made.
     """
     path = path.absolute()  # for processes that are started with it, which work elsewhere
-    home, mark = Home(path), path / "FORMAT"
+    home, mark = Home(path), path / _MARK
     try:
         if not mark.exists():
             if not create:
@@ -181,7 +187,7 @@ def open_home(path: Path, *, create: bool = True) -> Home:
 
 def need_format(home: Home, needed: int) -> None:
     """Say in `FORMAT` that there may be what came with a format. It comes before the first of it: a kill in between harms nothing."""
-    mark = home.path / "FORMAT"
+    mark = home.path / _MARK
     if int(mark.read_bytes()) < needed:
         publish(mark, f"{needed}\n".encode())
 

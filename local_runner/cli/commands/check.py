@@ -27,7 +27,7 @@ from local_runner.specs.notes import notes
 from local_runner.specs.parse import parse_spec, spec_errors
 from local_runner.specs.read import SpecDocument, examine_documents
 from local_runner.specs.uses import Use, uses
-from local_runner.storage.home import find_home
+from local_runner.storage.home import find_home, is_made
 
 if TYPE_CHECKING:
     from local_runner.api.prospects import Prospect
@@ -83,7 +83,7 @@ def check(app: App, sources: Sequence[str], args: Sequence[str], all_datums: boo
 
 def _home(app: App) -> Runner | None:
     """The runner of a home that is there; looking at specs makes none."""
-    return app.runner if (find_home() / "FORMAT").exists() else None
+    return app.runner if is_made(find_home()) else None
 
 
 def _examine(source: str, args: Sequence[str], runner: Runner | None, project: str) -> Iterator[CheckedSpec]:

@@ -133,13 +133,13 @@ def _images() -> Iterator[HostCheck]:
     from local_runner.cli.image_notes import image_notes
     from local_runner.oci.cache import ImageCache
     from local_runner.runner import Runner
-    from local_runner.storage.home import find_home
+    from local_runner.storage.home import find_home, is_made
 
     cache = ImageCache()
     kept = cache.images()
     size = human_size(sum(image.size for image in kept))
     yield HostCheck("images", OK, f"{len(kept)} kept in {cache.folder} ({size})" if kept else f"none kept in {cache.folder}")
-    if (find_home() / "FORMAT").exists():
+    if is_made(find_home()):
         with Runner.open(find_home(), background=False, create=False) as runner:
             used = {info.spec.transform.image for info in runner.list_pipeline()}
         for image in sorted(used):
